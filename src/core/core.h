@@ -1,0 +1,253 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * The core
+ *
+ * Who may start, and when. Pure: no I/O, no clock, no randomness; time, samples and what happened come in as
+ * events, decisions go out as a Plan. State changes only in core_apply(); the same events give the same plan.
+ *
+ * The rules, in one place (numbers are those of the decisions):
+ *  - Order: priority, then time of submission (the id). Among one user's own tasks priority is P; between
+ *    users it is min(P, priority_limit), raised by 1 for each priority_age of waiting up to that limit (9).
+ *  - A task that does not fit is overtaken by later ones that do.
+ *  - Ledger: free for the next task = measured free - reserve - sum over running and offered tasks of
+ *    max(0, asked - peak seen).
+ *  - Settling (3): by resource, from the offer until the task was seen to hold what it asked for there (a whole
+ *    GPU: any of it), its delay is over, or it has ended. Strict delay: nothing that asks for the same resource
+ *    starts. Otherwise only what would fit if every settling task took ample_factor times what it asked for, or
+ *    asks for less than 1 % of the resource's total (and fits the ledger).
+ *  - Fresh figures (2): a start needs a sample not older than sample_max_age_us and asked for after the last
+ *    offer on that resource; a peak never comes from later than the free figure it is subtracted from: what
+ *    EVENT_USED brings counts from the next EVENT_RAM on.
+ *  - Whole GPU (7): no other task on it, and used beyond the idle figure at most whole_gpu_used.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/machine.h"
+#include "core/policy.h"
+#include "core/task.h"
+#include "util/error.h"
+#include "util/macro.h"
+
+typedef struct Core Core;
+
+typedef enum EventType {
+        EVENT_SUBMITTED,      /* a task came: pending, held, or (attached after a restart) running */
+        EVENT_WITHDRAWN,      /* a waiting task is no longer wanted: cancelled, with a reason */
+        EVENT_HELD,           /* a waiting task must not start */
+        EVENT_RELEASED,       /* a held task may start again */
+        EVENT_UPDATED,        /* a waiting task asks for something else now */
+        EVENT_RUNNER_AWAY,    /* the runner of a waiting task said that it is stopped, or is not attached */
+        EVENT_RUNNER_BACK,    /* and that it is there again; ends what EVENT_OFFER_EXPIRED began */
+        EVENT_RAM,            /* a look at RAM */
+        EVENT_GPUS,           /* a look at the GPUs */
+        EVENT_OFFERED,        /* an offer of a Plan was sent: its share is in the ledger from here on */
+        EVENT_OFFER_RETURNED, /* it was not taken, and nobody is to blame: pending again */
+        EVENT_OFFER_EXPIRED,  /* it was not answered: passed over until RUNNER_BACK; held after three in a row */
+        EVENT_ACCEPTED,       /* the runner may exec: running */
+        EVENT_STARTED,        /* the command's process is known */
+        EVENT_USED,           /* the runner's look at the task's RAM */
+        EVENT_ENDED,          /* over, in whatever way */
+} EventType;
+
+enum {
+        N_EVENT_TYPES = EVENT_ENDED + 1,
+        CORE_OFFERS_MISSED_MAX = 3,
+};
+
+/* EVENT_UPDATED: what is to change; the rest stays. */
+typedef struct TaskUpdate {
+        const Needs *needs; /* NULL: as it was; already resolved by core_resolve() */
+        int priority;       /* -1: as it was */
+        bool set_time_limit;
+        uint64_t time_limit_us;
+        const char *name; /* NULL: as it was */
+} TaskUpdate;
+
+typedef struct Event {
+        EventType type;
+        uint64_t boot_us; /* when, CLOCK_BOOTTIME */
+        uint64_t at_us;   /* when, CLOCK_REALTIME; for records */
+        uint64_t task_id; /* of all but RAM, GPUS and SUBMITTED */
+        union {
+                Task *submitted; /* taken on success; its needs resolved by core_resolve() */
+                const char *reason; /* WITHDRAWN, ENDED (may be NULL), HELD (may be NULL) */
+                TaskUpdate updated;
+                RamSample ram;
+                GpusSample gpus;
+                struct {
+                        const GpuGrant *gpus; /* the task's needs.n_gpus of them; copied */
+                } offered;
+                struct {
+                        pid_t pid;
+                        uint64_t start_ticks;
+                } started;
+                struct {
+                        bool known;
+                        uint64_t memory_bytes;
+                } used;
+                struct {
+                        TaskState state; /* final */
+                        int exit_status; /* -1: none */
+                        int signal;      /* 0: none */
+                        const char *reason;
+                } ended;
+        };
+} Event;
+
+/* core_apply() */
+enum {
+        CORE_E_NO_TASK = 1, /* no task of that id */
+        CORE_E_ILLEGAL,     /* makes no sense in the task's state; nothing was changed */
+        CORE_E_EXISTS,      /* SUBMITTED: the id is taken */
+};
+
+/**
+ * core_new() - an empty core
+ * @policy:     copied
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int core_new(Core **ret, const Policy *policy);
+Core *core_free(Core *core);
+DEFINE_CLEANUP(Core *, core_free);
+
+/* Other settings from now on; @policy is copied. */
+void core_set_policy(Core *core, const Policy *policy);
+const Policy *core_policy(const Core *core); /* owned by the core */
+
+/**
+ * core_apply() - the only thing that changes the core's state
+ *
+ * An ENDED task, and a WITHDRAWN one, stays until core_forget(), so that it can be recorded. ENDED is also taken
+ * for a task that is `lost` (its runner came back with a status), and for a pending one whose offer was made.
+ *
+ * Return: 0, an outcome CORE_E_*, or -ENOMEM.
+ */
+int core_apply(Core *core, const Event *event);
+
+/* Drops a task that has ended; no-op for others and unknown ids. */
+void core_forget(Core *core, uint64_t id);
+
+/* Offers made so far: goes with a look, to tell what it cannot have seen yet. */
+uint64_t core_n_offers(const Core *core);
+
+/* core_resolve() */
+enum {
+        CORE_E_IMPOSSIBLE = 1, /* never on this machine; the sentence has the numbers */
+        CORE_E_NO_FIGURES,     /* no GPUs were ever seen (or no RAM): ask again after the first look */
+};
+
+/**
+ * core_resolve() - what the words of a request mean on this machine, and whether it can ever be met
+ * @needs:      each `want` is looked up among the GPUs seen so far and its uuid filled in; unchanged unless 0
+ * @error:      what is impossible, with what there is; NULL if nobody will read it
+ *
+ * Naming a GPU twice (also by different words), more than total - reserve, more cores than online, a GPU that was never
+ * seen or is not given out here: impossible. A GPU that is unknown or lost now is not: it is waited for.
+ *
+ * Return: 0, or an outcome.
+ */
+int core_resolve(const Core *core, Needs *needs, Error *error);
+
+/* A start to make. */
+typedef struct PlanOffer {
+        uint64_t task_id;
+        unsigned n_gpus;
+        GpuGrant *gpus; /* owned by the plan; in the order of the task's needs */
+} PlanOffer;
+
+typedef struct Plan {
+        size_t n_offers;
+        PlanOffer *offers; /* owned; in the order in which they are to be made */
+        bool want_ram;  /* a task might start but for figures that are too old: look at RAM, and plan again */
+        bool want_gpus; /* likewise */
+        uint64_t wake_boot_us; /* when time alone may change the plan (a delay that ends); TASK_TIME_INF: never */
+} Plan;
+
+/**
+ * core_plan() - who may start now
+ * @now_boot_us:        CLOCK_BOOTTIME
+ * @ret:                overwritten; release with plan_done()
+ *
+ * Each resource is given to at most one task in one plan, so that each start has a look of its own; tasks that ask for
+ * nothing measured may be many, at most PLAN_OFFERS_MAX. Plan again after the offers were applied.
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int core_plan(const Core *core, uint64_t now_boot_us, Plan *ret);
+void plan_done(Plan *plan);
+
+enum {
+        PLAN_OFFERS_MAX = 256, /* so that one turn of the daemon's loop stays short */
+};
+
+/* The task, owned by the core, valid until the next core_apply() or core_forget(); NULL if there is none. */
+const Task *core_find(const Core *core, uint64_t id);
+
+/* The task with this submitter's key, or NULL. */
+const Task *core_find_key(const Core *core, uid_t uid, const uint8_t key[static TASK_KEY_BYTES]);
+
+/**
+ * core_list() - all tasks: running (by start) first, then waiting in the order they would start, then held, then ended
+ * @ret:        array of borrowed tasks, to be freed with free(); NULL if there are none
+ *
+ * Return: how many, or -ENOMEM.
+ */
+ssize_t core_list(const Core *core, const Task ***ret);
+
+typedef struct CoreCounts {
+        size_t pending; /* offered ones included */
+        size_t held;
+        size_t running;
+} CoreCounts;
+
+CoreCounts core_counts(const Core *core);
+
+/* Pending and held tasks of a user. */
+size_t core_n_waiting_of(const Core *core, uid_t uid);
+
+/* Whether any task is pending and could be offered something: if not, there is nothing to look for. */
+bool core_is_waiting(const Core *core);
+
+/* Whether any pending, offered or running task asks for GPUs. */
+bool core_uses_gpus(const Core *core);
+
+/* Whether this pending task was made an offer that is open (EVENT_OFFERED, not yet accepted). */
+bool core_is_offered(const Core *core, uint64_t id);
+
+/* RAM as `status` shows it. */
+typedef struct RamView {
+        bool known;
+        uint64_t total_bytes;
+        uint64_t available_bytes;
+        uint64_t promised_bytes; /* the ledger: asked for by running tasks and not yet seen */
+        uint64_t free_bytes;     /* for the next task */
+        uint64_t reserved_bytes;
+} RamView;
+
+/* A GPU as `status` shows it. */
+typedef struct GpuView {
+        GpuSample sample; /* the last known figures; sample.state says whether they hold now */
+        uint64_t promised_bytes;
+        uint64_t free_bytes;
+        bool allowed; /* false: the settings keep it back */
+        size_t n_tasks;
+        uint64_t *task_ids; /* owned */
+} GpuView;
+
+RamView core_view_ram(const Core *core, uint64_t now_boot_us);
+
+/**
+ * core_view_gpus() - every GPU ever seen, by index
+ * @ret:        release with core_gpu_views_free()
+ *
+ * Return: how many, or -ENOMEM.
+ */
+ssize_t core_view_gpus(const Core *core, uint64_t now_boot_us, GpuView **ret);
+void core_gpu_views_free(GpuView *views, size_t n);

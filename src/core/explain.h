@@ -1,0 +1,110 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Why a task waits
+ *
+ * The numbers behind a wait, from the very functions that plan; and the sentence that says them. Users are numbers here:
+ * whoever prints the sentence brings the names.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/core.h"
+
+typedef enum WaitReason {
+        WAIT_REASON_MEMORY,      /* RAM is short */
+        WAIT_REASON_GPU_MEMORY,  /* memory on this GPU is short */
+        WAIT_REASON_GPU_SHARED,  /* the whole GPU is wanted, and others hold some of it */
+        WAIT_REASON_GPU_WHOLE,   /* another task has the whole GPU */
+        WAIT_REASON_GPU_UNKNOWN, /* the driver does not answer */
+        WAIT_REASON_GPU_LOST,
+        WAIT_REASON_CPUS,        /* cores are short */
+        WAIT_REASON_DELAY,       /* a task that just started there has a delay of its own (strict) */
+        WAIT_REASON_SETTLING,    /* a task that just started there may still take more (ample) */
+        WAIT_REASON_HELD,
+        WAIT_REASON_AWAY,        /* its taskflow does not answer (stopped?) */
+        WAIT_REASON_OFFERS,      /* its user has too many open offers */
+        WAIT_REASON_LOOK,        /* it waits for a look at the machine: at most an instant */
+        WAIT_REASON_GPU_KEPT,    /* the settings no longer give this GPU out */
+} WaitReason;
+
+enum {
+        N_WAIT_REASONS = WAIT_REASON_GPU_KEPT + 1,
+        EXPLAIN_HOLDERS_MAX = 8,
+        EXPLAIN_LACKS_MAX = GPU_MAX + 4,
+};
+
+/* A task that holds, or is promised, what another waits for. */
+typedef struct Holder {
+        uint64_t task_id;
+        uid_t uid;
+        uint64_t used_bytes;     /* seen to hold; 0 if unknown */
+        uint64_t promised_bytes; /* asked for and not yet seen */
+} Holder;
+
+/* One thing that is missing. */
+typedef struct Lack {
+        WaitReason reason;
+        int gpu_index; /* -1: no GPU */
+        char gpu_uuid[GPU_UUID_MAX];
+        uint64_t asked_bytes; /* or GPU_WHOLE; WAIT_REASON_CPUS: cores */
+        uint64_t free_bytes;  /* for it, after reserve and ledger; CPUS: cores */
+        uint64_t missing_bytes; /* CPUS: cores */
+        uint64_t total_bytes;   /* CPUS: cores */
+        uint64_t reserved_bytes;
+        uint64_t outside_bytes; /* used there by what taskflow did not start */
+        uint64_t until_boot_us; /* DELAY, SETTLING: when it is over at the latest; else 0 */
+        size_t n_holders;       /* filled in below */
+        Holder holders[EXPLAIN_HOLDERS_MAX];
+        size_t n_more_holders;
+} Lack;
+
+typedef struct Explain {
+        size_t n_lacks; /* for a GPU `any`: one for each GPU that could serve it; 0: nothing is missing */
+        Lack lacks[EXPLAIN_LACKS_MAX];
+        bool any_gpu; /* the GPU lacks are alternatives: one of them would do */
+        size_t place; /* in the queue, from 1; 0: held */
+        GpuGrant grants[NEEDS_GPUS_MAX]; /* n_lacks is 0: the GPUs it would get now */
+} Explain;
+
+/**
+ * core_explain() - why a pending or held task does not start now, as if every look were fresh
+ * @ret:        large; overwritten on success
+ *
+ * Return: 0, CORE_E_NO_TASK, CORE_E_ILLEGAL for one that is running or over, or -ENOMEM.
+ */
+int core_explain(const Core *core, uint64_t id, uint64_t now_boot_us, Explain *ret);
+
+/**
+ * core_explain_needs() - the same for a request that was not submitted
+ * @needs:      resolved by core_resolve()
+ * @uid:        of whoever asks
+ * @priority:   its place is reckoned with
+ */
+int core_explain_needs(const Core *core, const Needs *needs, uid_t uid, unsigned priority, uint64_t now_boot_us,
+                       Explain *ret);
+
+/* The name of a user, written to @buf (@n bytes); the number if there is none. */
+typedef const char *(*explain_user_fn)(uid_t uid, char *buf, size_t n, void *userdata);
+
+/**
+ * explain_sentence() - one line for people
+ * @now_boot_us:        to say how long a delay still lasts
+ * @user_name:          NULL: "uid 1000"
+ * @buf:        written, always ended; cut at @n
+ *
+ * Example: "needs 20G on a GPU: GPU 0 has 3.9G free, 16.1G missing (task 12 of alice holds 20G); GPU 1 …"
+ */
+void explain_sentence(const Explain *explain,
+                      uint64_t now_boot_us,
+                      explain_user_fn user_name,
+                      void *userdata,
+                      char *buf,
+                      size_t n);
+
+DECLARE_STRING_TABLE(wait_reason, WaitReason);

@@ -1,0 +1,64 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * The machine
+ *
+ * What was measured, and what the settings say of it: the values that the core reckons with. A figure that
+ * was not measured is absent (a flag, or GPU_STATE_UNKNOWN), never zero.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/needs.h"
+#include "util/string-table.h"
+
+typedef enum GpuState {
+        GPU_STATE_OK,
+        GPU_STATE_UNKNOWN, /* the driver does not answer, or did not answer yet */
+        GPU_STATE_LOST,    /* the driver says that it is gone */
+} GpuState;
+
+enum {
+        N_GPU_STATES = GPU_STATE_LOST + 1,
+};
+
+/* RAM, in one look. */
+typedef struct RamSample {
+        uint64_t total_bytes;
+        uint64_t available_bytes;
+        uint64_t n_offers_before; /* core_n_offers() when the look was asked for */
+} RamSample;
+
+/* One GPU, in one look. */
+typedef struct GpuSample {
+        char uuid[GPU_UUID_MAX];
+        char name[GPU_NAME_MAX];
+        unsigned index;
+        GpuState state; /* unless OK, the figures below mean nothing */
+        uint64_t total_bytes;
+        uint64_t free_bytes;   /* unavailable is total - free; drivers differ on "used" */
+        unsigned n_processes;  /* that the driver listed */
+        bool processes_known;  /* false: no list, or one without memory (WSL): use can't be told by task */
+} GpuSample;
+
+/* What a task was seen to hold on a GPU in the same look. */
+typedef struct GpuTaskUse {
+        uint64_t task_id;
+        char uuid[GPU_UUID_MAX];
+        uint64_t used_bytes;
+} GpuTaskUse;
+
+/* All GPUs, in one look. */
+typedef struct GpusSample {
+        bool known; /* false: the probe does not answer: the GPUs last seen are unknown */
+        unsigned n_gpus;
+        const GpuSample *gpus; /* borrowed; every UUID once */
+        unsigned n_uses;
+        const GpuTaskUse *uses; /* borrowed */
+        uint64_t n_offers_before;
+} GpusSample;
+
+DECLARE_STRING_TABLE(gpu_state, GpuState);

@@ -1,0 +1,122 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Tasks
+ *
+ * A Task is what was asked for and how far it got. The first half is said once, by its submitter; the
+ * second half changes only through core_apply() (core/core.h).
+ *
+ * Two clocks: `_at_us` fields are CLOCK_REALTIME, for people and records; `_boot_us` fields are
+ * CLOCK_BOOTTIME, for reckoning, and mean nothing under another boot id.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/needs.h"
+#include "util/macro.h"
+#include "util/string-table.h"
+
+typedef enum TaskState {
+        TASK_STATE_PENDING,
+        TASK_STATE_HELD,
+        TASK_STATE_RUNNING,
+        TASK_STATE_DONE,
+        TASK_STATE_FAILED,
+        TASK_STATE_CANCELLED,
+        TASK_STATE_TIMEOUT,
+        TASK_STATE_LOST,
+} TaskState;
+
+typedef enum PinMode {
+        PIN_MODE_DEFAULT, /* as the setting pin_gpus says */
+        PIN_MODE_ON,
+        PIN_MODE_OFF,
+} PinMode;
+
+enum {
+        N_TASK_STATES = TASK_STATE_LOST + 1,
+        N_PIN_MODES = PIN_MODE_OFF + 1,
+        TASK_KEY_BYTES = 16,
+        TASK_TEXT_MAX = 4096,     /* bytes of command, name and folder that are kept to be shown */
+        TASK_PRIORITY_MAX = 200,
+        TASK_PRIORITY_DEFAULT = 100,
+};
+
+/* A duration without end (delay, wait); also "no time limit". */
+#define TASK_TIME_INF UINT64_MAX
+
+/* A GPU that was given to a task. */
+typedef struct GpuGrant {
+        char uuid[GPU_UUID_MAX];
+        unsigned index; /* NVML's, when it was given */
+        uint64_t bytes; /* or GPU_WHOLE */
+} GpuGrant;
+
+/* What a task was seen to hold of one resource. */
+typedef struct Usage {
+        bool known; /* false: it could not be measured, and the figures mean nothing */
+        bool let_go; /* its unfilled part was given up: it can't be measured (decisions.md 8) */
+        uint64_t used_bytes;
+        uint64_t peak_bytes;
+} Usage;
+
+typedef struct Task {
+        /* said by the submitter */
+        uint64_t id; /* from 1 */
+        uint8_t key[TASK_KEY_BYTES];
+        uid_t uid; /* from the kernel, never from a message */
+        char *name; /* NULL: none */
+        char *command; /* as shown: the shell line, or the words joined */
+        char **argv;   /* as shown */
+        char *cwd;
+        Needs needs;
+        unsigned priority;       /* 0 to TASK_PRIORITY_MAX */
+        uint64_t delay_us;       /* or TASK_TIME_INF */
+        bool delay_given;        /* -d was said: the strict form */
+        uint64_t time_limit_us;  /* or TASK_TIME_INF */
+        PinMode pin;
+        bool detached;
+        pid_t runner_pid;        /* of the process that runs it, by SO_PEERCRED; 0: gone or unknown */
+
+        /* how far it got */
+        TaskState state;
+        uint64_t submitted_at_us;
+        uint64_t started_at_us; /* 0: not yet */
+        uint64_t ended_at_us;   /* 0: not yet */
+        uint64_t queued_boot_us;  /* since when it waits: submission or release */
+        uint64_t started_boot_us; /* since when its share is in the ledger: the offer */
+        GpuGrant *gpus; /* needs.n_gpus of them once offered, in the order of needs.gpus; else NULL */
+        pid_t pid;      /* of the command; 0: not known */
+        uint64_t pid_start_ticks;
+        char boot_id[37]; /* under which the _boot_us fields and the pid mean something */
+        int exit_status; /* -1: none */
+        int signal;      /* 0: none */
+        Usage memory;
+        Usage *gpu_usage; /* needs.n_gpus of them, NULL before the offer */
+        char *reason;     /* of an end that is not the command's own; NULL: none */
+} Task;
+
+/* A zeroed task with the defaults: priority, no limit, no status. NULL when out of memory. */
+Task *task_new(void);
+Task *task_free(Task *task);
+DEFINE_CLEANUP(Task *, task_free);
+
+/* done, failed, cancelled, timeout or lost */
+static inline bool task_state_is_final(TaskState state) {
+        return state >= TASK_STATE_DONE;
+}
+
+/**
+ * task_end_state() - the state a status stands for
+ * @exit_status:        0 to 255, or -1 if a signal ended it
+ *
+ * Return: TASK_STATE_DONE or TASK_STATE_FAILED.
+ */
+TaskState task_end_state(int exit_status);
+
+DECLARE_STRING_TABLE(task_state, TaskState);
+DECLARE_STRING_TABLE(pin_mode, PinMode);

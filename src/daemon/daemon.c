@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/log.h"
+#include "daemon/records.h"
+#include "daemon/server.h"
+#include "util/clock.h"
+
+enum {
+        PURGE_EVERY_S = 3600,
+        PURGE_MAX = 1000, /* rows a call: some milliseconds of the loop */
+};
+
+Event daemon_event(EventType type, uint64_t task_id) {
+        return (Event){
+                .type = type,
+                .task_id = task_id,
+                .boot_us = clock_boottime_us(),
+                .at_us = clock_realtime_us(),
+        };
+}
+
+bool daemon_pins(const Daemon *daemon, const Task *task) {
+        PinMode mode = task->pin != PIN_MODE_DEFAULT ? task->pin : daemon->settings.pin_gpus;
+
+        if (mode != PIN_MODE_DEFAULT)
+                return mode == PIN_MODE_ON && task->needs.n_gpus > 0;
+        for (unsigned i = 0; i < task->needs.n_gpus; i++)
+                if (gpu_need_is_any(&task->needs.gpus[i]))
+                        return true;
+        return false;
+}
+
+void daemon_reload(Daemon *daemon) {
+        Settings settings;
+        Error error = {};
+        int r;
+
+        r = settings_load(&settings, daemon->settings_path, daemon->settings_required, daemon->personal, &error);
+        if (r < 0) {
+                log_error("%s; the settings stay as they were", error.text);
+                return;
+        }
+        settings_done(&daemon->settings);
+        daemon->settings = settings;
+        core_set_policy(daemon->core, &daemon->settings.policy);
+        r = gpu_watch_set_library(daemon->gpu_watch, daemon->settings.nvml_library);
+        if (r < 0)
+                log_error("cannot use nvml_library '%s': %s", daemon->settings.nvml_library, strerror(-r));
+        log_info("settings read again");
+        daemon_want_turn(daemon);
+}
+
+static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
+        Daemon *daemon = userdata;
+
+        if (!HASH_COUNT(daemon->records) && server_close_if_unused(daemon->server)) {
+                log_info("nothing to do for a while: ending");
+                return sd_event_exit(daemon->event, 0);
+        }
+        return 0;
+}
+
+void daemon_check_idle(Daemon *daemon) {
+        bool idle = HASH_COUNT(daemon->records) == 0 && server_n_peers(daemon->server) == 0;
+        int enabled = SD_EVENT_OFF;
+
+        (void)sd_event_source_get_enabled(daemon->idle_source, &enabled);
+        if (!idle || daemon->settings.idle_exit_us == TASK_TIME_INF) {
+                (void)sd_event_source_set_enabled(daemon->idle_source, SD_EVENT_OFF);
+                return;
+        }
+        if (enabled != SD_EVENT_OFF)
+                return;
+        (void)sd_event_source_set_time_relative(daemon->idle_source, daemon->settings.idle_exit_us);
+        (void)sd_event_source_set_enabled(daemon->idle_source, SD_EVENT_ONESHOT);
+}
+
+static int on_purge(sd_event_source *source, uint64_t usec, void *userdata) {
+        Daemon *daemon = userdata;
+        uint64_t now_us = clock_realtime_us();
+        int n = 0;
+
+        if (now_us > daemon->settings.history_us)
+                n = (int)store_purge(daemon->store, now_us - daemon->settings.history_us, PURGE_MAX);
+        if (n < 0)
+                log_error("cannot forget old tasks: %s", strerror(-n));
+        (void)sd_event_source_set_time_relative(source, n == PURGE_MAX ? US_PER_SEC : PURGE_EVERY_S * US_PER_SEC);
+        (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        daemon_want_turn(daemon);
+        return 0;
+}
+
+/* The first offers may be made now: every runner that was known came back, or has had its time. */
+static int on_started(sd_event_source *source, uint64_t usec, void *userdata) {
+        Daemon *daemon = userdata;
+
+        daemon->starting = false;
+        daemon_want_turn(daemon);
+        return 0;
+}
+
+static int on_judge(sd_event_source *source, uint64_t usec, void *userdata) {
+        Daemon *daemon = userdata;
+        Record *record, *next;
+
+        HASH_ITER(hh, daemon->records, record, next)
+        record_judge(record);
+        return 0;
+}
+
+static int take_stored_task(Task *task, void *userdata) {
+        _cleanup_(task_freep) Task *owned = task;
+        Daemon *daemon = userdata;
+        uint64_t id = task->id;
+        bool running = task->state == TASK_STATE_RUNNING;
+        Event event = daemon_event(EVENT_SUBMITTED, 0);
+        Record *record;
+        int r;
+
+        event.submitted = owned;
+        r = core_apply(daemon->core, &event);
+        if (r < 0)
+                return r;
+        if (r > 0) {
+                log_error("task %" PRIu64 " of the database makes no sense: left out", id);
+                return 0;
+        }
+        (void)TAKE_PTR(owned);
+        r = record_new(&record, daemon, id);
+        if (r < 0)
+                return r;
+
+        /* Nobody could bring it back: it is of another boot. */
+        if (strcmp(core_find(daemon->core, id)->boot_id, daemon->boot_id) != 0) {
+                record_judge(record);
+                return 0;
+        }
+        if (!running) {
+                event = daemon_event(EVENT_RUNNER_AWAY, id);
+                (void)core_apply(daemon->core, &event);
+        }
+        daemon->starting = true;
+        return 0;
+}
+
+static int load_tasks(Daemon *daemon, Error *error) {
+        GpuSample gpus[GPU_MAX];
+        int n, r;
+
+        n = store_get_gpus(daemon->store, gpus);
+        if (n > 0) {
+                Event event = daemon_event(EVENT_GPUS, 0);
+
+                event.gpus = (GpusSample){ .known = true, .n_gpus = (unsigned)n, .gpus = gpus };
+                (void)core_apply(daemon->core, &event);
+        }
+        r = store_load_active(daemon->store, take_stored_task, daemon);
+        if (r < 0)
+                return error_set(error, r, "cannot read the tasks in '%s': %s", daemon->state_dir, strerror(-r));
+        return 0;
+}
+
+static int one_timer(Daemon *daemon,
+                     sd_event_source **ret,
+                     uint64_t after_us,
+                     bool on,
+                     sd_event_time_handler_t handler,
+                     const char *description) {
+        int r;
+
+        r = sd_event_add_time_relative(daemon->event, ret, CLOCK_MONOTONIC, after_us, 0, handler, daemon);
+        if (r < 0)
+                return r;
+        (void)sd_event_source_set_description(*ret, description);
+        return sd_event_source_set_enabled(*ret, on ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+}
+
+static int add_timers(Daemon *daemon) {
+        int r;
+
+        r = daemon_turn_init(daemon);
+        if (r < 0)
+                return r;
+        r = one_timer(daemon, &daemon->idle_source, 0, false, on_idle, "idle");
+        if (r < 0)
+                return r;
+        return one_timer(daemon, &daemon->purge_source, US_PER_SEC, true, on_purge, "purge");
+}
+
+static int open_parts(Daemon *daemon, bool recover, Error *error) {
+        int r;
+
+        r = core_new(&daemon->core, &daemon->settings.policy);
+        if (r < 0)
+                return error_set(error, r, "out of memory");
+        r = ram_source_open(&daemon->ram_source);
+        if (r < 0)
+                return error_set(error, r, "cannot open /proc: %s", strerror(-r));
+        r = store_open(&daemon->store, daemon->state_dir, recover, error);
+        if (r != 0)
+                return r < 0 ? r : -EUCLEAN;
+        if (error->text[0] != '\0')
+                log_warning("%s", error->text);
+        r = gpu_watch_new(&daemon->gpu_watch, daemon->event, daemon->settings.nvml_library, daemon_on_gpus, daemon);
+        if (r < 0)
+                return error_set(error, r, "cannot prepare the GPU probe: %s", strerror(-r));
+        r = server_new(&daemon->server, daemon);
+        if (r < 0)
+                return error_set(error, r, "cannot prepare the server: %s", strerror(-r));
+        return 0;
+}
+
+static int start_loop(Daemon *daemon, Error *error) {
+        int r;
+
+        r = sd_event_new(&daemon->event);
+        if (r >= 0)
+                r = add_timers(daemon);
+        if (r < 0)
+                return error_set(error, r, "cannot make the event loop: %s", strerror(-r));
+        return 0;
+}
+
+int daemon_new(Daemon **ret,
+               const char *settings_path,
+               bool settings_required,
+               bool personal,
+               const char *state_dir,
+               bool recover,
+               Error *error) {
+        _cleanup_(daemon_freep) Daemon *daemon = NULL;
+        int r;
+
+        daemon = calloc(1, sizeof(*daemon));
+        if (!daemon)
+                return error_set(error, -ENOMEM, "out of memory");
+        daemon->ram_source = (RamSource){ .proc_fd = -1, .cgroup_fd = -1 };
+        daemon->personal = personal;
+        daemon->settings_required = settings_required;
+        daemon->settings_path = settings_path ? strdup(settings_path) : NULL;
+        daemon->state_dir = strdup(state_dir);
+        daemon->look_interval_us = QUIET_LOOK_US;
+        if (!daemon->state_dir || (settings_path && !daemon->settings_path))
+                return error_set(error, -ENOMEM, "out of memory");
+        r = boot_id_read(daemon->boot_id);
+        if (r < 0)
+                return error_set(error, r, "cannot read the boot id: %s", strerror(-r));
+        r = settings_load(&daemon->settings, settings_path, settings_required, personal, error);
+        if (r < 0)
+                return r;
+        r = start_loop(daemon, error);
+        if (r < 0)
+                return r;
+        r = open_parts(daemon, recover, error);
+        if (r < 0)
+                return r;
+        r = load_tasks(daemon, error);
+        if (r < 0)
+                return r;
+        if (daemon->starting) {
+                r = one_timer(daemon, &daemon->starting_source, START_PATIENCE_US, true, on_started, "starting");
+                if (r >= 0)
+                        r = one_timer(daemon, &daemon->judge_source, ATTACH_DEADLINE_US, true, on_judge, "judge");
+                if (r < 0)
+                        return error_set(error, r, "cannot make a timer: %s", strerror(-r));
+        }
+        daemon_want_turn(daemon);
+        *ret = TAKE_PTR(daemon);
+        return 0;
+}
+
+Daemon *daemon_free(Daemon *daemon) {
+        Record *record, *next;
+
+        if (!daemon)
+                return NULL;
+
+        /* What is known is written before the connections end: their end must not look like the runners'. */
+        if (daemon->store && daemon->core)
+                records_write(daemon);
+        HASH_ITER(hh, daemon->records, record, next)
+        record_free(record);
+        (void)server_free(daemon->server);
+        (void)gpu_watch_free(daemon->gpu_watch);
+        (void)core_free(daemon->core);
+        (void)store_free(daemon->store);
+        ram_source_close(&daemon->ram_source);
+        settings_done(&daemon->settings);
+        (void)sd_event_source_disable_unref(daemon->turn_source);
+        (void)sd_event_source_disable_unref(daemon->sample_source);
+        (void)sd_event_source_disable_unref(daemon->wake_source);
+        (void)sd_event_source_disable_unref(daemon->starting_source);
+        (void)sd_event_source_disable_unref(daemon->judge_source);
+        (void)sd_event_source_disable_unref(daemon->retry_source);
+        (void)sd_event_source_disable_unref(daemon->idle_source);
+        (void)sd_event_source_disable_unref(daemon->purge_source);
+        (void)sd_event_unref(daemon->event);
+        free(daemon->settings_path);
+        free(daemon->state_dir);
+        free(daemon);
+        return NULL;
+}

@@ -1,0 +1,136 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * The daemon
+ *
+ * One object owns the loop and everything that lives in it. A turn of the loop is: messages and other events are applied to the
+ * core as they come; then, once, turn.c samples, plans, carries out, and writes down what changed.
+ *
+ *   main.c      options, folders, lock, sockets, signals
+ *   daemon.c    the object; settings, start after a restart, end when idle
+ *   server.c    listening, accepting, connections and their limits
+ *   methods.c   the table of methods, who may call which; method-*.c: what each does
+ *   records.c   what the daemon knows of a task beside the core: its connection, its process, whether it is on the disk
+ *   turn.c      sample -> plan -> carry out -> commit
+ *   gpus.c      from the probe's reports to the core: attribution, figures
+ *   gpu-watch.c the probe process
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <systemd/sd-event.h>
+
+#include "core/core.h"
+#include "daemon/gpu-watch.h"
+#include "daemon/settings.h"
+#include "probe/ram.h"
+#include "store/store.h"
+#include "util/boot.h"
+#include "util/error.h"
+#include "util/macro.h"
+
+typedef struct Server Server;
+typedef struct Peer Peer;
+typedef struct Record Record;
+typedef struct Daemon Daemon;
+
+enum {
+        OFFER_TIMEOUT_US = 5 * 1000000,     /* an offer that nobody accepted is taken back (architecture.md) */
+        START_PATIENCE_US = 2 * 1000000,    /* how long the first offers wait for known runners to attach */
+        ATTACH_DEADLINE_US = 30 * 1000000,  /* when a task whose runner did not come back is judged */
+        ENDED_GRACE_US = 5 * 1000000,       /* after the end of a process without a runner: it may still bring a status */
+        QUIET_LOOK_US = 10 * 1000000,       /* how often running tasks are measured while nothing waits */
+        STORE_RETRY_US = 5 * 1000000,       /* after the disk was full */
+};
+
+struct Daemon {
+        sd_event *event;
+        Core *core;
+        Store *store;
+        Settings settings;
+        char *settings_path; /* NULL: none */
+        bool settings_required;
+        bool personal;
+        char *state_dir;
+        char boot_id[BOOT_ID_SIZE];
+
+        RamSource ram_source;
+        GpuWatch *gpu_watch;
+        bool gpus_known;       /* the last look at the GPUs brought figures */
+        bool gpus_looked;      /* the probe has answered, or failed, at least once since the start */
+        char gpu_text[GPU_REPORT_TEXT_MAX]; /* why not, for people */
+        uint64_t gpus_boot_us; /* when the figures came; 0: never */
+
+        Server *server;
+        Record *records; /* by task id */
+        Record *dirty;   /* those to be written */
+        uint64_t n_offers_made; /* numbers the offers */
+
+        bool starting; /* no offers yet: runners known from before may still come back (decisions.md 17) */
+        bool turn_wanted;
+        bool store_failing;
+        uint64_t look_interval_us; /* that runners were told last */
+
+        sd_event_source *turn_source;    /* runs once after the messages of a turn */
+        sd_event_source *sample_source;  /* looks regularly while something waits */
+        sd_event_source *wake_source;    /* when time alone changes the plan */
+        sd_event_source *starting_source;
+        sd_event_source *judge_source;
+        sd_event_source *retry_source;   /* writes again after the disk was full */
+        sd_event_source *idle_source;
+        sd_event_source *purge_source;
+};
+
+/**
+ * daemon_new() - with settings, state and the tasks of last time; nothing is listened on yet
+ * @settings_path:      NULL: defaults alone; copied
+ * @settings_required:  the file was named by hand and must be there
+ * @state_dir:  exists and is locked by us; copied
+ *
+ * Return: 0, or negative errno with @error.
+ */
+int daemon_new(Daemon **ret,
+               const char *settings_path,
+               bool settings_required,
+               bool personal,
+               const char *state_dir,
+               bool recover,
+               Error *error);
+Daemon *daemon_free(Daemon *daemon);
+DEFINE_CLEANUP(Daemon *, daemon_free);
+
+/* Reads the settings again; keeps what was if they are wrong, and says so. */
+void daemon_reload(Daemon *daemon);
+
+/* Something changed that may let a task start, or must be written: a turn follows the messages that are there. */
+void daemon_want_turn(Daemon *daemon);
+
+/* Looks, plans and carries out now. Used at the end of a turn, and to answer a Submit with its grant. */
+void daemon_plan(Daemon *daemon);
+
+/* Applies a look at RAM to the core. */
+void daemon_look_at_ram(Daemon *daemon);
+
+/* How often running tasks are to be measured now. */
+uint64_t daemon_look_interval_us(const Daemon *daemon);
+
+/* Ends the daemon if there is nothing to do for anybody; called when the last task or peer went. */
+void daemon_check_idle(Daemon *daemon);
+
+/* turn.c */
+int daemon_turn_init(Daemon *daemon);
+
+/* Whether figures of the GPUs are fresh enough to start a task by. */
+bool daemon_gpus_are_fresh(const Daemon *daemon);
+
+/* gpus.c: the callback of the watch */
+void daemon_on_gpus(const GpuReport *report, const char *why, uint64_t ticket, void *userdata);
+
+/* Whether a task sees its GPUs alone: its own word, or the setting pin_gpus. */
+bool daemon_pins(const Daemon *daemon, const Task *task);
+
+/* An event for the core, of now, about a task. */
+Event daemon_event(EventType type, uint64_t task_id);

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * taskflowd: options, folders, the lock, sockets, signals; then the loop.
+ *
+ * A personal daemon is started by the first `taskflow run` with --personal and its stdout on a pipe: "ready" tells that the socket
+ * answers, "busy" that another daemon has this state already. By hand, without --socket, it is the same daemon in the foreground.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+#include "daemon/server.h"
+#include "probe/gpu-process.h"
+#include "util/cleanup.h"
+#include "util/fd.h"
+#include "wire/places.h"
+
+enum {
+        STATUS_FAILED = 1,
+        STATUS_USAGE = 2,
+        LOCK_TRIES = 250, /* times LOCK_PAUSE_US: a daemon that is just ending has 5 s to let go */
+        LOCK_PAUSE_US = 20 * 1000,
+};
+
+typedef struct Arguments {
+        const char *config;
+        const char *socket;
+        const char *state;
+        bool check_config;
+        bool recover;
+        bool personal;
+} Arguments;
+
+static void print_help(void) {
+        (void)puts("Usage: taskflowd [OPTION]...\n"
+                   "\n"
+                   "Decides which of the tasks that people queue with taskflow(1) may start. Stays in the\n"
+                   "foreground and logs to stderr. Without --socket it is a personal daemon: its user's alone.\n"
+                   "\n"
+                   "  --config FILE    settings to read; they must be there\n"
+                   "  --socket PATH    listen here, for everybody\n"
+                   "  --state DIR      keep tasks and history here\n"
+                   "  --check-config   say whether the settings are right, and end\n"
+                   "  --recover        take over what can be read of a damaged database\n"
+                   "  --version        print the version\n"
+                   "  --help           print this");
+}
+
+/* Return: 0 go on, 1 done, or negative: wrong. */
+static int parse_arguments(int argc, char **argv, Arguments *ret) {
+        enum {
+                ARG_CONFIG = 256,
+                ARG_SOCKET,
+                ARG_STATE,
+                ARG_CHECK,
+                ARG_RECOVER,
+                ARG_PERSONAL,
+                ARG_VERSION,
+        };
+        static const struct option options[] = {
+                { "config", required_argument, NULL, ARG_CONFIG },
+                { "socket", required_argument, NULL, ARG_SOCKET },
+                { "state", required_argument, NULL, ARG_STATE },
+                { "check-config", no_argument, NULL, ARG_CHECK },
+                { "recover", no_argument, NULL, ARG_RECOVER },
+                { "personal", no_argument, NULL, ARG_PERSONAL },
+                { "version", no_argument, NULL, ARG_VERSION },
+                { "help", no_argument, NULL, 'h' },
+                {},
+        };
+        int c;
+
+        while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
+                switch (c) {
+                case ARG_CONFIG:
+                        ret->config = optarg;
+                        break;
+                case ARG_SOCKET:
+                        ret->socket = optarg;
+                        break;
+                case ARG_STATE:
+                        ret->state = optarg;
+                        break;
+                case ARG_CHECK:
+                        ret->check_config = true;
+                        break;
+                case ARG_RECOVER:
+                        ret->recover = true;
+                        break;
+                case ARG_PERSONAL:
+                        ret->personal = true;
+                        break;
+                case ARG_VERSION:
+                        (void)puts("taskflowd " TASKFLOW_VERSION);
+                        return 1;
+                case 'h':
+                        print_help();
+                        return 1;
+                default:
+                        return -EINVAL; /* getopt has said what */
+                }
+        if (optind < argc) {
+                (void)fprintf(stderr, "taskflowd: '%s' is not an option; see taskflowd --help\n", argv[optind]);
+                return -EINVAL;
+        }
+        if (ret->personal && ret->socket) {
+                (void)fprintf(stderr, "taskflowd: --personal and --socket exclude each other\n");
+                return -EINVAL;
+        }
+        return 0;
+}
+
+/* Where everything is. */
+typedef struct Setup {
+        bool personal;
+        char *settings_path; /* NULL: none */
+        char *state_dir;
+        char *sockets[2]; /* NULL: none */
+        int lock_fd;
+} Setup;
+
+static void setup_done(Setup *setup) {
+        free(setup->settings_path);
+        free(setup->state_dir);
+        free(setup->sockets[0]);
+        free(setup->sockets[1]);
+        setup->lock_fd = fd_close(setup->lock_fd);
+}
+
+static int find_settings(const Arguments *arguments, Setup *setup, Error *error) {
+        if (arguments->config)
+                setup->settings_path = strdup(arguments->config);
+        else if (setup->personal)
+                return places_personal_settings(&setup->settings_path, error);
+        else
+                setup->settings_path = strdup(PLACES_MACHINE_SETTINGS);
+        return setup->settings_path ? 0 : error_set(error, -ENOMEM, "out of memory");
+}
+
+/* An absolute path: the working directory becomes /. */
+static int absolute_path(const char *path, char **ret, Error *error) {
+        _cleanup_free_ char *cwd = NULL;
+
+        if (path[0] == '/') {
+                *ret = strdup(path);
+        } else {
+                cwd = getcwd(NULL, 0);
+                if (!cwd || asprintf(ret, "%s/%s", cwd, path) < 0)
+                        *ret = NULL;
+        }
+        return *ret ? 0 : error_set(error, -ENOMEM, "cannot tell the full path of '%s'", path);
+}
+
+static int find_state(const Arguments *arguments, Setup *setup, Error *error) {
+        if (arguments->state)
+                return absolute_path(arguments->state, &setup->state_dir, error);
+        if (!setup->personal && geteuid() == 0) {
+                setup->state_dir = strdup(PLACES_MACHINE_STATE);
+                return setup->state_dir ? 0 : error_set(error, -ENOMEM, "out of memory");
+        }
+        return places_personal_state(&setup->state_dir, error);
+}
+
+static int find_sockets(const Arguments *arguments, Setup *setup, Error *error) {
+        if (arguments->socket)
+                return absolute_path(arguments->socket, &setup->sockets[0], error);
+        if (arguments->state) {
+                if (asprintf(&setup->sockets[0], "%s/run/taskflowd.sock", setup->state_dir) < 0)
+                        return error_set(error, -ENOMEM, "out of memory");
+                return 0;
+        }
+        if (places_personal_socket(&setup->sockets[0], error) < 0)
+                return -ENOENT;
+        (void)places_runtime_socket(&setup->sockets[1]);
+        return 0;
+}
+
+/* Makes the folder a socket lies in; only ours are made private. */
+static int make_socket_folder(const char *path, Error *error) {
+        _cleanup_free_ char *folder = strdup(path);
+        int r;
+
+        if (!folder)
+                return error_set(error, -ENOMEM, "out of memory");
+        *strrchr(folder, '/') = '\0';
+        r = fd_mkdir_p(folder[0] ? folder : "/", 0700);
+        return r < 0 ? error_set(error, r, "cannot make the folder '%s': %s", folder, strerror(-r)) : 0;
+}
+
+static int make_folders(Setup *setup, Error *error) {
+        struct stat st;
+        int r;
+
+        r = fd_mkdir_p(setup->state_dir, 0700);
+        if (r < 0)
+                return error_set(error, r, "cannot make the folder '%s': %s", setup->state_dir, strerror(-r));
+        if (stat(setup->state_dir, &st) < 0 || !S_ISDIR(st.st_mode))
+                return error_set(error, -ENOTDIR, "'%s' is not a folder", setup->state_dir);
+        if (st.st_uid != geteuid())
+                return error_set(error, -EPERM, "the folder '%s' belongs to another user (uid %u)", setup->state_dir,
+                                 st.st_uid);
+        if ((st.st_mode & 0077) && chmod(setup->state_dir, 0700) < 0)
+                return error_set(error, -errno, "cannot make '%s' private: %s", setup->state_dir, strerror(errno));
+        for (size_t i = 0; i < ELEMENTSOF(setup->sockets) && setup->sockets[i]; i++) {
+                r = make_socket_folder(setup->sockets[i], error);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Whether somebody answers there. */
+static bool somebody_listens(const char *path) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        if (fd < 0 || strlen(path) >= sizeof(address.sun_path))
+                return false;
+        (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+        return connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+}
+
+/* One daemon a state folder. Return: 0, -EBUSY if another one is there, or negative errno. */
+static int take_lock(Setup *setup, Error *error) {
+        _cleanup_free_ char *path = NULL;
+
+        if (asprintf(&path, "%s/lock", setup->state_dir) < 0)
+                return error_set(error, -ENOMEM, "out of memory");
+        setup->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (setup->lock_fd < 0)
+                return error_set(error, -errno, "cannot open '%s': %s", path, strerror(errno));
+
+        /* One that is just ending still has the lock, but listens no more. */
+        for (unsigned i = 0; i < LOCK_TRIES; i++) {
+                if (flock(setup->lock_fd, LOCK_EX | LOCK_NB) == 0)
+                        return 0;
+                if (errno != EWOULDBLOCK)
+                        return error_set(error, -errno, "cannot lock '%s': %s", path, strerror(errno));
+                if (somebody_listens(setup->sockets[0]))
+                        break;
+                (void)nanosleep(&(struct timespec){ .tv_nsec = LOCK_PAUSE_US * 1000L }, NULL);
+        }
+        return error_set(error, -EBUSY, "another taskflowd uses the folder '%s'", setup->state_dir);
+}
+
+static int prepare(const Arguments *arguments, Setup *setup, Error *error) {
+        int r;
+
+        r = find_state(arguments, setup, error);
+        if (r < 0)
+                return r;
+        r = find_sockets(arguments, setup, error);
+        if (r < 0)
+                return r;
+        r = make_folders(setup, error);
+        if (r < 0)
+                return r;
+        return take_lock(setup, error);
+}
+
+/* As many descriptors as we may have: each connection is one (decisions.md 19). */
+static void raise_nofile(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+                return;
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                log_warning("cannot raise the limit of open files: %s", strerror(errno));
+}
+
+static int on_end_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
+        return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
+        daemon_reload(userdata);
+        return 0;
+}
+
+static int add_signals(Daemon *daemon) {
+        int r;
+
+        r = sd_event_add_signal(daemon->event, NULL, SIGTERM, on_end_signal, NULL);
+        if (r < 0)
+                return r;
+        r = sd_event_add_signal(daemon->event, NULL, SIGINT, on_end_signal, NULL);
+        if (r < 0)
+                return r;
+        return sd_event_add_signal(daemon->event, NULL, SIGHUP, on_reload_signal, daemon);
+}
+
+/* Before anything else, so that no thread of a library starts without it. */
+static void block_signals(void) {
+        sigset_t set;
+
+        (void)sigemptyset(&set);
+        (void)sigaddset(&set, SIGTERM);
+        (void)sigaddset(&set, SIGINT);
+        (void)sigaddset(&set, SIGHUP);
+        (void)sigaddset(&set, SIGCHLD);
+        (void)sigprocmask(SIG_BLOCK, &set, NULL);
+        (void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* Tells whoever started us, and lets go of the pipe. */
+static void say_started(const Arguments *arguments, const char *word) {
+        int null_fd;
+
+        if (!arguments->personal)
+                return;
+        (void)printf("%s\n", word);
+        (void)fflush(stdout);
+        null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        if (null_fd >= 0) {
+                (void)dup2(null_fd, STDOUT_FILENO);
+                (void)fd_close(null_fd);
+        }
+}
+
+static int listen_everywhere(Daemon *daemon, const Setup *setup, Error *error) {
+        int r;
+
+        for (size_t i = 0; i < ELEMENTSOF(setup->sockets) && setup->sockets[i]; i++) {
+                r = server_listen(daemon->server, setup->sockets[i], setup->personal ? 0600 : 0666, i > 0, error);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int serve(const Arguments *arguments, const Setup *setup, Error *error) {
+        _cleanup_(daemon_freep) Daemon *daemon = NULL;
+        int r;
+
+        r = daemon_new(&daemon, setup->settings_path, arguments->config != NULL, setup->personal, setup->state_dir,
+                       arguments->recover, error);
+        if (r < 0)
+                return r;
+        r = add_signals(daemon);
+        if (r < 0)
+                return error_set(error, r, "cannot watch for signals: %s", strerror(-r));
+        r = listen_everywhere(daemon, setup, error);
+        if (r < 0)
+                return r;
+        if (chdir("/") < 0)
+                return error_set(error, -errno, "cannot change to /: %s", strerror(errno));
+        log_info("taskflowd " TASKFLOW_VERSION " listens on %s", setup->sockets[0]);
+        say_started(arguments, "ready");
+        r = sd_event_loop(daemon->event);
+        return r < 0 ? error_set(error, r, "the event loop failed: %s", strerror(-r)) : 0;
+}
+
+static int check_config(const Setup *setup, bool required, Error *error) {
+        Settings settings;
+        int r;
+
+        r = settings_load(&settings, setup->settings_path, required, setup->personal, error);
+        if (r < 0)
+                return r;
+        settings_done(&settings);
+        (void)printf("the settings are right%s%s\n", setup->settings_path ? ": " : "",
+                     setup->settings_path ? setup->settings_path : "");
+        return 0;
+}
+
+static int run(const Arguments *arguments) {
+        _cleanup_(setup_done) Setup setup = { .lock_fd = -1 };
+        Error error = {};
+        int r;
+
+        setup.personal = !arguments->socket;
+        r = find_settings(arguments, &setup, &error);
+        if (r >= 0 && arguments->check_config) {
+                r = check_config(&setup, arguments->config != NULL, &error);
+        } else if (r >= 0) {
+                r = prepare(arguments, &setup, &error);
+                if (r == -EBUSY && arguments->personal) {
+                        say_started(arguments, "busy");
+                        return 0;
+                }
+                if (r >= 0)
+                        r = serve(arguments, &setup, &error);
+        }
+        if (r < 0)
+                log_error("%s", error.text);
+        return r < 0 ? STATUS_FAILED : 0;
+}
+
+int main(int argc, char **argv) {
+        Arguments arguments = {};
+        int r;
+
+        if (argc == 3 && strcmp(argv[1], GPU_PROCESS_ARGUMENT) == 0)
+                return gpu_process_main(argv[2]);
+        r = parse_arguments(argc, argv, &arguments);
+        if (r < 0)
+                return STATUS_USAGE;
+        if (r > 0)
+                return 0;
+        if (!arguments.socket && places_machine_has_daemon() && !arguments.personal && !arguments.state) {
+                log_error("this machine is set up for one daemon for everybody (%s exists), which is not available yet; "
+                          "--state DIR makes a personal one, --socket PATH one for everybody at that path",
+                          PLACES_MACHINE_DIR);
+                return STATUS_FAILED;
+        }
+        block_signals();
+        raise_nofile();
+        return run(&arguments);
+}

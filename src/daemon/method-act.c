@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Cancel, Hold, Release, Update: what a user does to tasks.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/log.h"
+#include "daemon/methods.h"
+#include "daemon/records.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+
+/* Acts on one task that the peer may act on. */
+typedef IdOutcome (*act_fn)(Peer *peer, Record *record, const Task *task, int signal);
+
+/* So that its owner can end what its runner does not (decisions.md 22). */
+static void fill_process(const Record *record, const Task *task, IdResult *result) {
+        result->pid = task->pid;
+        result->pid_start_ticks = task->pid_start_ticks;
+        (void)snprintf(result->boot_id, sizeof(result->boot_id), "%s", task->boot_id);
+        result->runner_pid = record->runner_pid;
+}
+
+/* An id that is not in the core may be one that has ended. */
+static IdOutcome outcome_of_stranger(Daemon *daemon, uint64_t id, TaskState *ret_state) {
+        _cleanup_(task_freep) Task *stored = NULL;
+
+        if (store_load_task(daemon->store, id, &stored) < 0)
+                return ID_OUTCOME_NO_SUCH_TASK;
+        *ret_state = stored->state;
+        return ID_OUTCOME_WRONG_STATE;
+}
+
+static void act_on_one(Peer *peer, uint64_t id, int signal, act_fn act, IdResult *result) {
+        Daemon *daemon = peer_daemon(peer);
+        const Task *task = core_find(daemon->core, id);
+        Record *record = record_find(daemon, id);
+
+        result->id = id;
+        if (!task || !record) {
+                result->outcome = outcome_of_stranger(daemon, id, &result->state);
+                return;
+        }
+        result->state = task->state;
+        if (!methods_may_act(peer, task->uid)) {
+                result->outcome = ID_OUTCOME_NOT_YOURS;
+                return;
+        }
+        if (task_state_is_final(task->state)) {
+                result->outcome = ID_OUTCOME_WRONG_STATE;
+                return;
+        }
+        if (task->state == TASK_STATE_RUNNING)
+                fill_process(record, task, result);
+        result->outcome = act(peer, record, task, signal);
+        task = core_find(daemon->core, id);
+        result->state = task->state;
+}
+
+static void act_on_all(Peer *peer, const Call *call, act_fn act) {
+        size_t n = call->ids.ids.n;
+        _cleanup_free_ IdResult *results = calloc(n + 1, sizeof(*results));
+
+        if (!results) {
+                peer_refuse(peer, call->type, ERROR_FAILED, "the daemon is out of memory");
+                return;
+        }
+        for (size_t i = 0; i < n; i++)
+                act_on_one(peer, call->ids.ids.ids[i], call->ids.signal, act, &results[i]);
+        peer_reply(peer, &(Reply){ .to = call->type, .ids = { .n = n, .results = results } });
+        daemon_want_turn(peer_daemon(peer));
+}
+
+static IdOutcome cancel_one(Peer *peer, Record *record, const Task *task, int signal) {
+        char reason[64];
+
+        if (task->state == TASK_STATE_RUNNING) {
+                if (!record->owner)
+                        return ID_OUTCOME_NO_RUNNER;
+                peer_send(record->owner, &(Call){ .type = CALL_END,
+                                                  .oneway = true,
+                                                  .end = { .id = record->task_id, .signal = signal } });
+                return ID_OUTCOME_ENDING;
+        }
+        if (peer->uid == task->uid)
+                (void)snprintf(reason, sizeof(reason), "cancelled");
+        else
+                (void)snprintf(reason, sizeof(reason), "cancelled by uid %u", peer->uid);
+        if (record->owner)
+                peer_send(record->owner, &(Call){ .type = CALL_WITHDRAWN,
+                                                  .oneway = true,
+                                                  .withdraw = { .id = record->task_id, .reason = reason } });
+        return record_withdraw(record, reason) < 0 ? ID_OUTCOME_WRONG_STATE : ID_OUTCOME_DONE;
+}
+
+void method_cancel(Peer *peer, Call *call, bool resumed) {
+        act_on_all(peer, call, cancel_one);
+}
+
+static IdOutcome apply_one(Record *record, EventType type) {
+        Event event = daemon_event(type, record->task_id);
+
+        if (core_apply(record->daemon->core, &event) != 0)
+                return ID_OUTCOME_WRONG_STATE;
+        record_set_dirty(record);
+        return ID_OUTCOME_DONE;
+}
+
+static IdOutcome hold_one(Peer *peer, Record *record, const Task *task, int signal) {
+        if (task->state == TASK_STATE_PENDING && record->offer) {
+                Event event = daemon_event(EVENT_OFFER_RETURNED, record->task_id);
+
+                record_close_offer(record);
+                (void)core_apply(record->daemon->core, &event);
+        }
+        return apply_one(record, EVENT_HELD);
+}
+
+static IdOutcome release_one(Peer *peer, Record *record, const Task *task, int signal) {
+        return apply_one(record, EVENT_RELEASED);
+}
+
+void method_hold(Peer *peer, Call *call, bool resumed) {
+        act_on_all(peer, call, hold_one);
+}
+
+void method_release(Peer *peer, Call *call, bool resumed) {
+        act_on_all(peer, call, release_one);
+}
+
+/* What it asks for after the change. Return: 0 or -ENOMEM. */
+static int changed_needs(Needs *ret, const Needs *old, const Call *call) {
+        const Needs *said = &call->update.needs;
+        int r;
+
+        r = needs_copy(ret, call->update.set_needs_gpus ? said : old);
+        if (r < 0)
+                return r;
+        ret->memory_bytes = call->update.set_needs_memory ? said->memory_bytes : old->memory_bytes;
+        ret->cpus = call->update.set_needs_cpus ? said->cpus : old->cpus;
+        return 0;
+}
+
+/* Return: whether it was done; refuses otherwise. */
+static bool update_task(Peer *peer, Record *record, const Call *call, Needs *needs) {
+        Daemon *daemon = peer_daemon(peer);
+        Event event = daemon_event(EVENT_UPDATED, record->task_id);
+        Error error = {};
+        bool set_needs = call->update.set_needs_memory || call->update.set_needs_cpus || call->update.set_needs_gpus;
+        int r;
+
+        r = set_needs ? core_resolve(daemon->core, needs, &error) : 0;
+        if (r != 0) {
+                peer_refuse(peer, CALL_UPDATE, ERROR_IMPOSSIBLE, "%s",
+                            r == CORE_E_IMPOSSIBLE ? error.text : "the GPUs were not looked at yet: try again");
+                return false;
+        }
+        event.updated = (TaskUpdate){
+                .needs = set_needs ? needs : NULL,
+                .priority = call->update.set_priority ? (int)call->update.priority : -1,
+                .set_time_limit = call->update.set_time_limit,
+                .time_limit_us = call->update.time_limit_us,
+                .name = call->update.set_name ? call->update.name : NULL,
+        };
+        if (core_apply(daemon->core, &event) == 0)
+                return true;
+        peer_refuse(peer, CALL_UPDATE, ERROR_WRONG_STATE, "task %" PRIu64 " could not be changed", record->task_id);
+        return false;
+}
+
+void method_update(Peer *peer, Call *call, bool resumed) {
+        Daemon *daemon = peer_daemon(peer);
+        Record *record = record_find(daemon, call->update.id);
+        const Task *task = core_find(daemon->core, call->update.id);
+        Needs needs = {};
+
+        if (task->state != TASK_STATE_PENDING && task->state != TASK_STATE_HELD) {
+                peer_refuse(peer, CALL_UPDATE, ERROR_WRONG_STATE, "task %" PRIu64 " is %s: only a waiting task can be changed",
+                            task->id, task_state_to_string(task->state));
+                return;
+        }
+        if (record->offer) {
+                Event event = daemon_event(EVENT_OFFER_RETURNED, record->task_id);
+
+                record_close_offer(record);
+                (void)core_apply(daemon->core, &event);
+        }
+        if (changed_needs(&needs, &task->needs, call) < 0) {
+                peer_refuse(peer, CALL_UPDATE, ERROR_FAILED, "the daemon is out of memory");
+                return;
+        }
+        if (update_task(peer, record, call, &needs)) {
+                record_set_dirty(record);
+                peer_reply(peer, &(Reply){ .to = CALL_UPDATE });
+        }
+        needs_done(&needs);
+        daemon_want_turn(daemon);
+}

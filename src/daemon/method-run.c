@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Accept, Decline, Started, Used, Ended, Away, Withdraw: what the runner of a task says of it.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/log.h"
+#include "daemon/methods.h"
+#include "daemon/records.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+#include "util/proc-id.h"
+
+enum {
+        FDINFO_MAX = 4096, /* of a pidfd it has some 100 bytes */
+};
+
+/* An offer that is still open for this call's number; refuses otherwise. */
+static Record *open_offer(Peer *peer, const Call *call) {
+        Record *record = record_find(peer_daemon(peer), call->accept.id);
+
+        if (record->offer != 0 && record->offer == call->accept.offer)
+                return record;
+        if (!call->oneway)
+                peer_refuse(peer, call->type, ERROR_WRONG_STATE, "offer %" PRIu64 " of task %" PRIu64 " is over",
+                            call->accept.offer, call->accept.id);
+        return NULL;
+}
+
+void method_accept(Peer *peer, Call *call, bool resumed) {
+        Daemon *daemon = peer_daemon(peer);
+        Record *record = open_offer(peer, call);
+        Event event;
+
+        if (!record)
+                return;
+        event = daemon_event(EVENT_ACCEPTED, record->task_id);
+        record_close_offer(record);
+        if (core_apply(daemon->core, &event) != 0) {
+                peer_refuse(peer, CALL_ACCEPT, ERROR_WRONG_STATE, "task %" PRIu64 " can't start any more",
+                            record->task_id);
+                return;
+        }
+        record->granted = true;
+        record_set_dirty(record);
+        peer_reply(peer, &(Reply){ .to = CALL_ACCEPT });
+}
+
+void method_decline(Peer *peer, Call *call, bool resumed) {
+        Daemon *daemon = peer_daemon(peer);
+        Record *record = open_offer(peer, call);
+        Event event;
+
+        if (!record)
+                return;
+        record_close_offer(record);
+        event = daemon_event(EVENT_OFFER_EXPIRED, record->task_id);
+        (void)core_apply(daemon->core, &event);
+        record->silent = true;
+        daemon_want_turn(daemon);
+}
+
+/* The pid behind a pidfd, from "Pid:" of its fdinfo; 0 if it has ended, or this is no pidfd. */
+static pid_t pid_of_pidfd(int fd) {
+        _cleanup_free_ char *text = NULL;
+        char path[64];
+        const char *line;
+        size_t n;
+        long pid;
+
+        (void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+        if (fd_read_file(-1, path, &text, &n, FDINFO_MAX) < 0)
+                return 0;
+        line = strstr(text, "\nPid:");
+        if (!line)
+                return 0;
+        pid = strtol(line + strlen("\nPid:"), NULL, 10);
+        return pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
+}
+
+/* A child of the runner, or a process of its user: anything else was sent to mislead us. */
+static bool process_is_of(pid_t pid, pid_t parent, uid_t uid, uint64_t *ret_ticks) {
+        char path[32];
+        struct stat st;
+        pid_t ppid;
+
+        if (proc_start_ticks(pid, ret_ticks, &ppid) < 0)
+                return false;
+        (void)snprintf(path, sizeof(path), "/proc/%d", pid);
+        return ppid == parent || (stat(path, &st) == 0 && st.st_uid == uid);
+}
+
+void started_process(Record *record, int pid_fd) {
+        _cleanup_close_ int fd = pid_fd;
+        Daemon *daemon = record->daemon;
+        const Task *task = core_find(daemon->core, record->task_id);
+        Event event = daemon_event(EVENT_STARTED, record->task_id);
+
+        if (fd < 0)
+                return;
+        event.started.pid = pid_of_pidfd(fd);
+        if (event.started.pid == 0)
+                return; /* over already: its status is on the way */
+        if (!process_is_of(event.started.pid, record->runner_pid, task->uid, &event.started.start_ticks)) {
+                log_warning("task %" PRIu64 ": process %d is not uid %u's: left out", record->task_id,
+                            event.started.pid, task->uid);
+                return;
+        }
+        if (core_apply(daemon->core, &event) == 0)
+                (void)record_set_process(record, TAKE_FD(fd));
+        record_set_dirty(record);
+}
+
+void method_started(Peer *peer, Call *call, bool resumed) {
+        Record *record = record_find(peer_daemon(peer), call->started.id);
+
+        record->granted = false;
+        started_process(record, peer_take_fd(peer));
+}
+
+void method_used(Peer *peer, Call *call, bool resumed) {
+        Daemon *daemon = peer_daemon(peer);
+        Event event = daemon_event(EVENT_USED, call->used.id);
+
+        event.used.known = true;
+        event.used.memory_bytes = call->used.memory_bytes;
+        (void)core_apply(daemon->core, &event);
+
+        /* While something waits the next look takes it in; otherwise this is the look. */
+        if (!core_is_waiting(daemon->core))
+                daemon_look_at_ram(daemon);
+}
+
+void method_ended(Peer *peer, Call *call, bool resumed) {
+        Record *record = record_find(peer_daemon(peer), call->ended.id);
+        int r;
+
+        r = record_end(record, call->ended.state, call->ended.exit_status, call->ended.signal, call->ended.reason,
+                       call->ended.ended_at_us);
+        if (r < 0) {
+                peer_refuse(peer, CALL_ENDED, ERROR_WRONG_STATE, "task %" PRIu64 " is not running", call->ended.id);
+                return;
+        }
+        peer_reply(peer, &(Reply){ .to = CALL_ENDED });
+}
+
+void method_away(Peer *peer, Call *call, bool resumed) {
+        Daemon *daemon = peer_daemon(peer);
+        Record *record = record_find(daemon, call->away.id);
+        Event event = daemon_event(call->away.away ? EVENT_RUNNER_AWAY : EVENT_RUNNER_BACK, call->away.id);
+
+        /* It stopped with an offer open: the room is for others meanwhile. */
+        if (call->away.away && record->offer) {
+                Event returned = daemon_event(EVENT_OFFER_RETURNED, record->task_id);
+
+                record_close_offer(record);
+                (void)core_apply(daemon->core, &returned);
+        }
+        (void)core_apply(daemon->core, &event);
+        daemon_want_turn(daemon);
+}
+
+void method_withdraw(Peer *peer, Call *call, bool resumed) {
+        Record *record = record_find(peer_daemon(peer), call->withdraw.id);
+
+        if (record_withdraw(record, call->withdraw.reason) < 0) {
+                peer_refuse(peer, CALL_WITHDRAW, ERROR_WRONG_STATE, "task %" PRIu64 " is not waiting",
+                            call->withdraw.id);
+                return;
+        }
+        peer_reply(peer, &(Reply){ .to = CALL_WITHDRAW });
+}

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * List, Show, Why, Status, Wait: what is asked about tasks and the machine.
+ *
+ * A list is sent in parts (`continues`): the next part is made when the last one was taken by the peer, so that a list of a million
+ * tasks never lies in our memory as a whole.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "daemon/log.h"
+#include "daemon/methods.h"
+#include "daemon/records.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+
+enum {
+        LIST_PART = 64,  /* tasks in one reply: with the longest texts it stays under the limit of a message */
+};
+
+/* Views borrow their tasks from the core; reply_done() is never called on what holds them. */
+static Task *borrow(const Task *task) {
+        union {
+                const Task *in;
+                Task *out;
+        } cast = { .in = task };
+
+        return cast.out;
+}
+
+TaskView view_task(Peer *peer, const Task *task, bool explain) {
+        Daemon *daemon = peer_daemon(peer);
+        TaskView view = {
+                .task = borrow(task),
+                .hidden = daemon->settings.show_commands_to_owner_only && !methods_may_act(peer, task->uid),
+        };
+        uint64_t end_us;
+
+        if (task->state == TASK_STATE_RUNNING && task->started_boot_us > 0) {
+                if (__builtin_add_overflow(task->started_boot_us, task->delay_us, &end_us))
+                        end_us = TASK_TIME_INF;
+                view.settle_until_boot_us = end_us > clock_boottime_us() ? end_us : 0;
+        }
+        if (explain && (task->state == TASK_STATE_PENDING || task->state == TASK_STATE_HELD)) {
+                view.explain = malloc(sizeof(*view.explain));
+                view.has_explain = view.explain && core_explain(daemon->core, task->id, clock_boottime_us(),
+                                                                view.explain) == 0;
+        }
+        return view;
+}
+
+void view_done(TaskView *view) {
+        free(view->explain);
+        *view = (TaskView){};
+}
+
+static void lister_end(Peer *peer) {
+        Lister *lister = peer->lister;
+
+        peer->lister = NULL;
+        free(lister->ids);
+        free(lister);
+}
+
+/* Adds the next active tasks. */
+static size_t add_active(Peer *peer, TaskView *views, size_t n) {
+        Daemon *daemon = peer_daemon(peer);
+        Lister *lister = peer->lister;
+
+        while (n < LIST_PART && lister->next < lister->n_ids) {
+                const Task *task = core_find(daemon->core, lister->ids[lister->next++]);
+
+                /* One that ended since comes with the ended ones, if those were asked for. */
+                if (task && !(task_state_is_final(task->state) && !lister->ended))
+                        views[n++] = view_task(peer, task, lister->explain);
+        }
+        return n;
+}
+
+typedef struct EndedPage {
+        size_t n;
+        Task *tasks[LIST_PART];
+        Daemon *daemon;
+} EndedPage;
+
+static int take_ended(Task *task, void *userdata) {
+        EndedPage *page = userdata;
+
+        /* not written yet: it was listed with the active ones */
+        page->tasks[page->n++] = task;
+        return 0;
+}
+
+/* A page of ended ones from the store; those that the core still has were listed already. */
+static int send_ended(Peer *peer, bool *ret_more) {
+        Daemon *daemon = peer_daemon(peer);
+        Lister *lister = peer->lister;
+        EndedPage page = { .daemon = daemon };
+        TaskView views[LIST_PART];
+        size_t n = 0;
+        int r;
+
+        r = store_load_ended(daemon->store, lister->ended_before, lister->has_uid ? lister->uid : (uid_t)-1, LIST_PART,
+                             take_ended, &page);
+        for (size_t i = 0; i < page.n; i++) {
+                lister->ended_before = page.tasks[i]->id;
+                if (!core_find(daemon->core, page.tasks[i]->id))
+                        views[n++] = view_task(peer, page.tasks[i], false);
+        }
+        *ret_more = r >= 0 && page.n == LIST_PART;
+        if (r >= 0)
+                peer_reply(peer, &(Reply){ .to = CALL_LIST, .continues = *ret_more, .list = { .n = n, .tasks = views } });
+        for (size_t i = 0; i < page.n; i++)
+                (void)task_free(page.tasks[i]);
+        return r;
+}
+
+void lister_continue(Peer *peer) {
+        Lister *lister = peer->lister;
+        TaskView views[LIST_PART];
+        Reply reply = { .to = CALL_LIST };
+        bool more = false;
+        size_t n;
+
+        if (lister->next < lister->n_ids || !lister->ended) {
+                n = add_active(peer, views, 0);
+                more = lister->next < lister->n_ids || lister->ended;
+                reply.continues = more;
+                reply.boot_us = clock_boottime_us();
+                reply.list.n = n;
+                reply.list.tasks = views;
+                peer_reply(peer, &reply);
+                for (size_t i = 0; i < n; i++)
+                        view_done(&views[i]);
+        } else if (send_ended(peer, &more) < 0) {
+                more = false;
+                peer_refuse(peer, CALL_LIST, ERROR_FAILED, "the record of ended tasks can't be read");
+        }
+        if (!more || peer->ending)
+                lister_end(peer);
+}
+
+void method_list(Peer *peer, Call *call, bool resumed) {
+        Daemon *daemon = peer_daemon(peer);
+        _cleanup_free_ const Task **tasks = NULL;
+        Lister *lister;
+        ssize_t n;
+
+        n = core_list(daemon->core, &tasks);
+        lister = calloc(1, sizeof(*lister));
+        if (n < 0 || !lister) {
+                free(lister);
+                peer_refuse(peer, CALL_LIST, ERROR_FAILED, "the daemon is out of memory");
+                return;
+        }
+        lister->ids = calloc((size_t)n + 1, sizeof(*lister->ids));
+        lister->explain = call->list.explain;
+        lister->ended = call->list.ended;
+        lister->has_uid = call->list.has_uid;
+        lister->uid = call->list.uid;
+        lister->ended_before = UINT64_MAX;
+        for (ssize_t i = 0; lister->ids && i < n; i++)
+                if (!lister->has_uid || tasks[i]->uid == lister->uid)
+                        lister->ids[lister->n_ids++] = tasks[i]->id;
+        peer->lister = lister;
+        if (call->list.explain)
+                daemon_look_at_ram(daemon);
+        lister_continue(peer);
+}
+
+/* A task wherever it is: borrowed from the core, or loaded into *ret_stored (to be freed). NULL: refused. */
+static const Task *find_task(Peer *peer, CallType type, uint64_t id, Task **ret_stored) {
+        Daemon *daemon = peer_daemon(peer);
+        const Task *task = core_find(daemon->core, id);
+
+        if (task)
+                return task;
+        if (store_load_task(daemon->store, id, ret_stored) == 0)
+                return *ret_stored;
+        peer_refuse(peer, type, ERROR_NO_SUCH_TASK, "there is no task %" PRIu64, id);
+        return NULL;
+}
+
+void method_show(Peer *peer, Call *call, bool resumed) {
+        _cleanup_(task_freep) Task *stored = NULL;
+        const Task *task;
+        TaskView view;
+
+        task = find_task(peer, CALL_SHOW, call->show.id, &stored);
+        if (!task)
+                return;
+        daemon_look_at_ram(peer_daemon(peer));
+        view = view_task(peer, task, true);
+        peer_reply(peer, &(Reply){ .to = CALL_SHOW, .boot_us = clock_boottime_us(), .list = { .n = 1, .tasks = &view } });
+        view_done(&view);
+}
+
+void method_why(Peer *peer, Call *call, bool resumed) {
+        _cleanup_(task_freep) Task *stored = NULL;
+        Reply reply = { .to = CALL_WHY };
+        const Task *task;
+        TaskView view;
+
+        task = find_task(peer, CALL_WHY, call->show.id, &stored);
+        if (!task)
+                return;
+        daemon_look_at_ram(peer_daemon(peer));
+        view = view_task(peer, task, true);
+        reply.explain = view.has_explain ? view.explain : NULL;
+        reply.boot_us = clock_boottime_us();
+        reply.why.id = task->id;
+        reply.why.state = task->state;
+        peer_reply(peer, &reply);
+        view_done(&view);
+}
+
+static void count_cpus(const Daemon *daemon, MachineStatus *status) {
+        for (const Record *record = daemon->records; record; record = record->hh.next) {
+                const Task *task = core_find(daemon->core, record->task_id);
+
+                if (task && (task->state == TASK_STATE_RUNNING || core_is_offered(daemon->core, task->id)))
+                        status->n_cpus_promised += task->needs.cpus;
+        }
+        status->n_cpus = core_policy(daemon->core)->n_cpus;
+}
+
+void method_status(Peer *peer, Call *call, bool resumed) {
+        Daemon *daemon = peer_daemon(peer);
+        CoreCounts counts = core_counts(daemon->core);
+        uint64_t now_us = clock_boottime_us();
+        Reply reply = { .to = CALL_STATUS, .boot_us = now_us };
+        MachineStatus *status = &reply.status;
+        ssize_t n_gpus;
+
+        /* Somebody looks: the GPUs are looked at too, unless that was just done. */
+        if (!resumed && !daemon_gpus_are_fresh(daemon) &&
+            gpu_watch_ask(daemon->gpu_watch, core_n_offers(daemon->core)) == 0) {
+                peer_park(peer, call);
+                return;
+        }
+        daemon_look_at_ram(daemon);
+        n_gpus = core_view_gpus(daemon->core, now_us, &status->gpus);
+        if (n_gpus < 0) {
+                peer_refuse(peer, CALL_STATUS, ERROR_FAILED, "the daemon is out of memory");
+                return;
+        }
+        status->n_gpus = (size_t)n_gpus;
+        status->ram = core_view_ram(daemon->core, now_us);
+        status->gpus_known = daemon->gpus_known;
+        (void)snprintf(status->gpu_text, sizeof(status->gpu_text), "%s", daemon->gpu_text);
+        status->gpu_age_us = daemon->gpus_boot_us ? now_us - daemon->gpus_boot_us : TASK_TIME_INF;
+        status->n_pending = counts.pending;
+        status->n_held = counts.held;
+        status->n_running = counts.running;
+        count_cpus(daemon, status);
+        status->personal = daemon->personal;
+        status->daemon_uid = getuid();
+        status->daemon_pid = getpid();
+        (void)snprintf(status->version, sizeof(status->version), "%s", TASKFLOW_VERSION);
+        (void)snprintf(status->state_dir, sizeof(status->state_dir), "%s", daemon->state_dir);
+        peer_reply(peer, &reply);
+        core_gpu_views_free(status->gpus, status->n_gpus);
+        daemon_want_turn(daemon);
+}
+
+/* The ended ones among the tasks waited for; each to be freed. */
+static size_t collect_ended(Daemon *daemon, const Call *call, Task **ret) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < call->wait.ids.n; i++) {
+                const Task *task = core_find(daemon->core, call->wait.ids.ids[i]);
+
+                if (task && !task_state_is_final(task->state))
+                        continue;
+                if (task) /* over, and not written yet */
+                        (void)store_put_task(daemon->store, task);
+                if (store_load_task(daemon->store, call->wait.ids.ids[i], &ret[n]) == 0)
+                        n++;
+        }
+        return n;
+}
+
+static void send_waited(Peer *peer, Task **tasks, size_t n) {
+        _cleanup_free_ TaskView *views = calloc(n + 1, sizeof(*views));
+
+        if (!views)
+                return;
+        for (size_t i = 0; i < n; i++)
+                views[i] = view_task(peer, tasks[i], false);
+        peer_reply(peer, &(Reply){ .to = CALL_WAIT, .wait = { .n = n, .tasks = views } });
+}
+
+bool wait_try(Peer *peer) {
+        Daemon *daemon = peer_daemon(peer);
+        const Call *call = &peer->waiting;
+        _cleanup_free_ Task **tasks = calloc(call->wait.ids.n + 1, sizeof(Task *));
+        size_t n, n_wanted = call->wait.any ? MIN((size_t)1, call->wait.ids.n) : call->wait.ids.n;
+        bool answered = false;
+
+        if (!tasks)
+                return false;
+        n = collect_ended(daemon, call, tasks);
+        if (n >= n_wanted) {
+                size_t first = 0;
+
+                for (size_t i = 1; call->wait.any && i < n; i++)
+                        if (tasks[i]->ended_at_us < tasks[first]->ended_at_us)
+                                first = i;
+                peer->is_waiting = false;
+                send_waited(peer, call->wait.any && n > 0 ? &tasks[first] : tasks, call->wait.any ? n_wanted : n);
+                call_done(&peer->waiting);
+                answered = true;
+        }
+        for (size_t i = 0; i < n; i++)
+                (void)task_free(tasks[i]);
+        return answered;
+}
+
+/* All the caller's own that are not over. */
+static bool name_own_tasks(Peer *peer, Call *call) {
+        Daemon *daemon = peer_daemon(peer);
+        const Record *record;
+
+        call->wait.ids.ids = calloc(HASH_COUNT(daemon->records) + 1, sizeof(uint64_t));
+        if (!call->wait.ids.ids)
+                return false;
+        for (record = daemon->records; record; record = record->hh.next) {
+                const Task *task = core_find(daemon->core, record->task_id);
+
+                if (task && task->uid == peer->uid && !task_state_is_final(task->state))
+                        call->wait.ids.ids[call->wait.ids.n++] = record->task_id;
+        }
+        return true;
+}
+
+void method_wait(Peer *peer, Call *call, bool resumed) {
+        if (call->wait.ids.n == 0 && !name_own_tasks(peer, call)) {
+                peer_refuse(peer, CALL_WAIT, ERROR_FAILED, "the daemon is out of memory");
+                return;
+        }
+        for (size_t i = 0; i < call->wait.ids.n; i++) {
+                _cleanup_(task_freep) Task *stored = NULL;
+
+                if (!find_task(peer, CALL_WAIT, call->wait.ids.ids[i], &stored))
+                        return;
+        }
+        peer->waiting = *call;
+        peer->is_waiting = true;
+        *call = (Call){};
+        (void)wait_try(peer);
+}

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Submit, DryRun, Attach: how a task comes in.
+ *
+ * A Submit's answer may be the grant itself (decisions.md 14): the task is applied, then a plan is made at once with the
+ * record marked as being answered; if the plan starts it, that is the reply. What asks for GPUs waits for the probe's first
+ * answer if none were ever seen, and for a fresh one if it wants an answer now (-w 0, --dry-run): parked, then served again.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/log.h"
+#include "daemon/methods.h"
+#include "daemon/records.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+#include "util/units.h"
+
+/* Looks up what it asks for. Return: false if the call was answered, or parked until the GPUs were looked at. */
+static bool resolve(Peer *peer, Call *call, Needs *needs, bool resumed) {
+        Daemon *daemon = peer_daemon(peer);
+        Error error = {};
+        int r;
+
+        r = core_resolve(daemon->core, needs, &error);
+        if (r == CORE_E_NO_FIGURES && needs->n_gpus == 0) {
+                daemon_look_at_ram(daemon);
+                r = core_resolve(daemon->core, needs, &error);
+        }
+        if (r == CORE_E_NO_FIGURES && needs->n_gpus > 0 && !resumed) {
+                daemon_look_at_ram(daemon);
+                if (gpu_watch_ask(daemon->gpu_watch, core_n_offers(daemon->core)) == 0) {
+                        peer_park(peer, call);
+                        return false;
+                }
+        }
+        if (r == CORE_E_NO_FIGURES) {
+                peer_refuse(peer, call->type, ERROR_IMPOSSIBLE, "no GPU is known on this machine: %s",
+                            daemon->gpu_text[0] ? daemon->gpu_text : "the driver does not answer");
+                return false;
+        }
+        if (r == CORE_E_IMPOSSIBLE)
+                peer_refuse(peer, call->type, ERROR_IMPOSSIBLE, "%s", error.text);
+        else if (r != 0)
+                peer_refuse(peer, call->type, ERROR_FAILED, "%s", r < 0 ? strerror(-r) : "the request makes no sense");
+        return r == 0;
+}
+
+/* Whether the answer needs figures of the GPUs newer than those there are; parks the call then. */
+static bool parks_for_gpus(Peer *peer, Call *call, bool resumed) {
+        Daemon *daemon = peer_daemon(peer);
+
+        if (resumed || call->submit.task->needs.n_gpus == 0 || daemon_gpus_are_fresh(daemon))
+                return false;
+        if (gpu_watch_ask(daemon->gpu_watch, core_n_offers(daemon->core)) < 0)
+                return false;
+        peer_park(peer, call);
+        return true;
+}
+
+static void add_notice(Reply *reply, const char *fmt, ...) _printf_(2, 3);
+
+static void add_notice(Reply *reply, const char *fmt, ...) {
+        va_list args;
+        char *text = NULL;
+
+        if (reply->submit.n_notices == WIRE_NOTICES_MAX)
+                return;
+        va_start(args, fmt);
+        if (vasprintf(&text, fmt, args) >= 0)
+                reply->submit.notices[reply->submit.n_notices++] = text;
+        va_end(args);
+}
+
+/* What counts of the delay that was asked for. */
+static void apply_delay(const Daemon *daemon, const Peer *peer, Task *task, Reply *reply) {
+        const Policy *policy = core_policy(daemon->core);
+        char asked[32], given[32];
+
+        if (!task->delay_given) {
+                task->delay_us = policy->default_delay_us;
+                return;
+        }
+        if (peer->is_admin || task->delay_us <= policy->max_delay_us)
+                return;
+        add_notice(reply, "the delay of %s counts as %s, the most this machine allows (max_delay)",
+                   units_format_duration(asked, sizeof(asked), task->delay_us),
+                   units_format_duration(given, sizeof(given), policy->max_delay_us));
+        task->delay_us = policy->max_delay_us;
+}
+
+/* People say 24G of a 24,564 MiB card (decisions.md 7). */
+static void note_whole_gpus(const Daemon *daemon, const Task *task, Reply *reply) {
+        _cleanup_free_ bool *said = NULL;
+        GpuView *views = NULL;
+        ssize_t n_views;
+
+        if (task->needs.n_gpus == 0)
+                return;
+        n_views = core_view_gpus(daemon->core, clock_boottime_us(), &views);
+        for (unsigned i = 0; i < task->needs.n_gpus; i++) {
+                const GpuNeed *need = &task->needs.gpus[i];
+                bool fits = false, nearly = false;
+                char asked[32], total[32];
+                uint64_t nearly_bytes = 0;
+
+                if (need->bytes == GPU_WHOLE)
+                        continue;
+                for (ssize_t k = 0; k < n_views; k++) {
+                        uint64_t total_bytes = views[k].sample.total_bytes;
+                        uint64_t reserve = core_policy(daemon->core)->reserved_gpu_memory_bytes;
+
+                        if (!gpu_need_is_any(need) && strcmp(need->uuid, views[k].sample.uuid) != 0)
+                                continue;
+                        fits |= total_bytes >= reserve && need->bytes <= total_bytes - reserve;
+                        if (total_bytes >= reserve && need->bytes > total_bytes - reserve) {
+                                nearly = true;
+                                nearly_bytes = MAX(nearly_bytes, total_bytes);
+                        }
+                }
+                if (nearly && !fits)
+                        add_notice(reply, "%s is all of a GPU that has %s: it gets the whole GPU",
+                                   units_format_bytes(asked, sizeof(asked), need->bytes),
+                                   units_format_bytes(total, sizeof(total), nearly_bytes));
+        }
+        core_gpu_views_free(views, n_views > 0 ? (size_t)n_views : 0);
+}
+
+/* Of this user, now. */
+static bool is_within_limits(Peer *peer, CallType type) {
+        Daemon *daemon = peer_daemon(peer);
+        size_t n = core_n_waiting_of(daemon->core, peer->uid);
+
+        if (n >= daemon->settings.max_pending_per_user) {
+                peer_refuse(peer, type, ERROR_LIMIT, "you have %zu tasks waiting already, as many as max_pending_per_user allows",
+                            n);
+                return false;
+        }
+        if (daemon->store_failing) {
+                peer_refuse(peer, type, ERROR_FAILED, "the daemon cannot write to its folder '%s': is the disk full?",
+                            daemon->state_dir);
+                return false;
+        }
+        return true;
+}
+
+/* Fills in what the daemon alone knows. */
+static void stamp(const Daemon *daemon, const Peer *peer, Task *task) {
+        task->uid = peer->uid;
+        task->runner_pid = peer->pid;
+        task->submitted_at_us = clock_realtime_us();
+        task->queued_boot_us = clock_boottime_us();
+        (void)snprintf(task->boot_id, sizeof(task->boot_id), "%s", daemon->boot_id);
+}
+
+static Explain *explain_task(const Daemon *daemon, uint64_t id) {
+        Explain *explain = malloc(sizeof(*explain));
+
+        if (explain && core_explain(daemon->core, id, clock_boottime_us(), explain) == 0)
+                return explain;
+        free(explain);
+        return NULL;
+}
+
+/* Puts the task into the core with a record of its own, owned by the peer. */
+static Record *enter(Peer *peer, Task *task) {
+        Daemon *daemon = peer_daemon(peer);
+        Event event = daemon_event(EVENT_SUBMITTED, 0);
+        uint64_t id = task->id;
+        Record *record;
+
+        event.submitted = task;
+        if (core_apply(daemon->core, &event) != 0) {
+                (void)task_free(task);
+                return NULL;
+        }
+        if (record_new(&record, daemon, id) < 0) {
+                event = daemon_event(EVENT_WITHDRAWN, id);
+                (void)core_apply(daemon->core, &event);
+                core_forget(daemon->core, id);
+                return NULL;
+        }
+        record_set_owner(record, peer);
+        record_set_dirty(record);
+        return record;
+}
+
+static void fill_submit_reply(const Daemon *daemon, const Task *task, Reply *reply) {
+        reply->submit.id = task->id;
+        (void)snprintf(reply->submit.database, sizeof(reply->submit.database), "%s", store_database_id(daemon->store));
+        reply->submit.granted = task->state == TASK_STATE_RUNNING;
+        if (reply->submit.granted) {
+                reply->submit.n_gpus = task->needs.n_gpus;
+                reply->submit.gpus = task->gpus;
+                reply->submit.pin = daemon_pins(daemon, task);
+        }
+        reply->submit.delay_us = task->delay_us;
+        reply->submit.look_interval_us = daemon->look_interval_us;
+        reply->boot_us = clock_boottime_us();
+        if (!reply->submit.granted)
+                reply->explain = explain_task(daemon, task->id);
+}
+
+/* Now or not at all, and it was not now: it never was. */
+static void refuse_now(Peer *peer, Record *record) {
+        Daemon *daemon = record->daemon;
+        Reply reply = {
+                .to = CALL_SUBMIT,
+                .error = ERROR_CANNOT_START_NOW,
+                .message = (char[]){ "it cannot start now" },
+                .explain = explain_task(daemon, record->task_id),
+                .boot_us = clock_boottime_us(),
+        };
+        Event event = daemon_event(EVENT_WITHDRAWN, record->task_id);
+        uint64_t id = record->task_id;
+
+        peer_reply(peer, &reply);
+        free(reply.explain);
+        event.reason = "it could not start at once";
+        (void)core_apply(daemon->core, &event);
+        record_free(record);
+        core_forget(daemon->core, id);
+}
+
+/* The same key again: the first answer was lost on the way (decisions.md 12). */
+static bool answer_known_key(Peer *peer, Call *call) {
+        Daemon *daemon = peer_daemon(peer);
+        const Task *known = core_find_key(daemon->core, peer->uid, call->submit.task->key);
+        Reply reply = { .to = CALL_SUBMIT };
+        Record *record;
+
+        if (!known)
+                return false;
+        if (task_state_is_final(known->state)) {
+                peer_refuse(peer, CALL_SUBMIT, ERROR_WRONG_STATE, "task %" PRIu64 " with this key is over already",
+                            known->id);
+                return true;
+        }
+        record = record_find(daemon, known->id);
+        record_set_owner(record, peer);
+        fill_submit_reply(daemon, known, &reply);
+        peer_reply(peer, &reply);
+        free(reply.explain);
+        return true;
+}
+
+void method_submit(Peer *peer, Call *call, bool resumed) {
+        Daemon *daemon = peer_daemon(peer);
+        Task *task = call->submit.task;
+        Reply reply = { .to = CALL_SUBMIT };
+        Record *record;
+        int r;
+
+        if (task->detached) {
+                peer_refuse(peer, CALL_SUBMIT, ERROR_NOT_AVAILABLE, "detached tasks are not available yet");
+                return;
+        }
+        if (answer_known_key(peer, call) || !is_within_limits(peer, CALL_SUBMIT) ||
+            !resolve(peer, call, &task->needs, resumed))
+                return;
+        if (call->submit.immediate && parks_for_gpus(peer, call, resumed))
+                return;
+        r = store_take_id(daemon->store, &task->id);
+        if (r < 0) {
+                peer_refuse(peer, CALL_SUBMIT, ERROR_FAILED, "the daemon cannot write to '%s': %s", daemon->state_dir,
+                            strerror(-r));
+                return;
+        }
+        stamp(daemon, peer, task);
+        apply_delay(daemon, peer, task, &reply);
+        note_whole_gpus(daemon, task, &reply);
+
+        record = enter(peer, TAKE_PTR(call->submit.task));
+        if (!record) {
+                peer_refuse(peer, CALL_SUBMIT, ERROR_FAILED, "the daemon is out of memory");
+                return;
+        }
+        record->granting = true;
+        daemon_plan(daemon);
+        record->granting = false;
+        if (call->submit.immediate && !record->granted) {
+                refuse_now(peer, record);
+        } else {
+                fill_submit_reply(daemon, core_find(daemon->core, record->task_id), &reply);
+                peer_reply(peer, &reply);
+        }
+        free(reply.explain);
+        for (size_t i = 0; i < reply.submit.n_notices; i++)
+                free(reply.submit.notices[i]);
+}
+
+void method_dry_run(Peer *peer, Call *call, bool resumed) {
+        Daemon *daemon = peer_daemon(peer);
+        Task *task = call->submit.task;
+        _cleanup_free_ Explain *explain = malloc(sizeof(*explain));
+        Reply reply = { .to = CALL_DRY_RUN };
+
+        if (!explain) {
+                peer_refuse(peer, CALL_DRY_RUN, ERROR_FAILED, "the daemon is out of memory");
+                return;
+        }
+        if (!resolve(peer, call, &task->needs, resumed) || parks_for_gpus(peer, call, resumed))
+                return;
+        daemon_look_at_ram(daemon);
+        reply.boot_us = clock_boottime_us();
+        if (core_explain_needs(daemon->core, &task->needs, peer->uid, task->priority, reply.boot_us, explain) != 0) {
+                peer_refuse(peer, CALL_DRY_RUN, ERROR_FAILED, "the request could not be judged");
+                return;
+        }
+        reply.explain = explain;
+        reply.dry_run.could_start = explain->n_lacks == 0;
+        if (reply.dry_run.could_start) {
+                reply.dry_run.n_gpus = task->needs.n_gpus;
+                reply.dry_run.gpus = explain->grants;
+        }
+        peer_reply(peer, &reply);
+}
+
+/* Every runner that was known is back: the first offers need not wait any longer. */
+static void check_all_attached(Daemon *daemon) {
+        if (!daemon->starting)
+                return;
+        for (const Record *record = daemon->records; record; record = record->hh.next)
+                if (!record->owner)
+                        return;
+        daemon->starting = false;
+        (void)sd_event_source_set_enabled(daemon->starting_source, SD_EVENT_OFF);
+}
+
+/* A task that this daemon does not know as active: one that it forgot with a crash, judged too early, or another's. */
+static Record *enter_attached(Peer *peer, Call *call) {
+        Daemon *daemon = peer_daemon(peer);
+        Task *task = call->attach.task;
+        bool ours = strcmp(call->attach.database, store_database_id(daemon->store)) == 0;
+        Error error = {};
+
+        task->uid = peer->uid;
+        task->runner_pid = peer->pid;
+        if (!ours || task->id == 0 || task->id >= store_ids_end(daemon->store))
+                if (store_take_id(daemon->store, &task->id) < 0)
+                        return NULL;
+        if (strcmp(task->boot_id, daemon->boot_id) != 0)
+                stamp(daemon, peer, task);
+        task->state = call->attach.started ? TASK_STATE_RUNNING : TASK_STATE_PENDING;
+        (void)core_resolve(daemon->core, &task->needs, &error); /* of no matter to one that runs; the other waits */
+        return enter(peer, TAKE_PTR(call->attach.task));
+}
+
+/* It runs, whatever we thought: the crash came between its accept and our writing it down. */
+static void make_running(Record *record, const Task *attached) {
+        Daemon *daemon = record->daemon;
+        const Task *task = core_find(daemon->core, record->task_id);
+        Event event;
+
+        if (task->state == TASK_STATE_RUNNING)
+                return;
+        if (!record->offer) {
+                event = daemon_event(EVENT_OFFERED, record->task_id);
+                event.offered.gpus = attached->gpus;
+                (void)core_apply(daemon->core, &event);
+        }
+        record_close_offer(record);
+        event = daemon_event(EVENT_ACCEPTED, record->task_id);
+        (void)core_apply(daemon->core, &event);
+}
+
+/* What is over here: its end stays, unless it was judged lost and runs after all. Return: whether it was answered. */
+static bool answer_over(Peer *peer, const Call *call) {
+        Daemon *daemon = peer_daemon(peer);
+        Reply reply = { .to = CALL_ATTACH };
+        const Task *in_core = core_find(daemon->core, call->attach.task->id);
+        Task *stored = NULL;
+        const Task *task = in_core;
+        bool over;
+
+        if (strcmp(call->attach.database, store_database_id(daemon->store)) != 0)
+                return false;
+        if (!task && store_load_task(daemon->store, call->attach.task->id, &stored) == 0)
+                task = stored;
+        over = task && task_state_is_final(task->state) &&
+               memcmp(task->key, call->attach.task->key, TASK_KEY_BYTES) == 0 && task->uid == peer->uid &&
+               !(task->state == TASK_STATE_LOST && call->attach.started);
+        if (over) {
+                reply.attach.id = task->id;
+                reply.attach.state = task->state;
+                peer_reply(peer, &reply);
+        }
+        if (!over && in_core && task_state_is_final(in_core->state)) {
+                /* lost a moment ago, not written yet: it comes in again as new */
+                record_free(record_find(daemon, in_core->id));
+                core_forget(daemon->core, call->attach.task->id);
+        }
+        (void)task_free(stored);
+        return over;
+}
+
+/* The task as this daemon has it, if the peer may have it; refuses otherwise. */
+static Record *find_attached(Peer *peer, Call *call) {
+        Daemon *daemon = peer_daemon(peer);
+        const Task *task = core_find_key(daemon->core, peer->uid, call->attach.task->key);
+
+        if (task)
+                return record_find(daemon, task->id);
+        if (core_find(daemon->core, call->attach.task->id) &&
+            strcmp(call->attach.database, store_database_id(daemon->store)) == 0) {
+                peer_refuse(peer, CALL_ATTACH, ERROR_NOT_PERMITTED, "task %" PRIu64 " is not yours",
+                            call->attach.task->id);
+                return NULL;
+        }
+        if (core_n_waiting_of(daemon->core, peer->uid) >= daemon->settings.max_pending_per_user) {
+                peer_refuse(peer, CALL_ATTACH, ERROR_LIMIT, "you have as many tasks waiting as max_pending_per_user allows");
+                return NULL;
+        }
+        return enter_attached(peer, call);
+}
+
+void method_attach(Peer *peer, Call *call, bool resumed) {
+        Daemon *daemon = peer_daemon(peer);
+        Reply reply = { .to = CALL_ATTACH };
+        bool started = call->attach.started;
+        _cleanup_(task_freep) Task *attached = NULL;
+        _cleanup_close_ int pid_fd = peer_take_fd(peer);
+        Record *record;
+        Event event;
+
+        if (answer_over(peer, call))
+                return;
+        record = find_attached(peer, call);
+        if (!record) {
+                if (call->attach.task == NULL)
+                        peer_refuse(peer, CALL_ATTACH, ERROR_FAILED, "the daemon could not take the task back");
+                return;
+        }
+        attached = TAKE_PTR(call->attach.task);
+        record_set_owner(record, peer);
+        event = daemon_event(EVENT_RUNNER_BACK, record->task_id);
+        (void)core_apply(daemon->core, &event);
+        if (started) {
+                if (attached)
+                        make_running(record, attached);
+                started_process(record, TAKE_FD(pid_fd));
+        }
+        record_set_dirty(record);
+        check_all_attached(daemon);
+        reply.attach.id = record->task_id;
+        reply.attach.state = core_find(daemon->core, record->task_id)->state;
+        reply.attach.look_interval_us = daemon->look_interval_us;
+        peer_reply(peer, &reply);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "daemon/methods.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "config.h"
+#include "daemon/records.h"
+
+const Method methods[] = {
+        { CALL_SUBMIT, ACCESS_ANYONE, method_submit },
+        { CALL_DRY_RUN, ACCESS_ANYONE, method_dry_run },
+        { CALL_ATTACH, ACCESS_ANYONE, method_attach }, /* proves by key and uid that the task is its own */
+        { CALL_ACCEPT, ACCESS_RUNNER, method_accept },
+        { CALL_DECLINE, ACCESS_RUNNER, method_decline },
+        { CALL_STARTED, ACCESS_RUNNER, method_started },
+        { CALL_USED, ACCESS_RUNNER, method_used },
+        { CALL_ENDED, ACCESS_RUNNER, method_ended },
+        { CALL_AWAY, ACCESS_RUNNER, method_away },
+        { CALL_WITHDRAW, ACCESS_RUNNER, method_withdraw },
+        { CALL_LIST, ACCESS_ANYONE, method_list },
+        { CALL_SHOW, ACCESS_ANYONE, method_show },
+        { CALL_WHY, ACCESS_ANYONE, method_why },
+        { CALL_STATUS, ACCESS_ANYONE, method_status },
+        { CALL_CANCEL, ACCESS_ANYONE, method_cancel },   /* each id is checked */
+        { CALL_HOLD, ACCESS_ANYONE, method_hold },       /* likewise */
+        { CALL_RELEASE, ACCESS_ANYONE, method_release }, /* likewise */
+        { CALL_UPDATE, ACCESS_OWNER, method_update },
+        { CALL_WAIT, ACCESS_ANYONE, method_wait },
+        { CALL_GET_INFO, ACCESS_ANYONE, method_get_info },
+};
+
+const size_t n_methods = ELEMENTSOF(methods);
+
+bool methods_may_act(const Peer *peer, uid_t owner) {
+        return peer->uid == owner || peer->is_admin;
+}
+
+/* The one task that a method of ACCESS_OWNER or ACCESS_RUNNER is about. */
+static uint64_t call_task_id(const Call *call) {
+        switch (call->type) {
+        case CALL_ACCEPT:
+        case CALL_DECLINE:
+                return call->accept.id;
+        case CALL_STARTED:
+                return call->started.id;
+        case CALL_USED:
+                return call->used.id;
+        case CALL_ENDED:
+                return call->ended.id;
+        case CALL_AWAY:
+                return call->away.id;
+        case CALL_WITHDRAW:
+                return call->withdraw.id;
+        case CALL_UPDATE:
+                return call->update.id;
+        case CALL_SUBMIT:
+        case CALL_DRY_RUN:
+        case CALL_ATTACH:
+        case CALL_LIST:
+        case CALL_SHOW:
+        case CALL_WHY:
+        case CALL_STATUS:
+        case CALL_CANCEL:
+        case CALL_HOLD:
+        case CALL_RELEASE:
+        case CALL_WAIT:
+        case CALL_GET_INFO:
+        case CALL_OFFER:
+        case CALL_END:
+        case CALL_WITHDRAWN:
+        case CALL_LOOK:
+                break;
+        }
+        return 0;
+}
+
+static void refuse(Peer *peer, const Call *call, ErrorName name, const char *text) {
+        if (!call->oneway)
+                peer_refuse(peer, call->type, name, "%s", text);
+}
+
+/* Whether the call may be served; refuses it otherwise. */
+static bool is_permitted(Peer *peer, const Call *call, Access access) {
+        Daemon *daemon = peer_daemon(peer);
+        uint64_t id = call_task_id(call);
+        const Record *record;
+        const Task *task;
+        char text[128];
+
+        if (access == ACCESS_ANYONE)
+                return true;
+        task = core_find(daemon->core, id);
+        if (!task) {
+                (void)snprintf(text, sizeof(text), "there is no waiting or running task %" PRIu64, id);
+                refuse(peer, call, ERROR_NO_SUCH_TASK, text);
+                return false;
+        }
+        record = record_find(daemon, id);
+        if (access == ACCESS_RUNNER ? record && record->owner == peer : methods_may_act(peer, task->uid))
+                return true;
+        (void)snprintf(text, sizeof(text), "task %" PRIu64 " is not %s", id,
+                       access == ACCESS_RUNNER ? "this connection's" : "yours");
+        refuse(peer, call, ERROR_NOT_PERMITTED, text);
+        return false;
+}
+
+/* Its runner has spoken: offers that it did not answer are forgiven (decisions.md 4). */
+static void note_spoken(Peer *peer) {
+        for (Record *record = peer->records; record; record = record->owner_next) {
+                Event event;
+
+                if (!record->silent)
+                        continue;
+                record->silent = false;
+                event = daemon_event(EVENT_RUNNER_BACK, record->task_id);
+                (void)core_apply(record->daemon->core, &event);
+                daemon_want_turn(record->daemon);
+        }
+}
+
+void methods_serve(Peer *peer, Call *call, bool resumed) {
+        note_spoken(peer);
+        for (size_t i = 0; i < n_methods; i++) {
+                if (methods[i].type != call->type)
+                        continue;
+                if (is_permitted(peer, call, methods[i].access))
+                        methods[i].serve(peer, call, resumed);
+                return;
+        }
+        /* a call that only the daemon makes */
+        refuse(peer, call, ERROR_METHOD_NOT_FOUND, "this is a method of runners, not of the daemon");
+}
+
+void method_get_info(Peer *peer, Call *call, bool resumed) {
+        Reply reply = { .to = CALL_GET_INFO };
+
+        (void)snprintf(reply.get_info.version, sizeof(reply.get_info.version), "%s", TASKFLOW_VERSION);
+        peer_reply(peer, &reply);
+}

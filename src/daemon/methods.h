@@ -1,0 +1,70 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Methods
+ *
+ * The table of what may be called, by whom. Forgetting to check is impossible: methods_serve() looks here first.
+ */
+
+#include "daemon/server.h"
+
+typedef enum Access {
+        ACCESS_ANYONE, /* a method that acts on tasks by ids checks each (methods_may_act()) */
+        ACCESS_OWNER,  /* the task's user, or an admin */
+        ACCESS_RUNNER, /* the connection that submitted or attached the task */
+} Access;
+
+/* Serves one call of a peer; the call may be taken (zeroed) by a method that keeps it. */
+typedef void (*method_fn)(Peer *peer, Call *call, bool resumed);
+
+typedef struct Method {
+        CallType type;
+        Access access;
+        method_fn serve;
+} Method;
+
+/* Every CallType that a client may call has exactly one entry. */
+extern const Method methods[];
+extern const size_t n_methods;
+
+/* @resumed: it was parked, and the GPUs were looked at since. */
+void methods_serve(Peer *peer, Call *call, bool resumed);
+
+/* Whether this peer may act on this user's tasks. */
+bool methods_may_act(const Peer *peer, uid_t owner);
+
+void method_submit(Peer *peer, Call *call, bool resumed);
+void method_dry_run(Peer *peer, Call *call, bool resumed);
+void method_attach(Peer *peer, Call *call, bool resumed);
+void method_accept(Peer *peer, Call *call, bool resumed);
+void method_decline(Peer *peer, Call *call, bool resumed);
+void method_started(Peer *peer, Call *call, bool resumed);
+void method_used(Peer *peer, Call *call, bool resumed);
+void method_ended(Peer *peer, Call *call, bool resumed);
+void method_away(Peer *peer, Call *call, bool resumed);
+void method_withdraw(Peer *peer, Call *call, bool resumed);
+void method_list(Peer *peer, Call *call, bool resumed);
+void method_show(Peer *peer, Call *call, bool resumed);
+void method_why(Peer *peer, Call *call, bool resumed);
+void method_status(Peer *peer, Call *call, bool resumed);
+void method_cancel(Peer *peer, Call *call, bool resumed);
+void method_hold(Peer *peer, Call *call, bool resumed);
+void method_release(Peer *peer, Call *call, bool resumed);
+void method_update(Peer *peer, Call *call, bool resumed);
+void method_wait(Peer *peer, Call *call, bool resumed);
+void method_get_info(Peer *peer, Call *call, bool resumed);
+
+/* The command's process, by its pidfd (taken; -1: unknown), after it was checked whose it is (decisions.md 15). */
+void started_process(Record *record, int pid_fd);
+
+/* A view of a task for this peer; what it must not see is hidden. The task is borrowed. */
+TaskView view_task(Peer *peer, const Task *task, bool explain);
+void view_done(TaskView *view);
+
+/* More of a list, when the last part was sent. */
+void lister_continue(Peer *peer);
+
+/* Answers a WAIT if what it waits for has come; returns whether it did. */
+bool wait_try(Peer *peer);

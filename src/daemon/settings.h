@@ -1,0 +1,51 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Settings
+ *
+ * taskflow.conf: INI, section [taskflow]. One table knows every key with its type, range, default and sentence; it parses,
+ * checks, and is compared with the manual.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/policy.h"
+#include "core/task.h"
+#include "util/error.h"
+
+typedef struct Settings {
+        Policy policy;
+        uint64_t sample_interval_us;
+        uint64_t idle_exit_us; /* TASK_TIME_INF: never */
+        PinMode pin_gpus;      /* DEFAULT stands for `any`, ON always, OFF never */
+        char nvml_library[256];
+        size_t n_admin_uids;
+        uid_t *admin_uids; /* owned */
+        size_t n_admin_gids;
+        gid_t *admin_gids; /* owned */
+        uint64_t max_pending_per_user;
+        bool show_commands_to_owner_only;
+        uint64_t history_us;
+} Settings;
+
+/**
+ * settings_load() - defaults, and what a file says otherwise
+ * @ret:        overwritten on success; release with settings_done()
+ * @path:       NULL, or a file that may be missing unless @required
+ * @personal:   the defaults of a personal daemon: idle_exit 10m, priority_limit 200, max_delay inf, and its owner an admin
+ * @error:      "'FILE' line N: …" with what is allowed
+ *
+ * Looks up names of users and groups (NSS): only at start and on SIGHUP.
+ *
+ * Return: 0, or negative errno with @error.
+ */
+int settings_load(Settings *ret, const char *path, bool required, bool personal, Error *error);
+void settings_done(Settings *settings);
+
+/* Whether a peer with these credentials is an admin. */
+bool settings_is_admin(const Settings *settings, uid_t uid, const gid_t *gids, size_t n_gids);

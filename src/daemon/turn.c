@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * A turn: what the messages changed is looked at once, after all of them. Sample (I/O in), plan (pure), carry out (I/O out),
+ * then one commit. While something waits a timer looks regularly; while tasks only run, GPUs are looked at every
+ * QUIET_LOOK_US for their peaks; otherwise nothing is armed and the daemon sleeps.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+#include "daemon/records.h"
+#include "daemon/server.h"
+#include "util/clock.h"
+
+void daemon_want_turn(Daemon *daemon) {
+        if (daemon->turn_wanted)
+                return;
+        daemon->turn_wanted = true;
+        (void)sd_event_source_set_enabled(daemon->turn_source, SD_EVENT_ONESHOT);
+}
+
+void daemon_look_at_ram(Daemon *daemon) {
+        Event event = daemon_event(EVENT_RAM, 0);
+        RamFigures figures;
+        int r;
+
+        event.ram.n_offers_before = core_n_offers(daemon->core);
+        r = ram_read(&daemon->ram_source, &figures);
+        if (r < 0) {
+                log_error("cannot read how much RAM is free: %s", strerror(-r));
+                return; /* the old figures grow too old to start anything by */
+        }
+        event.ram.total_bytes = figures.total_bytes;
+        event.ram.available_bytes = figures.available_bytes;
+        (void)core_apply(daemon->core, &event);
+}
+
+static void ask_for_gpus(Daemon *daemon) {
+        int r;
+
+        r = gpu_watch_ask(daemon->gpu_watch, core_n_offers(daemon->core));
+        if (r < 0)
+                log_error("cannot start the GPU probe: %s", strerror(-r));
+}
+
+bool daemon_gpus_are_fresh(const Daemon *daemon) {
+        return daemon->gpus_known &&
+               clock_boottime_us() - daemon->gpus_boot_us <= core_policy(daemon->core)->sample_max_age_us;
+}
+
+/* Makes the offers of a plan. Return: how many were made. */
+static size_t carry_out(Daemon *daemon, const Plan *plan) {
+        size_t n_made = 0;
+
+        for (size_t i = 0; i < plan->n_offers; i++) {
+                Record *record = record_find(daemon, plan->offers[i].task_id);
+                int r;
+
+                if (!record || !record->owner)
+                        continue;
+                r = record_offer(record, &plan->offers[i]);
+                if (r < 0)
+                        log_error("cannot offer task %llu its start: %s", (unsigned long long)plan->offers[i].task_id,
+                                  strerror(-r));
+                else
+                        n_made++;
+        }
+        return n_made;
+}
+
+static void arm_wake(Daemon *daemon, uint64_t wake_boot_us) {
+        if (wake_boot_us == TASK_TIME_INF) {
+                (void)sd_event_source_set_enabled(daemon->wake_source, SD_EVENT_OFF);
+                return;
+        }
+        (void)sd_event_source_set_time(daemon->wake_source, wake_boot_us);
+        (void)sd_event_source_set_enabled(daemon->wake_source, SD_EVENT_ONESHOT);
+}
+
+void daemon_plan(Daemon *daemon) {
+        uint64_t wake_boot_us = TASK_TIME_INF;
+        bool again = true;
+
+        if (daemon->starting)
+                return;
+        while (again && core_is_waiting(daemon->core)) {
+                Plan plan;
+
+                /* Each start has a look of its own: RAM costs microseconds. */
+                daemon_look_at_ram(daemon);
+                if (core_plan(daemon->core, clock_boottime_us(), &plan) < 0) {
+                        log_error("out of memory while planning");
+                        return;
+                }
+                again = carry_out(daemon, &plan) > 0;
+                if (plan.want_gpus)
+                        ask_for_gpus(daemon);
+                wake_boot_us = plan.wake_boot_us;
+                plan_done(&plan);
+        }
+        arm_wake(daemon, wake_boot_us);
+}
+
+uint64_t daemon_look_interval_us(const Daemon *daemon) {
+        return core_is_waiting(daemon->core) ? daemon->settings.sample_interval_us : QUIET_LOOK_US;
+}
+
+/* The regular look: as often as somebody needs it, and not at all if nobody does. */
+static void arm_sampling(Daemon *daemon) {
+        bool waiting = core_is_waiting(daemon->core), gpus = core_uses_gpus(daemon->core);
+        int enabled = SD_EVENT_OFF;
+
+        if (waiting || gpus) {
+                (void)sd_event_source_get_enabled(daemon->sample_source, &enabled);
+                if (enabled != SD_EVENT_OFF && daemon->look_interval_us == daemon_look_interval_us(daemon))
+                        return; /* goes on as it is */
+                (void)sd_event_source_set_time_relative(daemon->sample_source, daemon_look_interval_us(daemon));
+                (void)sd_event_source_set_enabled(daemon->sample_source, SD_EVENT_ONESHOT);
+                return;
+        }
+        (void)sd_event_source_set_enabled(daemon->sample_source, SD_EVENT_OFF);
+}
+
+static int on_turn(sd_event_source *source, void *userdata) {
+        Daemon *daemon = userdata;
+        uint64_t interval_us;
+
+        daemon->turn_wanted = false;
+        daemon_plan(daemon);
+        records_write(daemon);
+        arm_sampling(daemon);
+        if (!core_uses_gpus(daemon->core))
+                gpu_watch_idle(daemon->gpu_watch);
+        interval_us = daemon_look_interval_us(daemon);
+        if (interval_us != daemon->look_interval_us) {
+                daemon->look_interval_us = interval_us;
+                records_send_look(daemon);
+        }
+        daemon_check_idle(daemon);
+        return 0;
+}
+
+static int on_sample(sd_event_source *source, uint64_t usec, void *userdata) {
+        Daemon *daemon = userdata;
+
+        if (core_uses_gpus(daemon->core))
+                ask_for_gpus(daemon);
+        daemon_want_turn(daemon);
+        return 0;
+}
+
+static int on_wake(sd_event_source *source, uint64_t usec, void *userdata) {
+        daemon_want_turn(userdata);
+        return 0;
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        daemon_want_turn(userdata);
+        return 0;
+}
+
+static int add_timer(Daemon *daemon,
+                     sd_event_source **ret,
+                     clockid_t clock,
+                     sd_event_time_handler_t handler,
+                     const char *description) {
+        int r;
+
+        /* The accuracy is 1 ms: a start must not be late for the sake of fewer wake-ups. */
+        r = sd_event_add_time(daemon->event, ret, clock, 0, US_PER_MSEC, handler, daemon);
+        if (r < 0)
+                return r;
+        (void)sd_event_source_set_description(*ret, description);
+        return sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
+}
+
+int daemon_turn_init(Daemon *daemon) {
+        int r;
+
+        r = sd_event_add_defer(daemon->event, &daemon->turn_source, on_turn, daemon);
+        if (r < 0)
+                return r;
+        (void)sd_event_source_set_description(daemon->turn_source, "turn");
+        (void)sd_event_source_set_exit_on_failure(daemon->turn_source, true);
+        (void)sd_event_source_set_enabled(daemon->turn_source, SD_EVENT_OFF);
+
+        /* After the messages: many of them make one turn. */
+        r = sd_event_source_set_priority(daemon->turn_source, SD_EVENT_PRIORITY_NORMAL + 10);
+        if (r < 0)
+                return r;
+        r = add_timer(daemon, &daemon->sample_source, CLOCK_MONOTONIC, on_sample, "sample");
+        if (r < 0)
+                return r;
+        r = add_timer(daemon, &daemon->wake_source, CLOCK_BOOTTIME, on_wake, "wake");
+        if (r < 0)
+                return r;
+        return add_timer(daemon, &daemon->retry_source, CLOCK_MONOTONIC, on_retry, "store-retry");
+}

@@ -1,0 +1,55 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * GPU drivers
+ *
+ * One struct of functions a vendor, one array of them. They run only inside the probe process (probe/gpu-process.h): a driver
+ * library that hangs or crashes takes nobody else with it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/machine.h"
+
+enum {
+        GPU_REPORT_PROCESSES_MAX = 8192, /* over all GPUs; the driver lists at most 950 on each */
+        GPU_REPORT_TEXT_MAX = 240,
+};
+
+/* A process on a GPU. */
+typedef struct GpuProcess {
+        pid_t pid;
+        unsigned gpu;         /* index into GpuReport.gpus */
+        uint64_t used_bytes;  /* UINT64_MAX: the driver does not tell */
+} GpuProcess;
+
+/* What one look brings. A value of fixed layout, sent over a pipe between two processes of the same program. */
+typedef struct GpuReport {
+        bool ok;                        /* false: no driver answers; `text` says why */
+        char text[GPU_REPORT_TEXT_MAX]; /* for people: "no NVIDIA driver", "driver/library version mismatch: reboot" */
+        unsigned n_gpus;
+        GpuSample gpus[GPU_MAX];
+        unsigned n_processes;
+        GpuProcess processes[]; /* read before the memory figures (decisions.md 2) */
+} GpuReport;
+
+typedef struct GpuDriver GpuDriver;
+
+typedef struct GpuVendor {
+        const char *name; /* "nvidia" */
+
+        /* 0 and a driver; 0 and NULL if there is none of this kind here; negative errno with @text filled in */
+        int (*open)(GpuDriver **ret, const char *library, char text[static GPU_REPORT_TEXT_MAX]);
+
+        /* fills in gpus and processes of @report from their n_ on; negative errno: reopen */
+        int (*look)(GpuDriver *driver, GpuReport *report, size_t n_processes_max);
+
+        void (*free)(GpuDriver *driver);
+} GpuVendor;
+
+extern const GpuVendor *const gpu_vendors[]; /* ended by NULL */

@@ -1,0 +1,140 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * The store
+ *
+ * What outlives the daemon: tasks waiting and running, those that ended in the last days, the ids given out, the GPUs last
+ * seen. One SQLite database in a folder of the daemon's own; the only user of SQLite. Every change is made inside a
+ * transaction that the caller commits once a turn of its loop.
+ *
+ * SQLite in WAL mode with locking_mode=EXCLUSIVE: no second daemon can open it, and no shared memory file is needed.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/machine.h"
+#include "core/task.h"
+#include "util/error.h"
+#include "util/macro.h"
+
+typedef struct Store Store;
+
+enum {
+        STORE_IDS_BLOCK = 1024, /* ids are reserved durably in blocks of this size (decisions.md 16) */
+        STORE_SCHEMA_VERSION = 1,
+        STORE_DATABASE_ID_CHARS = 32, /* hex digits of the database's random id */
+};
+
+/* store_open() */
+enum {
+        STORE_E_DAMAGED = 1, /* set aside under the name said in @error; nothing was opened */
+        STORE_E_NEWER,       /* made by a newer version; untouched */
+        STORE_E_BUSY,        /* another daemon has it open */
+};
+
+/**
+ * store_open() - open, or make, DIR/taskflow.db
+ * @dir_path:   exists, 0700
+ * @recover:    a damaged database is set aside and what can be read of it is taken over into a new one; else STORE_E_DAMAGED
+ *              is returned after it was set aside as "taskflow.db.damaged-YYYYMMDD-HHMMSS" (with its -wal; never removed)
+ * @error:      what happened and what to do; also filled in on success when something was recovered (else empty)
+ *
+ * Migrates an older database by one step after the other, each in one transaction.
+ *
+ * Return: 0, an outcome, or negative errno (-ENOSPC, -EACCES, -EROFS …).
+ */
+int store_open(Store **ret, const char *dir_path, bool recover, Error *error);
+Store *store_free(Store *store); /* rolls back what was not committed */
+DEFINE_CLEANUP(Store *, store_free);
+
+/* The database's random id, STORE_DATABASE_ID_CHARS lower-case hex digits; owned by the store. */
+const char *store_database_id(const Store *store);
+
+/**
+ * store_take_id() - a task id that was never given out
+ *
+ * Rises by one within a block; a new block is reserved durably (committed and synced by itself, before any other change of
+ * the open transaction) when one is used up. After a restart ids go on with the next block.
+ *
+ * Return: 0, or negative errno (nothing can be written: -ENOSPC …).
+ */
+int store_take_id(Store *store, uint64_t *ret);
+
+/* One more than the largest id that may have been given out before this store was opened, or since: an id that a runner
+ * brings back must be smaller. */
+uint64_t store_ids_end(const Store *store);
+
+/**
+ * store_put_task() - insert or replace a task with all its fields
+ *
+ * Begins a transaction if none is open.
+ *
+ * Return: 0, or negative errno; after a failure (disk full) the open transaction is rolled back as a whole and all of its
+ * changes must be put again.
+ */
+int store_put_task(Store *store, const Task *task);
+
+/* Removes a task, as if it had never been. Return: as store_put_task(). */
+int store_remove_task(Store *store, uint64_t id);
+
+/* The GPUs last seen (uuid, name, index, total), replacing those before. Return: as store_put_task(). */
+int store_put_gpus(Store *store, const GpuSample *gpus, unsigned n_gpus);
+
+/* Reads them back, state GPU_STATE_UNKNOWN, at most GPU_MAX. Return: how many, or negative errno. */
+int store_get_gpus(Store *store, GpuSample ret[static GPU_MAX]);
+
+/* Whether a transaction with changes is open. */
+bool store_is_dirty(const Store *store);
+
+/**
+ * store_commit() - end the transaction
+ * @sync:       on the disk before it returns
+ *
+ * Return: 0 (also when nothing was open), or negative errno: everything since the last commit was rolled back.
+ */
+int store_commit(Store *store, bool sync);
+
+/* @task is owned by the callee. A negative value ends the reading and is returned. */
+typedef int (*store_task_fn)(Task *task, void *userdata);
+
+/* Every task that is not in a final state, by id. Return: 0 or negative errno. */
+int store_load_active(Store *store, store_task_fn fn, void *userdata);
+
+/* One task in whatever state. Return: 0, -ENOENT, or negative errno. */
+int store_load_task(Store *store, uint64_t id, Task **ret);
+
+/* A task by its submitter's key. Return: 0, -ENOENT, or negative errno. */
+int store_load_key(Store *store, uid_t uid, const uint8_t key[static TASK_KEY_BYTES], Task **ret);
+
+/**
+ * store_load_ended() - tasks in a final state, latest id first
+ * @before_id:  only smaller ids; UINT64_MAX: from the newest
+ * @uid:        (uid_t)-1: everybody's
+ * @max:        at most so many
+ *
+ * Sees what the open transaction has changed.
+ */
+int store_load_ended(Store *store, uint64_t before_id, uid_t uid, unsigned max, store_task_fn fn, void *userdata);
+
+/**
+ * store_purge() - forget ended tasks
+ * @before_at_us:       ended before this, CLOCK_REALTIME
+ * @max:        at most so many in one call, so that the loop is not held up
+ *
+ * Return: how many, or negative errno.
+ */
+int store_purge(Store *store, uint64_t before_at_us, unsigned max);
+
+/**
+ * store_n_damaged() - rows that made no sense and were left out
+ * @ret_last:   set to what is wrong with the last of them, owned by the store; may be NULL
+ *
+ * Counted since the store was opened, by every function that reads. Such rows stay in the file; store_load_task() and
+ * store_load_key() return -EUCLEAN for one.
+ */
+unsigned store_n_damaged(const Store *store, const char **ret_last);

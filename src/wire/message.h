@@ -1,0 +1,332 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Messages
+ *
+ * What is said on the socket, as values: a Call (from either side) and the Reply to it. JSON in Varlink's form,
+ *
+ *     {"method":"io.taskflow.v1.Submit","parameters":{…},"oneway":true}
+ *     {"parameters":{…},"continues":true}      {"error":"io.taskflow.v1.Refused","parameters":{"message":"…"}}
+ *
+ * read strictly: unknown and duplicate keys, wrong types, numbers out of range and texts that are too long are refused with a
+ * sentence. Replies come in the order of their calls; a oneway call has none. docs/protocol.md has every key, and a test holds it
+ * against the table of methods.
+ *
+ * Durations on the wire are microseconds, sizes bytes; null stands for "inf", "whole" and "unknown".
+ */
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/explain.h"
+#include "core/task.h"
+#include "util/error.h"
+#include "util/macro.h"
+#include "util/string-table.h"
+
+#define WIRE_INTERFACE "io.taskflow.v1"
+
+typedef enum CallType {
+        /* client to daemon */
+        CALL_SUBMIT,
+        CALL_DRY_RUN,
+        CALL_ATTACH,
+        CALL_ACCEPT,
+        CALL_DECLINE,  /* oneway: the offer can't be taken (no room in the runner's own cgroup) */
+        CALL_STARTED,  /* oneway, with a pidfd */
+        CALL_USED,     /* oneway */
+        CALL_ENDED,
+        CALL_AWAY,     /* oneway */
+        CALL_WITHDRAW,
+        CALL_LIST,     /* more: tasks come in several replies */
+        CALL_SHOW,
+        CALL_WHY,
+        CALL_STATUS,
+        CALL_CANCEL,
+        CALL_HOLD,
+        CALL_RELEASE,
+        CALL_UPDATE,
+        CALL_WAIT,     /* answered when they have ended */
+        CALL_GET_INFO, /* org.varlink.service.GetInfo */
+        /* daemon to client, all oneway */
+        CALL_OFFER,
+        CALL_END,       /* end this running task */
+        CALL_WITHDRAWN, /* this waiting task was cancelled, or is another connection's now */
+        CALL_LOOK,      /* how often to measure running tasks */
+} CallType;
+
+enum {
+        N_CALL_TYPES = CALL_LOOK + 1,
+        WIRE_IDS_MAX = 10000,   /* ids in one call */
+        WIRE_NOTICES_MAX = 8,
+};
+
+/* The short name, "Submit": what follows WIRE_INTERFACE and a dot. */
+DECLARE_STRING_TABLE(call_type, CallType);
+
+typedef struct IdList {
+        size_t n;
+        uint64_t *ids; /* owned */
+} IdList;
+
+typedef struct Call {
+        CallType type;
+        bool oneway;
+        bool more;
+        union {
+                struct {
+                        Task *task; /* owned; what the submitter says (task.h, first half, without id and uid) */
+                        bool immediate;  /* -w 0: now or not at all */
+                        uint64_t room_bytes; /* of the runner's own cgroup; UINT64_MAX: no limit */
+                } submit; /* SUBMIT, DRY_RUN */
+                struct {
+                        char database[33]; /* that gave the id */
+                        Task *task; /* owned; whole: so that a daemon that has forgotten it knows it again */
+                        bool started; /* running; a pidfd comes along */
+                        uint64_t room_bytes;
+                } attach;
+                struct {
+                        uint64_t id;
+                        uint64_t offer;
+                } accept; /* ACCEPT, DECLINE */
+                struct {
+                        uint64_t id;
+                } started; /* STARTED */
+                struct {
+                        uint64_t id;
+                        uint64_t memory_bytes;
+                } used;
+                struct {
+                        uint64_t id;
+                        TaskState state; /* done, failed, timeout, cancelled */
+                        int exit_status; /* -1: none */
+                        int signal;      /* 0: none */
+                        uint64_t ended_at_us;
+                        char *reason; /* owned; NULL: none ("could not be started: …") */
+                } ended;
+                struct {
+                        uint64_t id;
+                        bool away;
+                } away;
+                struct {
+                        uint64_t id;
+                        char *reason; /* owned; NULL: none. "not started within 10s" */
+                } withdraw; /* WITHDRAW; also WITHDRAWN */
+                struct {
+                        bool ended;      /* ended ones too */
+                        bool has_uid;
+                        uid_t uid;
+                        bool explain;    /* the waiting ones with why they wait */
+                } list;
+                struct {
+                        uint64_t id;
+                } show; /* SHOW, WHY */
+                struct {
+                        IdList ids;
+                        int signal; /* CANCEL: 0 the usual; END and the rest: ids unused */
+                } ids; /* CANCEL, HOLD, RELEASE */
+                struct {
+                        uint64_t id;
+                        bool set_needs_memory, set_needs_gpus, set_needs_cpus, set_priority, set_time_limit, set_name;
+                        Needs needs; /* owned; what is set of it */
+                        unsigned priority;
+                        uint64_t time_limit_us;
+                        char *name; /* owned */
+                } update;
+                struct {
+                        IdList ids; /* none: all the caller's own */
+                        bool any;
+                } wait;
+                struct {
+                        uint64_t id;
+                        uint64_t offer;
+                        unsigned n_gpus;
+                        GpuGrant *gpus; /* owned */
+                        bool pin;
+                        bool must_accept; /* false never occurs in OFFER; see SubmitReply.granted */
+                } offer;
+                struct {
+                        uint64_t id;
+                        int signal; /* first; 0: SIGTERM */
+                } end;
+                struct {
+                        uint64_t interval_us;
+                } look;
+        };
+} Call;
+
+typedef enum ErrorName {
+        ERROR_NONE,
+        ERROR_BAD_REQUEST,      /* the message makes no sense; the connection is ended after it */
+        ERROR_METHOD_NOT_FOUND, /* org.varlink.service.MethodNotFound: a newer client */
+        ERROR_NO_SUCH_TASK,
+        ERROR_NOT_PERMITTED,    /* not yours */
+        ERROR_IMPOSSIBLE,       /* the machine can never meet it */
+        ERROR_CANNOT_START_NOW, /* -w 0 */
+        ERROR_LIMIT,            /* of this user; the sentence names it */
+        ERROR_WRONG_STATE,      /* running already, over already */
+        ERROR_NOT_AVAILABLE,    /* this version has it not yet */
+        ERROR_FAILED,           /* the daemon could not: disk full … */
+} ErrorName;
+
+enum {
+        N_ERROR_NAMES = ERROR_FAILED + 1,
+};
+
+DECLARE_STRING_TABLE(error_name, ErrorName); /* full names, interface included */
+
+/* What became of one task of a CANCEL, HOLD or RELEASE. */
+typedef enum IdOutcome {
+        ID_OUTCOME_DONE,        /* as asked */
+        ID_OUTCOME_ENDING,      /* CANCEL: it runs, its runner was told */
+        ID_OUTCOME_NO_RUNNER,   /* CANCEL: it runs, but its runner is gone or silent: the caller may end it by its pid */
+        ID_OUTCOME_NO_SUCH_TASK,
+        ID_OUTCOME_NOT_YOURS,
+        ID_OUTCOME_WRONG_STATE, /* HOLD of a running one, anything of one that is over */
+} IdOutcome;
+
+enum {
+        N_ID_OUTCOMES = ID_OUTCOME_WRONG_STATE + 1,
+};
+
+DECLARE_STRING_TABLE(id_outcome, IdOutcome);
+
+typedef struct IdResult {
+        uint64_t id;
+        IdOutcome outcome;
+        TaskState state;
+        /* of a running one, so that its owner can end it (decisions.md 22) */
+        pid_t pid;
+        uint64_t pid_start_ticks;
+        char boot_id[37];
+        pid_t runner_pid;
+} IdResult;
+
+/* A task as it is shown. */
+typedef struct TaskView {
+        Task *task; /* owned; key and runner left out */
+        bool hidden; /* command, name, folder are kept back (show_commands = owner) */
+        bool has_explain;
+        Explain *explain; /* owned; of a waiting one, if asked for */
+        uint64_t settle_until_boot_us; /* running: until when its delay lasts; 0: over */
+} TaskView;
+
+typedef struct MachineStatus {
+        RamView ram;
+        size_t n_gpus;
+        GpuView *gpus; /* owned */
+        bool gpus_known;
+        char gpu_text[240]; /* why not, for people */
+        uint64_t gpu_age_us;    /* of the GPUs' figures; TASK_TIME_INF: none yet */
+        size_t n_pending, n_held, n_running;
+        unsigned n_cpus, n_cpus_promised;
+        bool personal; /* this queue is one user's alone */
+        uid_t daemon_uid;
+        pid_t daemon_pid;
+        char version[32];
+        char state_dir[256];
+} MachineStatus;
+
+typedef struct Reply {
+        CallType to; /* what it answers */
+        bool continues;
+        ErrorName error; /* not NONE: only `message` and, for CANNOT_START_NOW and IMPOSSIBLE, `explain` may be set */
+        char *message;   /* owned; a sentence for people */
+        Explain *explain; /* owned; SUBMIT of a waiting one, DRY_RUN, WHY, errors: why; else NULL */
+        uint64_t boot_us;   /* the daemon's CLOCK_BOOTTIME when it spoke; goes with explain */
+        union {
+                struct {
+                        uint64_t id;
+                        char database[33];
+                        bool granted; /* offer and accept in one: it may exec now (decisions.md 14) */
+                        unsigned n_gpus;
+                        GpuGrant *gpus; /* owned; granted */
+                        bool pin;
+                        uint64_t delay_us; /* what counts of the delay asked for */
+                        uint64_t look_interval_us;
+                        size_t n_notices;
+                        char *notices[WIRE_NOTICES_MAX]; /* owned; for the user: "the delay was cut to 10m" */
+                } submit;
+                struct {
+                        bool could_start; /* else it would wait: explain says why */
+                        unsigned n_gpus;
+                        GpuGrant *gpus; /* owned */
+                } dry_run;
+                struct {
+                        uint64_t id;
+                        TaskState state; /* as the daemon has it now */
+                        uint64_t look_interval_us;
+                } attach;
+                struct {
+                        size_t n;
+                        TaskView *tasks; /* owned */
+                } list; /* LIST, SHOW (one) */
+                struct {
+                        uint64_t id;
+                        TaskState state;
+                } why;
+                MachineStatus status;
+                struct {
+                        size_t n;
+                        IdResult *results; /* owned */
+                } ids; /* CANCEL, HOLD, RELEASE */
+                struct {
+                        size_t n;
+                        TaskView *tasks; /* owned; those that have ended: in the order of the call's ids; ANY: the first */
+                } wait;
+                struct {
+                        char version[32];
+                } get_info;
+        };
+} Reply;
+
+/**
+ * call_encode() - as the bytes of a message
+ * @ret:        to be freed with free(); no NUL inside, NUL-terminated
+ *
+ * Return: 0, -ENOMEM, or -E2BIG beyond FRAME_MESSAGE_MAX.
+ */
+int call_encode(const Call *call, char **ret, size_t *ret_n);
+
+/* call_decode() */
+enum {
+        MESSAGE_E_BAD = 1,            /* @error says what is wrong with it */
+        MESSAGE_E_METHOD_NOT_FOUND,   /* well-formed, but no method of ours */
+};
+
+/**
+ * call_decode() - a message from the other side, hostile
+ * @ret:        release with call_done(); untouched unless 0
+ *
+ * Return: 0, an outcome, or -ENOMEM.
+ */
+int call_decode(const char *bytes, size_t n, Call *ret, Error *error);
+void call_done(Call *call);
+
+/* As call_encode(). */
+int reply_encode(const Reply *reply, char **ret, size_t *ret_n);
+
+/* As call_decode(); @to: the type of the call that it answers. */
+int reply_decode(CallType to, const char *bytes, size_t n, Reply *ret, Error *error);
+void reply_done(Reply *reply);
+
+/* Whether these bytes are a call (have a "method") and not a reply. */
+bool message_is_call(const char *bytes, size_t n);
+
+/**
+ * task_view_json() - a task in the form of `ps --json` and `show --json` (interface.md)
+ * @reason:     of a waiting one: the sentence of `why`; NULL: the task's own
+ * @user:       its owner's name; NULL: unknown
+ * @ret:        the JSON text, to be freed with free()
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int task_view_json(const TaskView *view, const char *user, const char *reason, char **ret);
+
+/* `status --json`; @ret as above. */
+int machine_status_json(const MachineStatus *status, char **ret);

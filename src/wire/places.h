@@ -1,0 +1,38 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Places
+ *
+ * Where sockets and state are (interface.md, "Programs"; decisions.md 28, 29): the one list that the daemon and its clients
+ * share.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "util/error.h"
+
+#define PLACES_MACHINE_DIR "/run/taskflow"
+#define PLACES_MACHINE_SOCKET PLACES_MACHINE_DIR "/taskflowd.sock"
+#define PLACES_MACHINE_STATE "/var/lib/taskflow"
+#define PLACES_MACHINE_SETTINGS "/etc/taskflow/taskflow.conf"
+
+/* Paths are malloc'ed, to be freed with free(). */
+
+/* ~/.local/state/taskflow (XDG_STATE_HOME is honoured), or its folder HOSTNAME below if the state names another
+ * machine-id. -ENOENT with @error if there is no home. */
+int places_personal_state(char **ret, Error *error);
+
+/* STATE/run/taskflowd.sock */
+int places_personal_socket(char **ret, Error *error);
+
+/* $XDG_RUNTIME_DIR/taskflow/taskflowd.sock; *ret is NULL if the variable is unset or its folder is not ours */
+int places_runtime_socket(char **ret);
+
+/* ~/.config/taskflow/taskflow.conf (XDG_CONFIG_HOME is honoured) */
+int places_personal_settings(char **ret, Error *error);
+
+/* Whether /run/taskflow exists: then the machine has a daemon, also when nobody listens. */
+bool places_machine_has_daemon(void);
