@@ -26,18 +26,16 @@
 
 #define ELEMENTSOF(a) (sizeof(a) / sizeof((a)[0]))
 
-/* Each argument is evaluated once. */
-#define MIN(a, b)                                  \
-        ({                                         \
-                typeof(a) _min_a = (a);            \
-                typeof(b) _min_b = (b);            \
-                _min_a < _min_b ? _min_a : _min_b; \
-        })
-#define MAX(a, b)                                  \
-        ({                                         \
-                typeof(a) _max_a = (a);            \
-                typeof(b) _max_b = (b);            \
-                _max_a > _max_b ? _max_a : _max_b; \
+/* Each argument is evaluated once; the counter keeps the names of nested ones apart. */
+#define MIN(a, b) SELECT_ONE(a, <, b, __COUNTER__)
+#define MAX(a, b) SELECT_ONE(a, >, b, __COUNTER__)
+
+#define SELECT_ONE(a, op, b, id) SELECT_NAMED(a, op, b, id)
+#define SELECT_NAMED(a, op, b, id)                                              \
+        ({                                                                      \
+                typeof(a) _select_a##id = (a);                                  \
+                typeof(b) _select_b##id = (b);                                  \
+                _select_a##id op _select_b##id ? _select_a##id : _select_b##id; \
         })
 
 /* Hand over ownership: evaluates to @p and leaves NULL (or -1) behind. */
