@@ -22,7 +22,9 @@
 #include "util/clock.h"
 
 enum {
-        LIST_PART = 64,  /* tasks in one reply: with the longest texts it stays under the limit of a message */
+        LIST_PART = 64,                 /* tasks in one reply at most */
+        LIST_PART_BYTES = 256 * 1024,   /* and about so much text: one task more is still far under a message's limit */
+        STATUS_LOOK_MAX_US = 1500 * 1000, /* a driver that is slow to wake up must not make people wait */
 };
 
 /* Views borrow their tasks from the core; reply_done() is never called on what holds them. */
@@ -61,6 +63,23 @@ void view_done(TaskView *view) {
         *view = (TaskView){};
 }
 
+/* What a view takes in a message, at the most: a byte may become six (\u001b). */
+static size_t view_bytes(const TaskView *view) {
+        const Task *task = view->task;
+        size_t n = 1024;
+
+        n += 6 * (task->command ? strlen(task->command) : 0);
+        n += 6 * (task->name ? strlen(task->name) : 0);
+        n += 6 * (task->cwd ? strlen(task->cwd) : 0);
+        n += 6 * (task->reason ? strlen(task->reason) : 0);
+        for (char **word = task->argv; word && *word; word++)
+                n += 6 * strlen(*word) + 4;
+        n += task->needs.n_gpus * 1024UL;
+        if (view->explain)
+                n += view->explain->n_lacks * 1536 + 256;
+        return n;
+}
+
 static void lister_end(Peer *peer) {
         Lister *lister = peer->lister;
 
@@ -73,13 +92,16 @@ static void lister_end(Peer *peer) {
 static size_t add_active(Peer *peer, TaskView *views, size_t n) {
         Daemon *daemon = peer_daemon(peer);
         Lister *lister = peer->lister;
+        size_t n_bytes = 0;
 
-        while (n < LIST_PART && lister->next < lister->n_ids) {
+        while (n < LIST_PART && n_bytes < LIST_PART_BYTES && lister->next < lister->n_ids) {
                 const Task *task = core_find(daemon->core, lister->ids[lister->next++]);
 
                 /* One that ended since comes with the ended ones, if those were asked for. */
-                if (task && !(task_state_is_final(task->state) && !lister->ended))
-                        views[n++] = view_task(peer, task, lister->explain);
+                if (!task || (task_state_is_final(task->state) && !lister->ended))
+                        continue;
+                views[n] = view_task(peer, task, lister->explain);
+                n_bytes += view_bytes(&views[n++]);
         }
         return n;
 }
@@ -104,20 +126,22 @@ static int send_ended(Peer *peer, bool *ret_more) {
         Lister *lister = peer->lister;
         EndedPage page = { .daemon = daemon };
         TaskView views[LIST_PART];
-        size_t n = 0;
+        size_t n = 0, n_bytes = 0, i;
         int r;
 
         r = store_load_ended(daemon->store, lister->ended_before, lister->has_uid ? lister->uid : (uid_t)-1, LIST_PART,
                              take_ended, &page);
-        for (size_t i = 0; i < page.n; i++) {
+        for (i = 0; i < page.n && n_bytes < LIST_PART_BYTES; i++) {
                 lister->ended_before = page.tasks[i]->id;
-                if (!core_find(daemon->core, page.tasks[i]->id))
-                        views[n++] = view_task(peer, page.tasks[i], false);
+                if (core_find(daemon->core, page.tasks[i]->id))
+                        continue;
+                views[n] = view_task(peer, page.tasks[i], false);
+                n_bytes += view_bytes(&views[n++]);
         }
-        *ret_more = r >= 0 && page.n == LIST_PART;
+        *ret_more = r >= 0 && (page.n == LIST_PART || i < page.n);
         if (r >= 0)
                 peer_reply(peer, &(Reply){ .to = CALL_LIST, .continues = *ret_more, .list = { .n = n, .tasks = views } });
-        for (size_t i = 0; i < page.n; i++)
+        for (i = 0; i < page.n; i++)
                 (void)task_free(page.tasks[i]);
         return r;
 }
@@ -231,6 +255,14 @@ static void count_cpus(const Daemon *daemon, MachineStatus *status) {
         status->n_cpus = core_policy(daemon->core)->n_cpus;
 }
 
+/*
+ * Whether the GPUs are to be looked at before they are shown: while somebody needs them, or if they never were. Otherwise the
+ * last figures are shown with their age, so that looking at the queue does not wake a GPU that sleeps (decisions.md 32).
+ */
+static bool wants_look(const Daemon *daemon) {
+        return core_uses_gpus(daemon->core) ? !daemon_gpus_are_fresh(daemon) : !daemon->gpus_looked;
+}
+
 void method_status(Peer *peer, Call *call, bool resumed) {
         Daemon *daemon = peer_daemon(peer);
         CoreCounts counts = core_counts(daemon->core);
@@ -239,10 +271,8 @@ void method_status(Peer *peer, Call *call, bool resumed) {
         MachineStatus *status = &reply.status;
         ssize_t n_gpus;
 
-        /* Somebody looks: the GPUs are looked at too, unless that was just done. */
-        if (!resumed && !daemon_gpus_are_fresh(daemon) &&
-            gpu_watch_ask(daemon->gpu_watch, core_n_offers(daemon->core)) == 0) {
-                peer_park(peer, call);
+        if (!resumed && wants_look(daemon) && gpu_watch_ask(daemon->gpu_watch, core_n_offers(daemon->core)) == 0) {
+                peer_park(peer, call, STATUS_LOOK_MAX_US);
                 return;
         }
         daemon_look_at_ram(daemon);

@@ -23,6 +23,10 @@
 #include "util/clock.h"
 #include "util/units.h"
 
+enum {
+        LOOK_MAX_US = 6 * 1000000, /* a little more than the probe may take for a look */
+};
+
 /* Looks up what it asks for. Return: false if the call was answered, or parked until the GPUs were looked at. */
 static bool resolve(Peer *peer, Call *call, Needs *needs, bool resumed) {
         Daemon *daemon = peer_daemon(peer);
@@ -37,7 +41,7 @@ static bool resolve(Peer *peer, Call *call, Needs *needs, bool resumed) {
         if (r == CORE_E_NO_FIGURES && needs->n_gpus > 0 && !resumed) {
                 daemon_look_at_ram(daemon);
                 if (gpu_watch_ask(daemon->gpu_watch, core_n_offers(daemon->core)) == 0) {
-                        peer_park(peer, call);
+                        peer_park(peer, call, TASK_TIME_INF);
                         return false;
                 }
         }
@@ -61,7 +65,7 @@ static bool parks_for_gpus(Peer *peer, Call *call, bool resumed) {
                 return false;
         if (gpu_watch_ask(daemon->gpu_watch, core_n_offers(daemon->core)) < 0)
                 return false;
-        peer_park(peer, call);
+        peer_park(peer, call, LOOK_MAX_US);
         return true;
 }
 

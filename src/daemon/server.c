@@ -103,6 +103,7 @@ static void peer_close(Peer *peer) {
                 record_owner_gone(peer->records);
         if (peer->has_parked)
                 call_done(&peer->parked);
+        (void)sd_event_source_disable_unref(peer->park_source);
         if (peer->is_waiting)
                 call_done(&peer->waiting);
         lister_free(peer->lister);
@@ -183,10 +184,28 @@ void peer_refuse(Peer *peer, CallType to, ErrorName name, const char *fmt, ...) 
         peer_reply(peer, &(Reply){ .to = to, .error = name, .message = text });
 }
 
-void peer_park(Peer *peer, Call *call) {
+static void peer_resume(Peer *peer) {
+        Call call = peer->parked;
+
+        peer->has_parked = false;
+        peer->park_source = sd_event_source_disable_unref(peer->park_source);
+        methods_serve(peer, &call, true);
+        call_done(&call);
+        peer_serve(peer);
+}
+
+static int on_park_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+        peer_resume(userdata);
+        return 0;
+}
+
+void peer_park(Peer *peer, Call *call, uint64_t max_us) {
         peer->parked = *call;
         peer->has_parked = true;
         *call = (Call){};
+        if (max_us != TASK_TIME_INF)
+                (void)sd_event_add_time_relative(peer->server->daemon->event, &peer->park_source, CLOCK_MONOTONIC, max_us,
+                                                 0, on_park_timeout, peer);
         peer_set_events(peer);
 }
 
@@ -600,16 +619,9 @@ bool server_close_if_unused(Server *server) {
 
 void server_resume_parked(Server *server) {
         for (Peer *peer = server->peers, *next; peer; peer = next) {
-                Call call;
-
                 next = peer->next;
-                if (!peer->has_parked)
-                        continue;
-                call = peer->parked;
-                peer->has_parked = false;
-                methods_serve(peer, &call, true);
-                call_done(&call);
-                peer_serve(peer);
+                if (peer->has_parked)
+                        peer_resume(peer);
         }
 }
 

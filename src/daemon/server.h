@@ -50,6 +50,7 @@ struct Peer {
         /* While one of these stands, no further message is read: replies keep the order of their calls. */
         bool has_parked;
         Call parked;       /* waits for a look at the GPUs */
+        sd_event_source *park_source; /* how long at most; NULL: as long as the probe may take */
         bool is_waiting;
         Call waiting;      /* WAIT, until its tasks have ended */
         Lister *lister;
@@ -82,8 +83,8 @@ void peer_send(Peer *peer, const Call *call);
 /* Replies with an error sentence. */
 void peer_refuse(Peer *peer, CallType to, ErrorName name, const char *fmt, ...) _printf_(4, 5);
 
-/* The call waits for a look at the GPUs; taken. */
-void peer_park(Peer *peer, Call *call);
+/* The call waits for a look at the GPUs, but not longer than @max_us (TASK_TIME_INF: as long as the probe may take); taken. */
+void peer_park(Peer *peer, Call *call, uint64_t max_us);
 
 /* Serves the parked calls again. */
 void server_resume_parked(Server *server);
