@@ -5,6 +5,7 @@
  * task's command or runner, and counts only if it is owned by the task's user.
  */
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,17 +22,51 @@ enum {
         USES_MAX = 4096, /* (task, GPU) pairs in one look; more would be more than all GPUs' processes make sense of */
 };
 
-/* Called for each ancestor of each GPU process: a few hundred times a look. */
-static uint64_t owner_of_pid(pid_t pid, void *userdata) {
-        Daemon *daemon = userdata;
+/* A process that stands for a task: its command, or its runner. */
+typedef struct Owner {
+        pid_t pid;
+        uint64_t task_id;
+} Owner;
 
-        for (Record *record = daemon->records; record; record = record->hh.next) {
+typedef struct Owners {
+        size_t n;
+        Owner *owners; /* sorted by pid */
+} Owners;
+
+static int compare_owners(const void *a, const void *b) {
+        const Owner *x = a, *y = b;
+
+        return (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+static int collect_owners(Daemon *daemon, Owners *ret) {
+        size_t n_max = 2 * core_counts(daemon->core).running;
+
+        ret->n = 0;
+        ret->owners = calloc(n_max + 1, sizeof(*ret->owners));
+        if (!ret->owners)
+                return -ENOMEM;
+        for (const Record *record = daemon->records; record && ret->n + 2 <= n_max; record = record->hh.next) {
                 const Task *task = core_find(daemon->core, record->task_id);
 
-                if (task && task->state == TASK_STATE_RUNNING && (task->pid == pid || record->runner_pid == pid))
-                        return record->task_id;
+                if (!task || task->state != TASK_STATE_RUNNING)
+                        continue;
+                if (task->pid > 0)
+                        ret->owners[ret->n++] = (Owner){ .pid = task->pid, .task_id = task->id };
+                if (record->runner_pid > 0)
+                        ret->owners[ret->n++] = (Owner){ .pid = record->runner_pid, .task_id = task->id };
         }
+        qsort(ret->owners, ret->n, sizeof(*ret->owners), compare_owners);
         return 0;
+}
+
+/* Asked for each ancestor of each process on a GPU. */
+static uint64_t owner_of_pid(pid_t pid, void *userdata) {
+        const Owners *owners = userdata;
+        const Owner key = { .pid = pid };
+        const Owner *found = bsearch(&key, owners->owners, owners->n, sizeof(key), compare_owners);
+
+        return found ? found->task_id : 0;
 }
 
 /* Adds to the task's use on that GPU. */
@@ -50,9 +85,10 @@ static void add_use(GpuTaskUse *uses, unsigned *n_uses, uint64_t task_id, const 
 }
 
 static unsigned attribute(Daemon *daemon, const GpuReport *report, GpuTaskUse *uses) {
+        Owners owners;
         unsigned n_uses = 0;
 
-        if (core_counts(daemon->core).running == 0)
+        if (core_counts(daemon->core).running == 0 || collect_owners(daemon, &owners) < 0)
                 return 0;
         for (unsigned i = 0; i < report->n_processes; i++) {
                 const GpuProcess *process = &report->processes[i];
@@ -62,11 +98,12 @@ static unsigned attribute(Daemon *daemon, const GpuReport *report, GpuTaskUse *u
 
                 if (process->used_bytes == UINT64_MAX)
                         continue;
-                id = tree_find_owner(daemon->ram_source.proc_fd, process->pid, owner_of_pid, daemon, &uid);
+                id = tree_find_owner(daemon->ram_source.proc_fd, process->pid, owner_of_pid, &owners, &uid);
                 task = id ? core_find(daemon->core, id) : NULL;
                 if (task && task->uid == uid)
                         add_use(uses, &n_uses, id, report->gpus[process->gpu].uuid, process->used_bytes);
         }
+        free(owners.owners);
         return n_uses;
 }
 
