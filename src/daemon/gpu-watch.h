@@ -24,14 +24,21 @@ typedef struct GpuWatch GpuWatch;
  * A look has ended: @report is borrowed, or NULL if the probe did not answer in time or died: the GPUs are unknown now, and
  * @why (borrowed) says so for people. @ticket is what came with gpu_watch_ask().
  */
-typedef void (*gpu_watch_fn)(const GpuReport *report, const char *why, uint64_t ticket, void *userdata);
+typedef void (*gpu_watch_fn)(const GpuReport *report,
+                             const char *why,
+                             uint64_t ticket,
+                             void *userdata);
 
 /**
  * gpu_watch_new() - nothing is started yet
  * @event:      referenced; SIGCHLD must be blocked
  * @library:    NVML's; copied
  */
-int gpu_watch_new(GpuWatch **ret, sd_event *event, const char *library, gpu_watch_fn on_report, void *userdata);
+int gpu_watch_new(GpuWatch **ret,
+                  sd_event *event,
+                  const char *library,
+                  gpu_watch_fn on_report,
+                  void *userdata);
 GpuWatch *gpu_watch_free(GpuWatch *watch); /* kills the probe */
 DEFINE_CLEANUP(GpuWatch *, gpu_watch_free);
 
@@ -55,3 +62,13 @@ void gpu_watch_idle(GpuWatch *watch);
 
 /* Another library from now on (SIGHUP): the probe is replaced if the name differs. */
 int gpu_watch_set_library(GpuWatch *watch, const char *library);
+
+/* How long to wait for what; the defaults are those named above. */
+typedef struct GpuWatchTimes {
+        uint64_t first_answer_us;
+        uint64_t answer_us;
+        uint64_t idle_us;
+} GpuWatchTimes;
+
+/* Other times, for tests. */
+void gpu_watch_set_times(GpuWatch *watch, const GpuWatchTimes *times);

@@ -24,14 +24,15 @@ enum {
 /* A process on a GPU. */
 typedef struct GpuProcess {
         pid_t pid;
-        unsigned gpu;         /* index into GpuReport.gpus */
-        uint64_t used_bytes;  /* UINT64_MAX: the driver does not tell */
+        unsigned gpu;        /* index into GpuReport.gpus */
+        uint64_t used_bytes; /* UINT64_MAX: the driver does not tell */
 } GpuProcess;
 
 /* What one look brings. A value of fixed layout, sent over a pipe between two processes of the same program. */
 typedef struct GpuReport {
-        bool ok;                        /* false: no driver answers; `text` says why */
-        char text[GPU_REPORT_TEXT_MAX]; /* for people: "no NVIDIA driver", "driver/library version mismatch: reboot" */
+        bool ok; /* false: no driver answers; `text` says why */
+        char text
+                [GPU_REPORT_TEXT_MAX]; /* for people: "no NVIDIA driver", "driver/library version mismatch: reboot" */
         unsigned n_gpus;
         GpuSample gpus[GPU_MAX];
         unsigned n_processes;

@@ -16,8 +16,8 @@
 
 /* Where to look; tests point it at folders of their own. */
 typedef struct RamSource {
-        int proc_fd;    /* of /proc; borrowed */
-        int cgroup_fd;  /* of /sys/fs/cgroup; -1: none; borrowed */
+        int proc_fd;   /* of /proc; borrowed */
+        int cgroup_fd; /* of /sys/fs/cgroup; -1: none; borrowed */
 } RamSource;
 
 typedef struct RamFigures {
@@ -49,5 +49,8 @@ int ram_read(const RamSource *source, RamFigures *ret);
 int ram_read_own_cgroup(const RamSource *source, uint64_t *ret_room_bytes);
 
 /* The pure halves, for tests and fuzzers. @text needs no NUL. */
-int ram_parse_meminfo(const char *text, size_t n, uint64_t *ret_total_bytes, uint64_t *ret_available_bytes);
+int ram_parse_meminfo(const char *text,
+                      size_t n,
+                      uint64_t *ret_total_bytes,
+                      uint64_t *ret_available_bytes);
 int ram_parse_arcstats(const char *text, size_t n, uint64_t *ret_reclaimable_bytes);

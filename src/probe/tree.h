@@ -29,7 +29,8 @@ typedef enum TreeMethod {
 } TreeMethod;
 
 typedef struct TreeUse {
-        uint64_t memory_bytes; /* what MemAvailable loses by it (decisions.md 1): never file pages */
+        uint64_t
+                memory_bytes; /* what MemAvailable loses by it (decisions.md 1): never file pages */
         TreeMethod method;
         size_t n_processes;
 } TreeUse;
@@ -85,7 +86,11 @@ typedef uint64_t (*tree_owner_fn)(pid_t pid, void *userdata);
  *
  * Return: the task id; 0 if it belongs to none or is gone.
  */
-uint64_t tree_find_owner(int proc_fd, pid_t pid, tree_owner_fn owner, void *userdata, uid_t *ret_uid);
+uint64_t tree_find_owner(int proc_fd,
+                         pid_t pid,
+                         tree_owner_fn owner,
+                         void *userdata,
+                         uid_t *ret_uid);
 
 /**
  * tree_parse_stat() - find state, parent and threads in the text of /proc/PID/stat

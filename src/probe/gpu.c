@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "probe/gpu.h"
+
+#include <stddef.h>
+
+#include "probe/gpu-nvml.h"
+
+const GpuVendor *const gpu_vendors[] = {
+        &gpu_nvml,
+        NULL,
+};
