@@ -31,6 +31,8 @@
 #include "util/fd.h"
 #include "util/macro.h"
 
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
+
 enum {
         /* A settings file has a few KiB; one that is larger is something else. */
         MAX_FILE_BYTES = 1 << 20,
@@ -48,6 +50,12 @@ typedef struct Reader {
         Error *error;
         int r; /* the refusal that ended the reading */
 } Reader;
+
+static bool starts_with_mark(const char *text, size_t n) {
+        size_t n_mark = strlen(BYTE_ORDER_MARK);
+
+        return n >= n_mark && memcmp(text, BYTE_ORDER_MARK, n_mark) == 0;
+}
 
 static int check_bytes(const char *line, size_t n, Error *error) {
         for (size_t i = 0; i < n; i++) {
@@ -101,6 +109,9 @@ static int check_line(const char *line, size_t n, Error *error) {
                                error_set(error, -EINVAL, "there is a NUL byte in it") :
                                0;
 
+        /* The one at the start of the file is gone by now; inih would skip another. */
+        if (starts_with_mark(line, n))
+                return error_set(error, -EINVAL, "it starts with a byte order mark");
         r = check_bytes(line, n, error);
         if (r < 0)
                 return r;
@@ -179,8 +190,6 @@ int ini_file_parse(const char *name,
                    ini_file_fn fn,
                    void *userdata,
                    Error *error) {
-        static const char byte_order_mark[] = "\xef\xbb\xbf";
-        size_t n_mark = strlen(byte_order_mark);
         Reader reader = {
                 .name = name,
                 .text = text,
@@ -191,9 +200,9 @@ int ini_file_parse(const char *name,
         };
         int r;
 
-        if (n >= n_mark && memcmp(text, byte_order_mark, n_mark) == 0) {
-                reader.text += n_mark;
-                reader.n_left -= n_mark;
+        if (starts_with_mark(text, n)) {
+                reader.text += strlen(BYTE_ORDER_MARK);
+                reader.n_left -= strlen(BYTE_ORDER_MARK);
         }
 
         r = ini_parse_stream(read_line, &reader, on_value, &reader);

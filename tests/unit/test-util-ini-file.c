@@ -68,6 +68,7 @@ static void test_a_byte_order_mark_is_skipped(_unused_ void **state) {
 
         assert_int_equal(parse("\xef\xbb\xbf[s]\nk = v\n", &seen, NULL), 0);
         assert_string_equal(seen.text, "2:[s]k=v|");
+        assert_int_equal(parse("\xef\xbb\xbf\xef\xbb\xbfk = v\n", &seen, NULL), -EINVAL);
 }
 
 static void test_an_empty_file_is_fine(_unused_ void **state) {
