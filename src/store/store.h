@@ -25,7 +25,7 @@
 typedef struct Store Store;
 
 enum {
-        STORE_IDS_BLOCK = 1024, /* ids are reserved durably in blocks of this size (decisions.md 16) */
+        STORE_IDS_BLOCK = 1024, /* ids are reserved durably in blocks of this size */
         STORE_SCHEMA_VERSION = 1,
         STORE_DATABASE_ID_CHARS = 32, /* hex digits of the database's random id */
 };
@@ -119,7 +119,12 @@ int store_load_key(Store *store, uid_t uid, const uint8_t key[static TASK_KEY_BY
  *
  * Sees what the open transaction has changed.
  */
-int store_load_ended(Store *store, uint64_t before_id, uid_t uid, unsigned max, store_task_fn fn, void *userdata);
+int store_load_ended(Store *store,
+                     uint64_t before_id,
+                     uid_t uid,
+                     unsigned max,
+                     store_task_fn fn,
+                     void *userdata);
 
 /**
  * store_purge() - forget ended tasks

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "store/database.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "store/store.h"
+#include "util/cleanup.h"
+#include "util/macro.h"
+
+#define DAMAGED_PREFIX DATABASE_FILE ".damaged-"
+
+enum {
+        DAMAGED_NAME_SIZE = sizeof(DAMAGED_PREFIX "YYYYMMDD-HHMMSS"),
+
+        /* Names taken already are those of the last seconds. */
+        DAMAGED_NAMES_TRIED = 60,
+};
+
+/*
+ * After a crash a quick_check of the whole file is worth its time only while that is short: measured,
+ * 0.1 s for this size. What is damaged in a larger one is found when it is read.
+ */
+#define QUICK_CHECK_BYTES_MAX (64 * MIB)
+
+/* What lies beside the file and belongs to it, in the order in which it is moved. */
+static const char *const suffixes[] = { "", "-wal", "-journal" };
+
+/* Return: its size, 0 if there is no such file, or negative errno. */
+static int64_t file_bytes(int dir_fd, const char *name) {
+        struct stat st;
+
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        return st.st_size;
+}
+
+/*
+ * SQLite makes its other files with the mode of this one. It is closed again before SQLite opens it: closing
+ * any descriptor of a file drops the locks that the process has on it.
+ */
+static int make_file(int dir_fd) {
+        _cleanup_close_ int fd = -1;
+
+        fd = openat(dir_fd, DATABASE_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0 || fchmod(fd, 0600) < 0)
+                return -errno;
+        return 0;
+}
+
+/* Whether there is nothing in it yet. Return: 1, 0, DATABASE_E_* by @ret_outcome, or negative errno. */
+static int look(Db *db, bool *ret_empty, int64_t *ret_version, Error *error) {
+        int64_t application_id = 0;
+        int64_t version = 0;
+        int64_t n_tables = 0;
+        int r;
+
+        r = db_get_int64(db, sql_get_user_version, &version);
+        if (r == 0)
+                r = db_get_int64(db, sql_get_application_id, &application_id);
+        if (r == 0)
+                r = db_get_int64(db, sql_count_tables, &n_tables);
+        if (r < 0)
+                return r;
+
+        *ret_empty = application_id == 0 && version == 0 && n_tables == 0;
+        *ret_version = version;
+        if (*ret_empty)
+                return 0;
+
+        if (application_id != SQL_APPLICATION_ID)
+                return error_set(error, DATABASE_E_DAMAGED, "it was not made by taskflow");
+        if (version > STORE_SCHEMA_VERSION)
+                return error_set(
+                        error, DATABASE_E_NEWER,
+                        "it was made by a newer taskflow (format %lld, this one knows %d); it was not "
+                        "touched: install that version again, or use another state folder",
+                        (long long)version, STORE_SCHEMA_VERSION);
+        if (version < 1)
+                return error_set(error, DATABASE_E_DAMAGED, "its format is %lld",
+                                 (long long)version);
+        return 0;
+}
+
+/* One version up; all of it or nothing. */
+static int migrate_step(Db *db, int64_t version) {
+        int r;
+
+        r = db_exec(db, sql_statements[SQL_BEGIN]);
+        if (r < 0)
+                return r;
+
+        r = db_exec(db, sql_migrations[version]);
+        if (r == 0)
+                r = db_exec(db, sql_set_version[version]);
+        if (r == 0)
+                r = db_exec(db, sql_statements[SQL_COMMIT]);
+        if (r < 0)
+                (void)db_exec(db, sql_statements[SQL_ROLLBACK]);
+        return r;
+}
+
+static int migrate(Db *db, int64_t version) {
+        int r;
+
+        if (version == STORE_SCHEMA_VERSION)
+                return 0;
+
+        for (; version < STORE_SCHEMA_VERSION; version++) {
+                r = migrate_step(db, version);
+                if (r < 0)
+                        return r;
+        }
+        return db_sync(db);
+}
+
+static int prepare(Db *db, bool check, bool *ret_empty, Error *error) {
+        int64_t version = 0;
+        int r;
+
+        r = look(db, ret_empty, &version, error);
+        if (r != 0)
+                return r;
+        if (check) {
+                r = db_quick_check(db);
+                if (r < 0)
+                        return r;
+        }
+
+        r = db_set_writing(db);
+        if (r < 0)
+                return r;
+        r = migrate(db, version);
+        if (r < 0)
+                return r;
+        return db_prepare_all(db);
+}
+
+int database_open(Db *ret, int dir_fd, const char *path, bool *ret_new, Error *error) {
+        int64_t n_bytes = file_bytes(dir_fd, DATABASE_FILE);
+        int64_t n_wal_bytes = file_bytes(dir_fd, DATABASE_FILE "-wal");
+        bool check;
+        Db db = {};
+        int r;
+
+        /* SQLite would remove it */
+        if (n_bytes == 0 && n_wal_bytes > 0)
+                return error_set(error, DATABASE_E_DAMAGED,
+                                 "'%s' is missing or empty, but its '-wal' is there", path);
+
+        r = make_file(dir_fd);
+        if (r < 0)
+                return error_set(error, r, "cannot open '%s': %s", path, strerror(-r));
+
+        /* closing it removes the WAL: one that is there was not closed */
+        check = n_wal_bytes > 0 && n_bytes <= (int64_t)QUICK_CHECK_BYTES_MAX;
+        r = db_open(&db, path);
+        if (r == 0)
+                r = prepare(&db, check, ret_new, error);
+        if (r == 0) {
+                *ret = db;
+                return 0;
+        }
+
+        if (r > 0)
+                error_prefix(error, "cannot use '%s': ", path);
+        else if (r == -EUCLEAN)
+                r = error_set(error, DATABASE_E_DAMAGED, "'%s' is damaged: %s", path,
+                              db.handle ? sqlite3_errmsg(db.handle) : "it cannot be read");
+        else if (r == -EBUSY)
+                r = error_set(error, DATABASE_E_BUSY, "another program has '%s' open", path);
+        else
+                r = error_set(error, r, "cannot open '%s': %s", path, strerror(-r));
+        db_done(&db);
+        return r;
+}
+
+static int rename_all(int dir_fd, const char *new_name) {
+        bool moved = false;
+
+        for (size_t i = 0; i < ELEMENTSOF(suffixes); i++) {
+                char from[sizeof(DATABASE_FILE "-journal")];
+                char to[DAMAGED_NAME_SIZE + sizeof("-journal")];
+
+                (void)snprintf(from, sizeof(from), "%s%s", DATABASE_FILE, suffixes[i]);
+                (void)snprintf(to, sizeof(to), "%s%s", new_name, suffixes[i]);
+                if (renameat2(dir_fd, from, dir_fd, to, RENAME_NOREPLACE) == 0)
+                        moved = true;
+                else if (errno != ENOENT)
+                        return -errno;
+        }
+        if (!moved)
+                return -ENOENT;
+        return fsync(dir_fd) < 0 ? -errno : 0;
+}
+
+int database_set_aside(int dir_fd, char **ret_name) {
+        time_t now = time(NULL);
+        int r = -EEXIST;
+
+        for (int i = 0; i < DAMAGED_NAMES_TRIED; i++) {
+                char name[DAMAGED_NAME_SIZE];
+                time_t at = now + i;
+                struct tm tm;
+
+                if (!localtime_r(&at, &tm) ||
+                    strftime(name, sizeof(name), DAMAGED_PREFIX "%Y%m%d-%H%M%S", &tm) == 0)
+                        return -EOVERFLOW;
+                r = rename_all(dir_fd, name);
+                if (r == -EEXIST)
+                        continue;
+                if (r < 0)
+                        return r;
+
+                *ret_name = strdup(name);
+                return *ret_name ? 0 : -ENOMEM;
+        }
+        return r;
+}
+
+/* The name has digits where the time is, and nothing behind it. */
+static bool is_set_aside(const char *name) {
+        const char *time = name + sizeof(DAMAGED_PREFIX) - 1;
+
+        return strlen(name) == DAMAGED_NAME_SIZE - 1 &&
+               strncmp(name, DAMAGED_PREFIX, sizeof(DAMAGED_PREFIX) - 1) == 0 &&
+               strspn(time, "0123456789-") == strlen(time);
+}
+
+static void close_dir(DIR **dir) {
+        if (*dir)
+                (void)closedir(*dir);
+}
+
+int database_find_set_aside(int dir_fd, char **ret_name) {
+        _cleanup_(close_dir) DIR *dir = NULL;
+        char last[DAMAGED_NAME_SIZE] = "";
+        const struct dirent *entry;
+        int fd;
+
+        fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        dir = fdopendir(fd);
+        if (!dir) {
+                (void)fd_close(fd);
+                return -ENOMEM;
+        }
+
+        for (errno = 0; (entry = readdir(dir)); errno = 0)
+                if (is_set_aside(entry->d_name) && strcmp(entry->d_name, last) > 0)
+                        (void)snprintf(last, sizeof(last), "%s", entry->d_name);
+        if (errno > 0)
+                return -errno;
+        if (last[0] == '\0')
+                return -ENOENT;
+
+        *ret_name = strdup(last);
+        return *ret_name ? 0 : -ENOMEM;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "store/db.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "util/cleanup.h"
+#include "util/macro.h"
+
+/* A row of ours is at most a few texts of 4 KiB and an argv; what claims to be more is damage. */
+#define VALUE_BYTES_MAX (8 * 1024 * 1024)
+
+/* The errno of the system call behind @code, or @otherwise. */
+static int system_errno(sqlite3 *handle, int otherwise) {
+        int e = handle ? sqlite3_system_errno(handle) : 0;
+
+        return e > 0 ? -e : otherwise;
+}
+
+int db_errno(sqlite3 *handle, int code) {
+        switch (code & 0xff) {
+        case SQLITE_OK:
+        case SQLITE_ROW:
+        case SQLITE_DONE:
+                return 0;
+        case SQLITE_NOMEM:
+                return -ENOMEM;
+        case SQLITE_FULL:
+                return -ENOSPC;
+        case SQLITE_BUSY:
+        case SQLITE_LOCKED:
+                return -EBUSY;
+        case SQLITE_READONLY:
+                return -EROFS;
+        case SQLITE_PERM:
+        case SQLITE_AUTH:
+                return -EACCES;
+        case SQLITE_TOOBIG:
+                return -E2BIG;
+        case SQLITE_CONSTRAINT:
+                return code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY ?
+                               -EEXIST :
+                               -EINVAL;
+        case SQLITE_IOERR:
+                if (code == SQLITE_IOERR_NOMEM)
+                        return -ENOMEM;
+                if (code == SQLITE_IOERR_CORRUPTFS || code == SQLITE_IOERR_DATA)
+                        return -EUCLEAN;
+                return system_errno(handle, -EIO);
+        case SQLITE_CANTOPEN:
+                return system_errno(handle, -EIO);
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+        case SQLITE_FORMAT:
+        case SQLITE_MISMATCH:
+        case SQLITE_ERROR: /* our SQL is right: "no such column" says what the file is */
+        case SQLITE_SCHEMA:
+                return -EUCLEAN;
+        default:
+                return -EIO;
+        }
+}
+
+static void finalize(sqlite3_stmt **statement) {
+        (void)sqlite3_finalize(*statement);
+}
+
+/* Whether the first row of @sql is the one text expected. Return: 1, 0 or negative errno. */
+static int says(Db *db, const char *sql, const char *expected) {
+        _cleanup_(finalize) sqlite3_stmt *statement = NULL;
+        const unsigned char *text;
+        int r;
+
+        r = db_errno(db->handle, sqlite3_prepare_v2(db->handle, sql, -1, &statement, NULL));
+        if (r < 0)
+                return r;
+
+        r = db_step(statement);
+        if (r < 0)
+                return r;
+        text = r > 0 ? sqlite3_column_text(statement, 0) : NULL;
+        return text && strcmp((const char *)text, expected) == 0;
+}
+
+/* Settings of the handle itself. */
+static int configure(Db *db) {
+        static const struct {
+                int option;
+                int value;
+        } options[] = {
+                { SQLITE_DBCONFIG_DEFENSIVE, 1 },
+                { SQLITE_DBCONFIG_ENABLE_TRIGGER, 0 },
+                { SQLITE_DBCONFIG_ENABLE_VIEW, 0 },
+                { SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1 },
+        };
+        int code;
+
+        for (size_t i = 0; i < ELEMENTSOF(options); i++) {
+                code = sqlite3_db_config(db->handle, options[i].option, options[i].value, NULL);
+                if (code != SQLITE_OK)
+                        return db_errno(db->handle, code);
+        }
+        (void)sqlite3_limit(db->handle, SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX);
+        (void)sqlite3_limit(db->handle, SQLITE_LIMIT_ATTACHED, 0);
+
+        return db_exec(db, sql_setup);
+}
+
+int db_open(Db *ret, const char *path) {
+        Db db = {};
+        int code;
+        int r;
+
+        code = sqlite3_open_v2(path, &db.handle,
+                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+                               NULL);
+        r = db_errno(db.handle, code);
+        if (r == 0)
+                r = configure(&db);
+        if (r < 0) {
+                db_done(&db);
+                return r;
+        }
+
+        *ret = db;
+        return 0;
+}
+
+int db_set_writing(Db *db) {
+        int code;
+        int r;
+
+        r = says(db, sql_use_wal, "wal");
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return -EOPNOTSUPP;
+
+        code = sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+        if (code != SQLITE_OK)
+                return db_errno(db->handle, code);
+        return db_exec(db, sql_setup_writing);
+}
+
+void db_done(Db *db) {
+        for (size_t i = 0; i < N_SQL; i++)
+                (void)sqlite3_finalize(db->statements[i]);
+        (void)sqlite3_close(db->handle);
+        *db = (Db){};
+}
+
+static int prepare(Db *db, SqlId id) {
+        int code;
+
+        if (db->statements[id])
+                return 0;
+
+        code = sqlite3_prepare_v3(db->handle, sql_statements[id], -1, SQLITE_PREPARE_PERSISTENT,
+                                  &db->statements[id], NULL);
+        return db_errno(db->handle, code);
+}
+
+int db_prepare_all(Db *db) {
+        int r;
+
+        for (int id = 0; id < N_SQL; id++) {
+                r = prepare(db, (SqlId)id);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int db_statement(Db *db, SqlId id, sqlite3_stmt **ret) {
+        int r;
+
+        r = prepare(db, id);
+        if (r < 0)
+                return r;
+
+        (void)sqlite3_reset(db->statements[id]); /* says again what its last step said */
+        (void)sqlite3_clear_bindings(db->statements[id]);
+        *ret = db->statements[id];
+        return 0;
+}
+
+int db_step(sqlite3_stmt *statement) {
+        int code;
+
+        code = sqlite3_step(statement);
+        if (code == SQLITE_ROW)
+                return 1;
+        return db_errno(sqlite3_db_handle(statement), code);
+}
+
+int db_run(sqlite3_stmt *statement) {
+        int r;
+
+        r = db_step(statement);
+        assert(r <= 0); /* a statement with rows */
+        (void)sqlite3_reset(statement);
+        (void)sqlite3_clear_bindings(statement);
+        return r;
+}
+
+int db_exec(Db *db, const char *sql) {
+        return db_errno(db->handle, sqlite3_exec(db->handle, sql, NULL, NULL, NULL));
+}
+
+int db_get_int64(Db *db, const char *sql, int64_t *ret) {
+        _cleanup_(finalize) sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_errno(db->handle, sqlite3_prepare_v2(db->handle, sql, -1, &statement, NULL));
+        if (r < 0)
+                return r;
+
+        r = db_step(statement);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return -ENODATA;
+
+        *ret = sqlite3_column_int64(statement, 0);
+        return 0;
+}
+
+int db_quick_check(Db *db) {
+        int r;
+
+        r = says(db, sql_quick_check, "ok");
+        if (r < 0)
+                return r;
+        return r > 0 ? 0 : -EUCLEAN;
+}
+
+/*
+ * PRAGMA synchronous cannot be changed inside a transaction, and whether a commit must be on the disk is
+ * known only at its end. So commits never sync, and the WAL is synced here through SQLite's own file: that
+ * also syncs the folder after the WAL was made, and is what synchronous = FULL does.
+ */
+int db_sync(Db *db) {
+        sqlite3_file *wal = NULL;
+        int code;
+
+        code = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+        if (code != SQLITE_OK)
+                return db_errno(db->handle, code);
+        if (!wal || !wal->pMethods)
+                return 0; /* nothing was written yet */
+
+        code = wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+        return db_errno(NULL, code);
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * All SQL there is. The order of the columns is the contract with task-row.c, which checks the names
+ * when a statement is prepared.
+ *
+ * "Active" and "ended" are written out the same way in the indexes and in the queries: SQLite uses a
+ * partial index only for a query that repeats its condition.
+ */
+
+#include "store/sql.h"
+
+#include "util/macro.h"
+
+#define ACTIVE "state IN ('pending', 'held', 'running')"
+#define ENDED  "state IN ('done', 'failed', 'cancelled', 'timeout', 'lost')"
+
+/* When it was over: one that ended at a time nobody knows must still be forgotten one day. */
+#define OVER_AT "ifnull(ended_at_us, submitted_at_us)"
+
+#define TASK_COLUMNS                                                                            \
+        "id, key, uid, state, name, command, argv, cwd, memory_bytes, cpus, n_gpus, priority, " \
+        "delay_us, delay_given, time_limit_us, pin, detached, runner_pid, submitted_at_us, "    \
+        "started_at_us, ended_at_us, queued_boot_us, started_boot_us, pid, pid_start_ticks, "   \
+        "boot_id, exit_status, signal, memory_known, memory_let_go, memory_used_bytes, "        \
+        "memory_peak_bytes, reason"
+
+#define TASK_GPU_COLUMNS                                                                  \
+        "want, uuid, bytes, granted, grant_uuid, grant_index, grant_bytes, usage_known, " \
+        "usage_let_go, used_bytes, peak_bytes"
+
+#define SET(column) #column " = excluded." #column
+
+#define SELECT_TASK "SELECT " TASK_COLUMNS " FROM task "
+
+/* clang-format off */
+const char *const sql_statements[N_SQL] = {
+        [SQL_BEGIN] = "BEGIN IMMEDIATE",
+        [SQL_COMMIT] = "COMMIT",
+        [SQL_ROLLBACK] = "ROLLBACK",
+
+        [SQL_META_GET] = "SELECT database_id, ids_end, recovered_from FROM meta",
+        [SQL_META_PUT_IDS_END] = "UPDATE meta SET ids_end = ?1",
+        [SQL_META_PUT_DATABASE_ID] = "UPDATE meta SET database_id = ?1",
+        [SQL_META_PUT_RECOVERED_FROM] = "UPDATE meta SET recovered_from = ?1",
+
+        /* Not REPLACE: that would also remove another task with the same key, without a word. */
+        [SQL_TASK_PUT] =
+                "INSERT INTO task (" TASK_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
+                "?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, "
+                "?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33) ON CONFLICT (id) DO UPDATE SET "
+                SET(key) ", " SET(uid) ", " SET(state) ", " SET(name) ", " SET(command) ", "
+                SET(argv) ", " SET(cwd) ", " SET(memory_bytes) ", " SET(cpus) ", " SET(n_gpus) ", "
+                SET(priority) ", " SET(delay_us) ", " SET(delay_given) ", " SET(time_limit_us) ", "
+                SET(pin) ", " SET(detached) ", " SET(runner_pid) ", " SET(submitted_at_us) ", "
+                SET(started_at_us) ", " SET(ended_at_us) ", " SET(queued_boot_us) ", "
+                SET(started_boot_us) ", " SET(pid) ", " SET(pid_start_ticks) ", " SET(boot_id) ", "
+                SET(exit_status) ", " SET(signal) ", " SET(memory_known) ", "
+                SET(memory_let_go) ", " SET(memory_used_bytes) ", " SET(memory_peak_bytes) ", "
+                SET(reason),
+        [SQL_TASK_REMOVE] = "DELETE FROM task WHERE id = ?1",
+        [SQL_TASK_GPU_PUT] =
+                "INSERT OR REPLACE INTO task_gpu (" TASK_GPU_COLUMNS ", task_id, n) VALUES "
+                "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        [SQL_TASK_GPU_TRIM] = "DELETE FROM task_gpu WHERE task_id = ?1 AND n >= ?2",
+        [SQL_TASK_GPUS] =
+                "SELECT " TASK_GPU_COLUMNS ", task_id, n FROM task_gpu WHERE task_id = ?1 ORDER BY n",
+
+        [SQL_TASK_GET] = SELECT_TASK "WHERE id = ?1",
+        [SQL_TASK_GET_KEY] = SELECT_TASK "WHERE uid = ?1 AND key = ?2",
+        [SQL_TASKS_ACTIVE] = SELECT_TASK "WHERE " ACTIVE " ORDER BY id",
+        [SQL_TASKS_ENDED] = SELECT_TASK "WHERE " ENDED " AND id < ?1 ORDER BY id DESC LIMIT ?2",
+        [SQL_TASKS_ENDED_UID] =
+                SELECT_TASK "WHERE " ENDED " AND uid = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2",
+        /* The table itself, not an index: of a damaged file one tree may be readable alone. */
+        [SQL_TASKS_UP] = "SELECT " TASK_COLUMNS " FROM task NOT INDEXED ORDER BY id",
+        [SQL_TASKS_DOWN] = "SELECT " TASK_COLUMNS " FROM task NOT INDEXED ORDER BY id DESC",
+        [SQL_TASK_MAX_ID] = "SELECT max(id) FROM task",
+
+        [SQL_PURGE_ANY] = "SELECT 1 FROM task WHERE " ENDED " AND " OVER_AT " < ?1 LIMIT 1",
+        [SQL_PURGE_TASK_GPUS] =
+                "DELETE FROM task_gpu WHERE task_id IN (SELECT id FROM task WHERE " ENDED
+                " AND " OVER_AT " < ?1 ORDER BY " OVER_AT ", id LIMIT ?2)",
+        [SQL_PURGE_TASKS] =
+                "DELETE FROM task WHERE id IN (SELECT id FROM task WHERE " ENDED
+                " AND " OVER_AT " < ?1 ORDER BY " OVER_AT ", id LIMIT ?2)",
+
+        [SQL_GPUS] = "SELECT uuid, name, gpu_index, total_bytes FROM gpu ORDER BY gpu_index, uuid",
+        [SQL_GPUS_CLEAR] = "DELETE FROM gpu",
+        [SQL_GPU_PUT] =
+                "INSERT INTO gpu (uuid, name, gpu_index, total_bytes) VALUES (?1, ?2, ?3, ?4)",
+};
+/* clang-format on */
+
+const char *const sql_migrations[] = {
+        /* NULL: unlimited, a whole GPU, not yet, or none, as task-row.c says for each */
+        [0] = "CREATE TABLE meta ("
+              "  one INTEGER PRIMARY KEY CHECK (one = 1),"
+              "  database_id TEXT NOT NULL,"
+              "  ids_end INTEGER NOT NULL,"
+              "  recovered_from TEXT"
+              ") STRICT;"
+              "INSERT INTO meta (one, database_id, ids_end)"
+              "  VALUES (1, lower(hex(randomblob(16))), 1);"
+              "CREATE TABLE task ("
+              "  id INTEGER PRIMARY KEY,"
+              "  key BLOB,"
+              "  uid INTEGER NOT NULL,"
+              "  state TEXT NOT NULL,"
+              "  name TEXT,"
+              "  command TEXT,"
+              "  argv BLOB,"
+              "  cwd TEXT,"
+              "  memory_bytes INTEGER NOT NULL,"
+              "  cpus INTEGER NOT NULL,"
+              "  n_gpus INTEGER NOT NULL,"
+              "  priority INTEGER NOT NULL,"
+              "  delay_us INTEGER,"
+              "  delay_given INTEGER NOT NULL,"
+              "  time_limit_us INTEGER,"
+              "  pin TEXT NOT NULL,"
+              "  detached INTEGER NOT NULL,"
+              "  runner_pid INTEGER NOT NULL,"
+              "  submitted_at_us INTEGER NOT NULL,"
+              "  started_at_us INTEGER,"
+              "  ended_at_us INTEGER,"
+              "  queued_boot_us INTEGER NOT NULL,"
+              "  started_boot_us INTEGER NOT NULL,"
+              "  pid INTEGER NOT NULL,"
+              "  pid_start_ticks INTEGER NOT NULL,"
+              "  boot_id TEXT NOT NULL,"
+              "  exit_status INTEGER,"
+              "  signal INTEGER NOT NULL,"
+              "  memory_known INTEGER NOT NULL,"
+              "  memory_let_go INTEGER NOT NULL,"
+              "  memory_used_bytes INTEGER,"
+              "  memory_peak_bytes INTEGER,"
+              "  reason TEXT"
+              ") STRICT;"
+              "CREATE UNIQUE INDEX task_key ON task (uid, key) WHERE key IS NOT NULL;"
+              "CREATE INDEX task_active ON task (id) WHERE " ACTIVE ";"
+              "CREATE INDEX task_ended ON task (id) WHERE " ENDED ";"
+              "CREATE INDEX task_ended_uid ON task (uid, id) WHERE " ENDED ";"
+              "CREATE INDEX task_over ON task (" OVER_AT ") WHERE " ENDED ";"
+              "CREATE TABLE task_gpu ("
+              "  task_id INTEGER NOT NULL,"
+              "  n INTEGER NOT NULL,"
+              "  want TEXT NOT NULL,"
+              "  uuid TEXT NOT NULL,"
+              "  bytes INTEGER,"
+              "  granted INTEGER NOT NULL,"
+              "  grant_uuid TEXT NOT NULL,"
+              "  grant_index INTEGER NOT NULL,"
+              "  grant_bytes INTEGER,"
+              "  usage_known INTEGER NOT NULL,"
+              "  usage_let_go INTEGER NOT NULL,"
+              "  used_bytes INTEGER,"
+              "  peak_bytes INTEGER,"
+              "  PRIMARY KEY (task_id, n)"
+              ") STRICT, WITHOUT ROWID;"
+              "CREATE TABLE gpu ("
+              "  uuid TEXT PRIMARY KEY,"
+              "  name TEXT NOT NULL,"
+              "  gpu_index INTEGER NOT NULL,"
+              "  total_bytes INTEGER NOT NULL"
+              ") STRICT, WITHOUT ROWID;"
+              "PRAGMA application_id = 0x74736b66",
+};
+
+const char *const sql_set_version[] = {
+        [0] = "PRAGMA user_version = 1",
+};
+
+_Static_assert(ELEMENTSOF(sql_migrations) == ELEMENTSOF(sql_set_version), "a step without an end");
+
+/*
+ * locking_mode must come before the first access, or WAL would make a file of shared memory. What is in
+ * the file is not trusted: no triggers or functions of its own, and each cell is looked at.
+ */
+const char sql_setup[] = "PRAGMA locking_mode = EXCLUSIVE;"
+                         "PRAGMA trusted_schema = OFF;"
+                         "PRAGMA cell_size_check = ON;"
+                         "PRAGMA temp_store = MEMORY;"
+                         "PRAGMA cache_size = -1024";
+
+/*
+ * synchronous = NORMAL: a commit is written to the WAL and survives the process; it is brought to the disk
+ * by db_sync() when the caller asks, and before each checkpoint by SQLite. A power cut loses the commits
+ * since, but never the database.
+ *
+ * A checkpoint costs three synchronous writes: every 16 MiB of WAL rather than every 4.
+ */
+const char sql_setup_writing[] = "PRAGMA synchronous = NORMAL;"
+                                 "PRAGMA wal_autocheckpoint = 4096;"
+                                 "PRAGMA journal_size_limit = 33554432;"
+                                 "PRAGMA secure_delete = FAST";
+
+const char sql_use_wal[] = "PRAGMA journal_mode = WAL";
+const char sql_quick_check[] = "PRAGMA quick_check(1)";
+const char sql_get_application_id[] = "PRAGMA application_id";
+const char sql_get_user_version[] = "PRAGMA user_version";
+const char sql_count_tables[] = "SELECT count(*) FROM sqlite_schema";

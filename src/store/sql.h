@@ -1,0 +1,64 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * SQL
+ *
+ * Every statement that is ever run, by name. Nothing else in the program contains SQL.
+ */
+
+#include <stdint.h>
+
+typedef enum SqlId {
+        SQL_BEGIN,
+        SQL_COMMIT,
+        SQL_ROLLBACK,
+        SQL_META_GET,         /* -> database_id, ids_end, recovered_from */
+        SQL_META_PUT_IDS_END, /* ids_end */
+        SQL_META_PUT_DATABASE_ID,
+        SQL_META_PUT_RECOVERED_FROM,
+        SQL_TASK_PUT,      /* the columns of a task */
+        SQL_TASK_REMOVE,   /* id */
+        SQL_TASK_GPU_PUT,  /* id, n, the columns of a GPU */
+        SQL_TASK_GPU_TRIM, /* id, n: forget GPUs from the n-th on */
+        SQL_TASK_GPUS,     /* id -> the columns of a GPU, in order */
+        SQL_TASK_GET,      /* id -> the columns of a task; so all down to TASKS_DOWN */
+        SQL_TASK_GET_KEY,  /* uid, key */
+        SQL_TASKS_ACTIVE,
+        SQL_TASKS_ENDED,     /* before id, at most */
+        SQL_TASKS_ENDED_UID, /* before id, at most, uid */
+        SQL_TASKS_UP,
+        SQL_TASKS_DOWN,
+        SQL_TASK_MAX_ID,     /* -> id or NULL */
+        SQL_PURGE_ANY,       /* before time -> a row if there is something to purge */
+        SQL_PURGE_TASK_GPUS, /* before time, at most */
+        SQL_PURGE_TASKS,     /* before time, at most */
+        SQL_GPUS,            /* -> the columns of a GPU of the machine, by index */
+        SQL_GPUS_CLEAR,
+        SQL_GPU_PUT, /* the columns of a GPU of the machine */
+} SqlId;
+
+enum {
+        N_SQL = SQL_GPU_PUT + 1,
+        SQL_APPLICATION_ID = 0x74736b66, /* "tskf" */
+};
+
+extern const char *const sql_statements[N_SQL];
+
+/* sql_migrations[N] makes version N + 1 of version N; version 0 is the empty database. */
+extern const char *const sql_migrations[];
+
+/* sql_set_version[N] is the end of sql_migrations[N]. */
+extern const char *const sql_set_version[];
+
+/* How a connection is set up before its first look into the file, and then for writing. */
+extern const char sql_setup[];
+extern const char sql_setup_writing[];
+
+/* The file as a whole; each says one value. */
+extern const char sql_use_wal[];
+extern const char sql_quick_check[];
+extern const char sql_get_application_id[];
+extern const char sql_get_user_version[];
+extern const char sql_count_tables[];

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Which column is which field, and what may stand in it. The order is that of sql.c.
+ */
+
+#include "store/task-row.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/column.h"
+#include "store/ids.h"
+#include "util/macro.h"
+
+enum {
+        /* What the daemon takes in one message; what it keeps of an argv is less. */
+        ARGV_BYTES_MAX = 1024 * 1024,
+};
+
+/* A GPU of a task: what it asks for, what it got, and what was seen. */
+typedef struct TaskGpu {
+        GpuNeed need;
+        bool granted;
+        GpuGrant grant;
+        Usage usage;
+} TaskGpu;
+
+static const char *state_to_string(int value) {
+        return task_state_to_string((TaskState)value);
+}
+
+static const char *pin_to_string(int value) {
+        return pin_mode_to_string((PinMode)value);
+}
+
+#define FIELD(struct, member) \
+        .offset = offsetof(struct, member), .size = sizeof(((struct *)NULL)->member)
+
+#define UINT64_FIELD(column, struct, member, null_is)                                              \
+        {                                                                                          \
+                .name = (column), .type = COLUMN_UINT64, .null = (null_is), FIELD(struct, member), \
+                .max = INT64_MAX                                                                   \
+        }
+#define BOOL_FIELD(column, struct, member) \
+        { .name = (column), .type = COLUMN_BOOL, FIELD(struct, member), .max = 1 }
+#define UNSIGNED_FIELD(column, struct, member, most) \
+        { .name = (column), .type = COLUMN_UNSIGNED, FIELD(struct, member), .max = (most) }
+#define INT_FIELD(column, struct, member, least, most)                                       \
+        {                                                                                    \
+                .name = (column), .type = COLUMN_INT, FIELD(struct, member), .min = (least), \
+                .max = (most)                                                                \
+        }
+#define TEXT_FIELD(column, struct, member)                                         \
+        {                                                                          \
+                .name = (column), .type = COLUMN_STRING, .null = COLUMN_NULL_ZERO, \
+                FIELD(struct, member), .max = TASK_TEXT_MAX                        \
+        }
+#define CHARS_FIELD(column, struct, member)                                    \
+        {                                                                      \
+                .name = (column), .type = COLUMN_CHARS, FIELD(struct, member), \
+                .max = sizeof(((struct *)NULL)->member) - 1                    \
+        }
+
+/* clang-format off */
+static const Column task_columns[] = {
+        { .name = "id", .type = COLUMN_UINT64, FIELD(Task, id), .min = 1, .max = IDS_MAX },
+        { .name = "key", .type = COLUMN_BYTES, .null = COLUMN_NULL_ZERO, FIELD(Task, key) },
+        UNSIGNED_FIELD("uid", Task, uid, UINT32_MAX - 1),
+        { .name = "state", .type = COLUMN_ENUM, FIELD(Task, state),
+          .to_string = state_to_string, .from_string = task_state_from_string },
+        TEXT_FIELD("name", Task, name),
+        TEXT_FIELD("command", Task, command),
+        { .name = "argv", .type = COLUMN_STRV, .null = COLUMN_NULL_ZERO, FIELD(Task, argv),
+          .max = ARGV_BYTES_MAX },
+        TEXT_FIELD("cwd", Task, cwd),
+        UINT64_FIELD("memory_bytes", Task, needs.memory_bytes, COLUMN_NULL_NOT),
+        UNSIGNED_FIELD("cpus", Task, needs.cpus, UINT_MAX),
+        UNSIGNED_FIELD("n_gpus", Task, needs.n_gpus, NEEDS_GPUS_MAX),
+        UNSIGNED_FIELD("priority", Task, priority, TASK_PRIORITY_MAX),
+        UINT64_FIELD("delay_us", Task, delay_us, COLUMN_NULL_MAX),
+        BOOL_FIELD("delay_given", Task, delay_given),
+        UINT64_FIELD("time_limit_us", Task, time_limit_us, COLUMN_NULL_MAX),
+        { .name = "pin", .type = COLUMN_ENUM, FIELD(Task, pin),
+          .to_string = pin_to_string, .from_string = pin_mode_from_string },
+        BOOL_FIELD("detached", Task, detached),
+        INT_FIELD("runner_pid", Task, runner_pid, 0, INT_MAX),
+        UINT64_FIELD("submitted_at_us", Task, submitted_at_us, COLUMN_NULL_NOT),
+        UINT64_FIELD("started_at_us", Task, started_at_us, COLUMN_NULL_ZERO),
+        UINT64_FIELD("ended_at_us", Task, ended_at_us, COLUMN_NULL_ZERO),
+        UINT64_FIELD("queued_boot_us", Task, queued_boot_us, COLUMN_NULL_NOT),
+        UINT64_FIELD("started_boot_us", Task, started_boot_us, COLUMN_NULL_NOT),
+        INT_FIELD("pid", Task, pid, 0, INT_MAX),
+        UINT64_FIELD("pid_start_ticks", Task, pid_start_ticks, COLUMN_NULL_NOT),
+        CHARS_FIELD("boot_id", Task, boot_id),
+        { .name = "exit_status", .type = COLUMN_INT, .null = COLUMN_NULL_MAX, FIELD(Task, exit_status),
+          .max = 255 },
+        INT_FIELD("signal", Task, signal, 0, 127),
+        BOOL_FIELD("memory_known", Task, memory.known),
+        BOOL_FIELD("memory_let_go", Task, memory.let_go),
+        UINT64_FIELD("memory_used_bytes", Task, memory.used_bytes, COLUMN_NULL_MAX),
+        UINT64_FIELD("memory_peak_bytes", Task, memory.peak_bytes, COLUMN_NULL_MAX),
+        TEXT_FIELD("reason", Task, reason),
+};
+
+static const Column task_gpu_columns[] = {
+        CHARS_FIELD("want", TaskGpu, need.want),
+        CHARS_FIELD("uuid", TaskGpu, need.uuid),
+        UINT64_FIELD("bytes", TaskGpu, need.bytes, COLUMN_NULL_MAX),
+        BOOL_FIELD("granted", TaskGpu, granted),
+        CHARS_FIELD("grant_uuid", TaskGpu, grant.uuid),
+        UNSIGNED_FIELD("grant_index", TaskGpu, grant.index, INT_MAX),
+        UINT64_FIELD("grant_bytes", TaskGpu, grant.bytes, COLUMN_NULL_MAX),
+        BOOL_FIELD("usage_known", TaskGpu, usage.known),
+        BOOL_FIELD("usage_let_go", TaskGpu, usage.let_go),
+        UINT64_FIELD("used_bytes", TaskGpu, usage.used_bytes, COLUMN_NULL_MAX),
+        UINT64_FIELD("peak_bytes", TaskGpu, usage.peak_bytes, COLUMN_NULL_MAX),
+};
+
+static const Column gpu_columns[] = {
+        CHARS_FIELD("uuid", GpuSample, uuid),
+        CHARS_FIELD("name", GpuSample, name),
+        UNSIGNED_FIELD("gpu_index", GpuSample, index, INT_MAX),
+        UINT64_FIELD("total_bytes", GpuSample, total_bytes, COLUMN_NULL_NOT),
+};
+/* clang-format on */
+
+/* The parameters behind those of a TaskGpu. */
+enum {
+        TASK_GPU_PARAMETER_TASK_ID = ELEMENTSOF(task_gpu_columns) + 1,
+        TASK_GPU_PARAMETER_N,
+};
+
+static int put_task_gpu(Db *db, const Task *task, unsigned n) {
+        TaskGpu gpu = { .need = task->needs.gpus[n] };
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        if (task->gpus) {
+                gpu.granted = true;
+                gpu.grant = task->gpus[n];
+        }
+        if (task->gpu_usage)
+                gpu.usage = task->gpu_usage[n];
+
+        r = db_statement(db, SQL_TASK_GPU_PUT, &statement);
+        if (r < 0)
+                return r;
+
+        r = column_bind(statement, task_gpu_columns, ELEMENTSOF(task_gpu_columns), &gpu);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(statement, TASK_GPU_PARAMETER_TASK_ID, (int64_t)task->id);
+        (void)sqlite3_bind_int64(statement, TASK_GPU_PARAMETER_N, n);
+        return db_run(statement);
+}
+
+/* Forgets the GPUs of a task from the @n-th on. */
+static int trim_task_gpus(Db *db, uint64_t id, unsigned n) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_statement(db, SQL_TASK_GPU_TRIM, &statement);
+        if (r < 0)
+                return r;
+
+        (void)sqlite3_bind_int64(statement, 1, (int64_t)id);
+        (void)sqlite3_bind_int64(statement, 2, n);
+        return db_run(statement);
+}
+
+int task_row_put(Db *db, const Task *task) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_statement(db, SQL_TASK_PUT, &statement);
+        if (r < 0)
+                return r;
+
+        r = column_bind(statement, task_columns, ELEMENTSOF(task_columns), task);
+        if (r < 0)
+                return r;
+        r = db_run(statement);
+        if (r < 0)
+                return r;
+
+        for (unsigned n = 0; n < task->needs.n_gpus; n++) {
+                r = put_task_gpu(db, task, n);
+                if (r < 0)
+                        return r;
+        }
+        return trim_task_gpus(db, task->id, task->needs.n_gpus);
+}
+
+int task_row_remove(Db *db, uint64_t id) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        if (id > IDS_MAX)
+                return 0;
+
+        r = trim_task_gpus(db, id, 0);
+        if (r < 0)
+                return r;
+        r = db_statement(db, SQL_TASK_REMOVE, &statement);
+        if (r < 0)
+                return r;
+
+        (void)sqlite3_bind_int64(statement, 1, (int64_t)id);
+        return db_run(statement);
+}
+
+static int read_task_gpu(Task *task, sqlite3_stmt *statement, unsigned n, Error *error) {
+        TaskGpu gpu = {};
+        int r;
+
+        r = column_read(statement, task_gpu_columns, ELEMENTSOF(task_gpu_columns), &gpu, error);
+        if (r == COLUMN_E_DAMAGED)
+                return TASK_ROW_E_DAMAGED;
+        if (r < 0)
+                return r;
+
+        if (sqlite3_column_int64(statement, TASK_GPU_PARAMETER_N - 1) != n)
+                return error_set(error, TASK_ROW_E_DAMAGED, "its GPUs are not all there");
+        if (gpu.need.want[0] == '\0')
+                return error_set(error, TASK_ROW_E_DAMAGED, "its GPU has no id");
+        if (n > 0 && gpu.granted != (task->gpus != NULL))
+                return error_set(error, TASK_ROW_E_DAMAGED, "it was given some of its GPUs");
+
+        if (gpu.granted && n == 0) {
+                task->gpus = calloc(task->needs.n_gpus, sizeof(*task->gpus));
+                task->gpu_usage = calloc(task->needs.n_gpus, sizeof(*task->gpu_usage));
+                if (!task->gpus || !task->gpu_usage)
+                        return -ENOMEM;
+        }
+
+        task->needs.gpus[n] = gpu.need;
+        if (task->gpus) {
+                task->gpus[n] = gpu.grant;
+                task->gpu_usage[n] = gpu.usage;
+        }
+        return 0;
+}
+
+static int read_task_gpus(Db *db, Task *task, Error *error) {
+        sqlite3_stmt *statement = NULL;
+        unsigned n = 0;
+        int r;
+
+        task->needs.gpus = calloc(task->needs.n_gpus, sizeof(*task->needs.gpus));
+        if (!task->needs.gpus)
+                return -ENOMEM;
+
+        r = db_statement(db, SQL_TASK_GPUS, &statement);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(statement, 1, (int64_t)task->id);
+
+        while ((r = db_step(statement)) > 0) {
+                if (n == task->needs.n_gpus)
+                        return error_set(error, TASK_ROW_E_DAMAGED,
+                                         "it has more GPUs than it asks for");
+                r = read_task_gpu(task, statement, n, error);
+                if (r != 0)
+                        return r;
+                n++;
+        }
+        if (r < 0)
+                return r;
+        if (n != task->needs.n_gpus)
+                return error_set(error, TASK_ROW_E_DAMAGED, "its GPUs are not all there");
+        return 0;
+}
+
+/* Each field is good by itself; what the core relies on besides. */
+static int check(const Task *task, Error *error) {
+        if (task->state == TASK_STATE_RUNNING && task->needs.n_gpus > 0 && !task->gpus)
+                return error_set(error, TASK_ROW_E_DAMAGED, "it is running without its GPUs");
+        return 0;
+}
+
+int task_row_read(Db *db, sqlite3_stmt *statement, Task **ret, Error *error) {
+        _cleanup_(task_freep) Task *task = NULL;
+        int64_t id = sqlite3_column_int64(statement, 0);
+        int r;
+
+        task = task_new();
+        if (!task)
+                return -ENOMEM;
+
+        r = column_read(statement, task_columns, ELEMENTSOF(task_columns), task, error);
+        if (r == 0 && task->needs.n_gpus > 0)
+                r = read_task_gpus(db, task, error);
+        if (r == 0)
+                r = check(task, error);
+        if (r > 0)
+                error_prefix(error, "task %" PRIi64 ": ", id);
+        if (r != 0)
+                return r > 0 ? TASK_ROW_E_DAMAGED : r;
+
+        *ret = TAKE_PTR(task);
+        return 0;
+}
+
+int gpu_row_put(Db *db, const GpuSample *gpu) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_statement(db, SQL_GPU_PUT, &statement);
+        if (r < 0)
+                return r;
+
+        r = column_bind(statement, gpu_columns, ELEMENTSOF(gpu_columns), gpu);
+        if (r < 0)
+                return r;
+        return db_run(statement);
+}
+
+int gpu_row_read(sqlite3_stmt *statement, GpuSample *ret, Error *error) {
+        GpuSample gpu = { .state = GPU_STATE_UNKNOWN };
+        int r;
+
+        r = column_read(statement, gpu_columns, ELEMENTSOF(gpu_columns), &gpu, error);
+        if (r == COLUMN_E_DAMAGED)
+                return TASK_ROW_E_DAMAGED;
+        if (r < 0)
+                return r;
+        if (gpu.uuid[0] == '\0')
+                return error_set(error, TASK_ROW_E_DAMAGED, "a GPU has no UUID");
+
+        *ret = gpu;
+        return 0;
+}
