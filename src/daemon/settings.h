@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "core/policy.h"
@@ -47,5 +48,16 @@ typedef struct Settings {
 int settings_load(Settings *ret, const char *path, bool required, bool personal, Error *error);
 void settings_done(Settings *settings);
 
+/* The same from text in memory; @name is what messages call it. */
+int settings_parse(Settings *ret,
+                   const char *name,
+                   const char *text,
+                   size_t n,
+                   bool personal,
+                   Error *error);
+
 /* Whether a peer with these credentials is an admin. */
 bool settings_is_admin(const Settings *settings, uid_t uid, const gid_t *gids, size_t n_gids);
+
+/* Writes an example file: every key with its default, behind a '#'. Return: 0, or -EIO if it could not be written. */
+int settings_print_defaults(FILE *f);

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "daemon/settings-key.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/gpu-word.h"
+#include "daemon/settings-admins.h"
+#include "util/cleanup.h"
+#include "util/macro.h"
+#include "util/units.h"
+
+#define US_PER_DAY (24 * 3600 * US_PER_SEC)
+
+/* What sums of sizes cannot overflow with, and more than any machine has. */
+#define SIZE_BYTES_MAX (UINT64_C(1) << 60)
+
+#define FIELD(member) \
+        .offset = offsetof(Settings, member), .size = sizeof(((Settings *)NULL)->member)
+
+/* clang-format off */
+const SettingsKey settings_keys[] = {
+        {
+                .name = "default_delay", .type = SETTINGS_TYPE_DURATION,
+                FIELD(policy.default_delay_us), .max = TASK_TIME_INF, .standard = "60s",
+                .help = "how long a task without -d may take to fill its memory before others count on the rest",
+        }, {
+                .name = "delay_mode", .type = SETTINGS_TYPE_WORD,
+                FIELD(policy.delay_strict), .words = { "ample", "strict" }, .standard = "ample",
+                .help = "in that time others start where there is ample room, or (strict) not at all",
+        }, {
+                .name = "ample_factor", .type = SETTINGS_TYPE_FACTOR,
+                FIELD(policy.ample_factor_permille), .min = 1000, .max = 100000, .standard = "2",
+                .help = "ample: it would still fit if they took so many times what they asked for",
+        }, {
+                .name = "unfilled", .type = SETTINGS_TYPE_WORD,
+                FIELD(policy.unfilled_delay), .words = { "life", "delay" }, .standard = "life",
+                .help = "what a task asked for and did not take stays its own for life, or until its delay is over",
+        }, {
+                .name = "reserved_memory", .type = SETTINGS_TYPE_SIZE,
+                FIELD(policy.reserved_memory_bytes), .max = SIZE_BYTES_MAX, .standard = "100M",
+                .help = "RAM that is always left free",
+        }, {
+                .name = "reserved_gpu_memory", .type = SETTINGS_TYPE_SIZE,
+                FIELD(policy.reserved_gpu_memory_bytes), .max = SIZE_BYTES_MAX, .standard = "1M",
+                .help = "memory that is always left free on each GPU",
+        }, {
+                .name = "sample_interval", .type = SETTINGS_TYPE_DURATION,
+                FIELD(sample_interval_us), .min = 100 * US_PER_MSEC, .max = 3600 * US_PER_SEC,
+                .standard = "1s",
+                .help = "how often to look at the machine while something waits",
+        }, {
+                .name = "order", .type = SETTINGS_TYPE_WORD,
+                .words = { "fifo" }, .later = "fair", .standard = "fifo",
+                .help = "among tasks of one priority: first come, first served",
+        }, {
+                .name = "priority_limit", .type = SETTINGS_TYPE_COUNT,
+                FIELD(policy.priority_limit), .max = TASK_PRIORITY_MAX, .unit = 1,
+                .standard = "100", .personal = "200",
+                .help = "between users a priority counts up to this",
+        }, {
+                .name = "priority_age", .type = SETTINGS_TYPE_DURATION,
+                FIELD(policy.priority_age_us), .min = US_PER_SEC, .max = TASK_TIME_INF,
+                .standard = "1h",
+                .help = "waiting so long raises the priority by 1, up to priority_limit",
+        }, {
+                .name = "max_delay", .type = SETTINGS_TYPE_DURATION,
+                FIELD(policy.max_delay_us), .max = TASK_TIME_INF,
+                .standard = "10m", .personal = "inf",
+                .help = "a longer -d of others than admins counts as this",
+        }, {
+                .name = "whole_gpu_used", .type = SETTINGS_TYPE_PERCENT,
+                FIELD(policy.whole_gpu_used_permyriad), .max = 10000, .standard = "5%",
+                .help = "a whole GPU is given while at most so much of it is used",
+        }, {
+                .name = "idle_exit", .type = SETTINGS_TYPE_DURATION,
+                FIELD(idle_exit_us), .min = US_PER_SEC, .max = TASK_TIME_INF,
+                .standard = "never", .personal = "10m",
+                .help = "end when there has been nothing to do for so long",
+        }, {
+                .name = "gpus", .type = SETTINGS_TYPE_GPUS, .standard = "all",
+                .help = "GPUs that may be given out: indices, UUIDs or their beginnings",
+        }, {
+                .name = "gpu_pick", .type = SETTINGS_TYPE_WORD,
+                FIELD(policy.gpu_pick_pack), .words = { "spread", "pack" }, .standard = "spread",
+                .help = "for 'any': the GPU with most memory free, or (pack) with least that is enough",
+        }, {
+                .name = "pin_gpus", .type = SETTINGS_TYPE_WORD,
+                FIELD(pin_gpus), .words = { "any", "always", "never" }, .standard = "any",
+                .help = "show a task its own GPUs alone: those that asked for 'any', always, or never",
+        }, {
+                .name = "nvml_library", .type = SETTINGS_TYPE_TEXT,
+                FIELD(nvml_library), .standard = "libnvidia-ml.so.1",
+                .help = "NVIDIA's library, found the loader's way",
+        }, {
+                .name = "admins", .type = SETTINGS_TYPE_ADMINS, .standard = "root",
+                .help = "users, and @groups, who may act on everybody's tasks",
+        }, {
+                .name = "max_pending_per_user", .type = SETTINGS_TYPE_COUNT,
+                FIELD(max_pending_per_user), .min = 1, .max = 100000000, .unit = 1,
+                .standard = "100000",
+                .help = "how many waiting tasks one user may have",
+        }, {
+                .name = "show_commands", .type = SETTINGS_TYPE_WORD,
+                FIELD(show_commands_to_owner_only), .words = { "everyone", "owner" },
+                .standard = "everyone",
+                .help = "who sees a task's command, folder, name and output",
+        }, {
+                .name = "history_days", .type = SETTINGS_TYPE_COUNT,
+                FIELD(history_us), .min = 1, .max = 36500, .unit = US_PER_DAY, .standard = "30",
+                .help = "for how many days an ended task is remembered",
+        },
+};
+/* clang-format on */
+
+const size_t n_settings_keys = ELEMENTSOF(settings_keys);
+
+/* Of the manual, but not of this version. */
+static const char *const later_keys[] = { "patience", "keep_max" };
+
+enum {
+        KEY_BYTES_MAX = 32, /* longer words are near to none */
+        NEAR_MAX = 3,       /* letters wrong at most */
+};
+
+/* How many letters to add, drop, change or swap with their neighbour to make one of the other. */
+static unsigned distance(const char *a, const char *b) {
+        unsigned rows[3][KEY_BYTES_MAX + 1]; /* of the last two letters of @a, and of this one */
+        unsigned *last2 = rows[0];
+        unsigned *last = rows[1];
+        unsigned *now = rows[2];
+        size_t n_a = strlen(a);
+        size_t n_b = strlen(b);
+
+        if (n_a > KEY_BYTES_MAX || n_b > KEY_BYTES_MAX)
+                return UINT32_MAX;
+
+        for (size_t j = 0; j <= n_b; j++)
+                last2[j] = last[j] = (unsigned)j;
+        for (size_t i = 1; i <= n_a; i++) {
+                unsigned *spare = last2;
+
+                now[0] = (unsigned)i;
+                for (size_t j = 1; j <= n_b; j++) {
+                        bool same = a[i - 1] == b[j - 1] || (a[i - 1] == '-' && b[j - 1] == '_');
+
+                        now[j] = MIN(MIN(last[j], now[j - 1]) + 1, last[j - 1] + !same);
+                        if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                                now[j] = MIN(now[j], last2[j - 2] + 1);
+                }
+                last2 = last;
+                last = now;
+                now = spare;
+        }
+        return last[n_b];
+}
+
+static const char *nearest(const char *name) {
+        const char *best = NULL;
+        unsigned best_distance = MIN(NEAR_MAX + 1U, (unsigned)strlen(name));
+
+        for (size_t i = 0; i < n_settings_keys; i++) {
+                unsigned d = distance(name, settings_keys[i].name);
+
+                if (d >= best_distance)
+                        continue;
+                best = settings_keys[i].name;
+                best_distance = d;
+        }
+        return best;
+}
+
+const SettingsKey *settings_key_find(const char *name, Error *error) {
+        const char *near;
+
+        for (size_t i = 0; i < n_settings_keys; i++)
+                if (strcmp(name, settings_keys[i].name) == 0)
+                        return &settings_keys[i];
+
+        for (size_t i = 0; i < ELEMENTSOF(later_keys); i++)
+                if (strcmp(name, later_keys[i]) == 0) {
+                        (void)error_set(error, 0, "'%s' is not available yet", name);
+                        return NULL;
+                }
+
+        near = nearest(name);
+        if (near)
+                (void)error_set(error, 0, "unknown key '%s'; did you mean '%s'?", name, near);
+        else
+                (void)error_set(error, 0,
+                                "unknown key '%s'; taskflow.conf(5) lists those there are", name);
+        return NULL;
+}
+
+static void put_number(const SettingsKey *key, uint64_t value, Settings *settings) {
+        void *field = (char *)settings + key->offset;
+        bool b = value != 0;
+        unsigned u = (unsigned)value;
+
+        switch (key->size) {
+        case 0:
+                return;
+        case sizeof(bool):
+                memcpy(field, &b, sizeof(b));
+                return;
+        case sizeof(unsigned): /* or an enum */
+                memcpy(field, &u, sizeof(u));
+                return;
+        case sizeof(uint64_t):
+                memcpy(field, &value, sizeof(value));
+                return;
+        }
+        abort();
+}
+
+static int set_duration(const SettingsKey *key,
+                        const char *value,
+                        Settings *settings,
+                        Error *error) {
+        char min[UNITS_FORMAT_MAX];
+        char max[UNITS_FORMAT_MAX];
+        uint64_t us = 0;
+        int r;
+
+        if (strcmp(value, "never") == 0)
+                us = TASK_TIME_INF;
+        else {
+                r = units_parse_duration_us(value, &us, error);
+                if (r < 0)
+                        return r;
+        }
+
+        if (us < key->min || us > key->max)
+                return error_set(error, -EINVAL, "'%s' is out of bounds: a time from %s to %s",
+                                 value,
+                                 key->min < US_PER_SEC && key->min > 0 ?
+                                         "100ms" :
+                                         units_format_duration(min, sizeof(min), key->min),
+                                 units_format_duration(max, sizeof(max), key->max));
+        put_number(key, us, settings);
+        return 0;
+}
+
+static int set_size(const SettingsKey *key, const char *value, Settings *settings, Error *error) {
+        char max[UNITS_FORMAT_MAX];
+        uint64_t bytes = 0;
+        int r;
+
+        r = units_parse_bytes(value, &bytes, error);
+        if (r < 0)
+                return r;
+
+        if (bytes < key->min || bytes > key->max)
+                return error_set(error, -EINVAL, "'%s' is out of bounds: a size up to %s", value,
+                                 units_format_bytes(max, sizeof(max), key->max));
+        put_number(key, bytes, settings);
+        return 0;
+}
+
+static int set_count(const SettingsKey *key, const char *value, Settings *settings, Error *error) {
+        uint64_t n = 0;
+        int r;
+
+        r = units_parse_uint(value, key->min, key->max, &n, error);
+        if (r < 0)
+                return r;
+        put_number(key, n * key->unit, settings);
+        return 0;
+}
+
+/*
+ * A decimal number as so many units of its last place: "1.5" with 3 places is 1500. No double: 2.3 has none.
+ */
+static int parse_decimal(const char *s, size_t n, unsigned n_places, uint64_t *ret) {
+        uint64_t value = 0;
+        size_t i = 0;
+        size_t n_point;
+
+        while (i < n && s[i] >= '0' && s[i] <= '9' && i < 9)
+                value = 10 * value + (unsigned)(s[i++] - '0');
+        if (i == 0 || (i < n && (s[i] != '.' || i + 1 == n)))
+                return -EINVAL;
+
+        n_point = i < n ? i++ : n;
+        while (i < n && s[i] >= '0' && s[i] <= '9' && i - n_point <= n_places)
+                value = 10 * value + (unsigned)(s[i++] - '0');
+        if (i < n)
+                return -EINVAL;
+
+        for (size_t places = n_point < n ? n - n_point - 1 : 0; places < n_places; places++)
+                value *= 10;
+        *ret = value;
+        return 0;
+}
+
+static int set_factor(const SettingsKey *key, const char *value, Settings *settings, Error *error) {
+        uint64_t permille = 0;
+
+        if (parse_decimal(value, strlen(value), 3, &permille) < 0 || permille < key->min ||
+            permille > key->max)
+                return error_set(error, -EINVAL,
+                                 "'%s' is no factor: a number from %" PRIu64 " to %" PRIu64
+                                 ", with up to three decimals, such as '1.5'",
+                                 value, key->min / 1000, key->max / 1000);
+        put_number(key, permille, settings);
+        return 0;
+}
+
+static int set_percent(const SettingsKey *key,
+                       const char *value,
+                       Settings *settings,
+                       Error *error) {
+        size_t n = strlen(value);
+        uint64_t permyriad = 0;
+
+        if (n == 0 || value[n - 1] != '%' || parse_decimal(value, n - 1, 2, &permyriad) < 0 ||
+            permyriad < key->min || permyriad > key->max)
+                return error_set(
+                        error, -EINVAL,
+                        "'%s' is no percentage: from 0%% to 100%%, with up to two decimals, such "
+                        "as '2.5%%'",
+                        value);
+        put_number(key, permyriad, settings);
+        return 0;
+}
+
+static int set_word(const SettingsKey *key, const char *value, Settings *settings, Error *error) {
+        unsigned n = 0;
+
+        for (; key->words[n]; n++)
+                if (strcmp(value, key->words[n]) == 0) {
+                        put_number(key, n, settings);
+                        return 0;
+                }
+
+        if (key->later && strcmp(value, key->later) == 0)
+                return error_set(error, -EINVAL, "'%s' is not available yet; '%s' is", value,
+                                 key->words[0]);
+        switch (n) {
+        case 1:
+                return error_set(error, -EINVAL, "'%s' is not '%s'", value, key->words[0]);
+        case 2:
+                return error_set(error, -EINVAL, "'%s' is neither '%s' nor '%s'", value,
+                                 key->words[0], key->words[1]);
+        default:
+                return error_set(error, -EINVAL, "'%s' is none of '%s', '%s' and '%s'", value,
+                                 key->words[0], key->words[1], key->words[2]);
+        }
+}
+
+static int set_text(const SettingsKey *key, const char *value, Settings *settings, Error *error) {
+        size_t n = strlen(value);
+
+        if (n >= key->size)
+                return error_set(error, -EINVAL, "it is longer than %zu bytes", key->size - 1);
+        memcpy((char *)settings + key->offset, value, n + 1);
+        return 0;
+}
+
+/* What a GPU may be called: as in what goes to a runner. */
+static bool is_gpu_word(const char *word) {
+        size_t n = strlen(word);
+
+        return n >= 1 && n <= 80 &&
+               strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./-") ==
+                       n &&
+               strcmp(word, GPU_WORD_ANY) != 0;
+}
+
+static bool same_gpu(const char *a, const char *b) {
+        unsigned index_a;
+        unsigned index_b;
+
+        if (gpu_word_index(a, &index_a) && gpu_word_index(b, &index_b))
+                return index_a == index_b;
+        return strcasecmp(a, b) == 0;
+}
+
+static int add_gpu(Policy *policy, const char *word, Error *error) {
+        if (!is_gpu_word(word))
+                return error_set(
+                        error, -EINVAL,
+                        "'%s' is no id of a GPU: 'all', or indices, UUIDs or their beginnings "
+                        "with commas between",
+                        word);
+        for (unsigned i = 0; i < policy->n_gpus; i++)
+                if (same_gpu(policy->gpus[i], word))
+                        return error_set(error, -EINVAL, "GPU '%s' is there twice", word);
+        if (policy->n_gpus == GPU_MAX)
+                return error_set(error, -EINVAL, "there are more than %d GPUs", GPU_MAX);
+
+        gpu_text_copy(policy->gpus[policy->n_gpus++], word);
+        return 0;
+}
+
+static int set_gpus(const char *value, Settings *settings, Error *error) {
+        _cleanup_free_ char *list = NULL;
+        Policy policy = settings->policy;
+        char *rest;
+        int r;
+
+        policy.gpus_all = strcmp(value, "all") == 0;
+        policy.n_gpus = 0;
+        if (!policy.gpus_all) {
+                list = rest = strdup(value);
+                if (!list)
+                        return error_set(error, -ENOMEM, "out of memory");
+                while (rest) {
+                        r = add_gpu(&policy, settings_next_word(&rest), error);
+                        if (r < 0)
+                                return r;
+                }
+        }
+
+        settings->policy = policy;
+        return 0;
+}
+
+int settings_key_set(const SettingsKey *key, const char *value, Settings *settings, Error *error) {
+        if (value[0] == '\0')
+                return error_set(error, -EINVAL, "there is no value; the default is '%s'",
+                                 key->standard);
+
+        switch (key->type) {
+        case SETTINGS_TYPE_DURATION:
+                return set_duration(key, value, settings, error);
+        case SETTINGS_TYPE_SIZE:
+                return set_size(key, value, settings, error);
+        case SETTINGS_TYPE_COUNT:
+                return set_count(key, value, settings, error);
+        case SETTINGS_TYPE_FACTOR:
+                return set_factor(key, value, settings, error);
+        case SETTINGS_TYPE_PERCENT:
+                return set_percent(key, value, settings, error);
+        case SETTINGS_TYPE_WORD:
+                return set_word(key, value, settings, error);
+        case SETTINGS_TYPE_TEXT:
+                return set_text(key, value, settings, error);
+        case SETTINGS_TYPE_GPUS:
+                return set_gpus(value, settings, error);
+        case SETTINGS_TYPE_ADMINS:
+                return settings_set_admins(settings, value, error);
+        }
+        abort();
+}

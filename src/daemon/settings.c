@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "daemon/settings.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/settings-admins.h"
+#include "daemon/settings-key.h"
+#include "util/ini-file.h"
+#include "util/macro.h"
+
+static const char section_name[] = "taskflow";
+
+enum {
+        KEYS_MAX = 64, /* more than there are */
+};
+
+typedef struct Reading {
+        Settings settings;
+        unsigned lines[KEYS_MAX]; /* where each key stood; 0: not yet */
+} Reading;
+
+static void reading_done(Reading *reading) {
+        settings_done(&reading->settings);
+}
+
+static int on_value(void *userdata,
+                    const char *section,
+                    const char *name,
+                    const char *value,
+                    unsigned line,
+                    Error *error) {
+        Reading *reading = userdata;
+        const SettingsKey *key;
+        unsigned *first;
+        int r;
+
+        if (section[0] == '\0')
+                return error_set(error, -EINVAL, "'%s' stands before '[%s]'", name, section_name);
+        if (strcmp(section, section_name) != 0)
+                return error_set(error, -EINVAL, "unknown section '[%s]'; there is only '[%s]'",
+                                 section, section_name);
+
+        key = settings_key_find(name, error);
+        if (!key)
+                return -EINVAL;
+
+        first = &reading->lines[key - settings_keys];
+        if (*first > 0)
+                return error_set(error, -EINVAL, "'%s' is there already, in line %u", name, *first);
+        *first = line;
+
+        r = settings_key_set(key, value, &reading->settings, error);
+        if (r < 0)
+                error_prefix(error, "%s: ", name);
+        return r;
+}
+
+static int set_defaults(Settings *settings, bool personal, Error *error) {
+        long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+        int r;
+
+        assert(n_settings_keys <= KEYS_MAX);
+
+        *settings = (Settings){ .policy = policy_default() };
+        if (n_cpus > 0)
+                settings->policy.n_cpus = (unsigned)n_cpus;
+
+        for (size_t i = 0; i < n_settings_keys; i++) {
+                const SettingsKey *key = &settings_keys[i];
+
+                r = settings_key_set(key, personal && key->personal ? key->personal : key->standard,
+                                     settings, error);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* What holds whatever the file says. */
+static int finish(Reading *reading, bool personal, Error *error) {
+        int r;
+
+        if (!personal)
+                return 0;
+        r = settings_add_admin_uid(&reading->settings, geteuid());
+        return r < 0 ? error_set(error, r, "out of memory") : 0;
+}
+
+int settings_load(Settings *ret, const char *path, bool required, bool personal, Error *error) {
+        _cleanup_(reading_done) Reading reading = {};
+        int r;
+
+        r = set_defaults(&reading.settings, personal, error);
+        if (r < 0)
+                return r;
+
+        if (path && (required || access(path, F_OK) == 0 || errno != ENOENT)) {
+                r = ini_file_load(path, on_value, &reading, error);
+                if (r < 0)
+                        return r;
+        }
+
+        r = finish(&reading, personal, error);
+        if (r < 0)
+                return r;
+        *ret = reading.settings;
+        reading.settings = (Settings){};
+        return 0;
+}
+
+int settings_parse(Settings *ret,
+                   const char *name,
+                   const char *text,
+                   size_t n,
+                   bool personal,
+                   Error *error) {
+        _cleanup_(reading_done) Reading reading = {};
+        int r;
+
+        r = set_defaults(&reading.settings, personal, error);
+        if (r == 0)
+                r = ini_file_parse(name, text, n, on_value, &reading, error);
+        if (r == 0)
+                r = finish(&reading, personal, error);
+        if (r < 0)
+                return r;
+
+        *ret = reading.settings;
+        reading.settings = (Settings){};
+        return 0;
+}
+
+void settings_done(Settings *settings) {
+        free(settings->admin_uids);
+        free(settings->admin_gids);
+        *settings = (Settings){};
+}
+
+bool settings_is_admin(const Settings *settings, uid_t uid, const gid_t *gids, size_t n_gids) {
+        for (size_t i = 0; i < settings->n_admin_uids; i++)
+                if (settings->admin_uids[i] == uid)
+                        return true;
+
+        for (size_t i = 0; i < settings->n_admin_gids; i++)
+                for (size_t k = 0; k < n_gids; k++)
+                        if (settings->admin_gids[i] == gids[k])
+                                return true;
+        return false;
+}
+
+int settings_print_defaults(FILE *f) {
+        (void)fprintf(
+                f,
+                "# What taskflowd goes by; taskflow.conf(5) explains each key.\n"
+                "#\n"
+                "# The lines below show the defaults: take a '#' away and change the value. SIGHUP "
+                "(systemctl reload\n"
+                "# taskflowd) makes the daemon read them again; a mistake is refused, and named by "
+                "its line.\n"
+                "\n"
+                "[%s]\n",
+                section_name);
+        for (size_t i = 0; i < n_settings_keys; i++) {
+                const SettingsKey *key = &settings_keys[i];
+
+                (void)fprintf(f, "\n# %s", key->help);
+                if (key->personal)
+                        (void)fprintf(f, " (personal daemon: %s)", key->personal);
+                (void)fprintf(f, "\n#%s = %s\n", key->name, key->standard);
+        }
+        return ferror(f) ? -EIO : 0;
+}
