@@ -37,22 +37,22 @@
 typedef struct Core Core;
 
 typedef enum EventType {
-        EVENT_SUBMITTED,      /* a task came: pending, held, or (attached after a restart) running */
-        EVENT_WITHDRAWN,      /* a waiting task is no longer wanted: cancelled, with a reason */
-        EVENT_HELD,           /* a waiting task must not start */
-        EVENT_RELEASED,       /* a held task may start again */
-        EVENT_UPDATED,        /* a waiting task asks for something else now */
-        EVENT_RUNNER_AWAY,    /* the runner of a waiting task said that it is stopped, or is not attached */
-        EVENT_RUNNER_BACK,    /* and that it is there again; ends what EVENT_OFFER_EXPIRED began */
-        EVENT_RAM,            /* a look at RAM */
-        EVENT_GPUS,           /* a look at the GPUs */
-        EVENT_OFFERED,        /* an offer of a Plan was sent: its share is in the ledger from here on */
+        EVENT_SUBMITTED, /* a task came: pending, held, or (attached after a restart) running */
+        EVENT_WITHDRAWN, /* a waiting task is no longer wanted: cancelled, with a reason */
+        EVENT_HELD,      /* a waiting task must not start */
+        EVENT_RELEASED,  /* a held task may start again */
+        EVENT_UPDATED,   /* a waiting task asks for something else now */
+        EVENT_RUNNER_AWAY, /* the runner of a waiting task said that it is stopped, or is not attached */
+        EVENT_RUNNER_BACK, /* and that it is there again; ends what EVENT_OFFER_EXPIRED began */
+        EVENT_RAM,         /* a look at RAM */
+        EVENT_GPUS,        /* a look at the GPUs */
+        EVENT_OFFERED, /* an offer of a Plan was sent: its share is in the ledger from here on */
         EVENT_OFFER_RETURNED, /* it was not taken, and nobody is to blame: pending again */
-        EVENT_OFFER_EXPIRED,  /* it was not answered: passed over until RUNNER_BACK; held after three in a row */
-        EVENT_ACCEPTED,       /* the runner may exec: running */
-        EVENT_STARTED,        /* the command's process is known */
-        EVENT_USED,           /* the runner's look at the task's RAM */
-        EVENT_ENDED,          /* over, in whatever way */
+        EVENT_OFFER_EXPIRED, /* it was not answered: passed over until RUNNER_BACK; held after three in a row */
+        EVENT_ACCEPTED, /* the runner may exec: running */
+        EVENT_STARTED,  /* the command's process is known */
+        EVENT_USED,     /* the runner's look at the task's RAM */
+        EVENT_ENDED,    /* over, in whatever way */
 } EventType;
 
 enum {
@@ -75,7 +75,7 @@ typedef struct Event {
         uint64_t at_us;   /* when, CLOCK_REALTIME; for records */
         uint64_t task_id; /* of all but RAM, GPUS and SUBMITTED */
         union {
-                Task *submitted; /* taken on success; its needs resolved by core_resolve() */
+                Task *submitted;    /* taken on success; its needs resolved by core_resolve() */
                 const char *reason; /* WITHDRAWN, ENDED (may be NULL), HELD (may be NULL) */
                 TaskUpdate updated;
                 RamSample ram;
@@ -140,7 +140,7 @@ uint64_t core_n_offers(const Core *core);
 /* core_resolve() */
 enum {
         CORE_E_IMPOSSIBLE = 1, /* never on this machine; the sentence has the numbers */
-        CORE_E_NO_FIGURES,     /* no GPUs were ever seen (or no RAM): ask again after the first look */
+        CORE_E_NO_FIGURES, /* no GPUs were ever seen (or no RAM): ask again after the first look */
 };
 
 /**
@@ -165,9 +165,10 @@ typedef struct PlanOffer {
 typedef struct Plan {
         size_t n_offers;
         PlanOffer *offers; /* owned; in the order in which they are to be made */
-        bool want_ram;  /* a task might start but for figures that are too old: look at RAM, and plan again */
+        bool want_ram; /* a task might start but for figures that are too old: look at RAM, and plan again */
         bool want_gpus; /* likewise */
-        uint64_t wake_boot_us; /* when time alone may change the plan (a delay that ends); TASK_TIME_INF: never */
+        uint64_t
+                wake_boot_us; /* when time alone may change the plan (a delay that ends); TASK_TIME_INF: never */
 } Plan;
 
 /**

@@ -23,14 +23,14 @@ typedef enum WaitReason {
         WAIT_REASON_GPU_WHOLE,   /* another task has the whole GPU */
         WAIT_REASON_GPU_UNKNOWN, /* the driver does not answer */
         WAIT_REASON_GPU_LOST,
-        WAIT_REASON_CPUS,        /* cores are short */
-        WAIT_REASON_DELAY,       /* a task that just started there has a delay of its own (strict) */
-        WAIT_REASON_SETTLING,    /* a task that just started there may still take more (ample) */
+        WAIT_REASON_CPUS,     /* cores are short */
+        WAIT_REASON_DELAY,    /* a task that just started there has a delay of its own (strict) */
+        WAIT_REASON_SETTLING, /* a task that just started there may still take more (ample) */
         WAIT_REASON_HELD,
-        WAIT_REASON_AWAY,        /* its taskflow does not answer (stopped?) */
-        WAIT_REASON_OFFERS,      /* its user has too many open offers */
-        WAIT_REASON_LOOK,        /* it waits for a look at the machine: at most an instant */
-        WAIT_REASON_GPU_KEPT,    /* the settings no longer give this GPU out */
+        WAIT_REASON_AWAY,     /* its taskflow does not answer (stopped?) */
+        WAIT_REASON_OFFERS,   /* its user has too many open offers */
+        WAIT_REASON_LOOK,     /* it waits for a look at the machine: at most an instant */
+        WAIT_REASON_GPU_KEPT, /* the settings no longer give this GPU out */
 } WaitReason;
 
 enum {
@@ -52,8 +52,8 @@ typedef struct Lack {
         WaitReason reason;
         int gpu_index; /* -1: no GPU */
         char gpu_uuid[GPU_UUID_MAX];
-        uint64_t asked_bytes; /* or GPU_WHOLE; WAIT_REASON_CPUS: cores */
-        uint64_t free_bytes;  /* for it, after reserve and ledger; CPUS: cores */
+        uint64_t asked_bytes;   /* or GPU_WHOLE; WAIT_REASON_CPUS: cores */
+        uint64_t free_bytes;    /* for it, after reserve and ledger; CPUS: cores */
         uint64_t missing_bytes; /* CPUS: cores */
         uint64_t total_bytes;   /* CPUS: cores */
         uint64_t reserved_bytes;
@@ -67,8 +67,8 @@ typedef struct Lack {
 typedef struct Explain {
         size_t n_lacks; /* for a GPU `any`: one for each GPU that could serve it; 0: nothing is missing */
         Lack lacks[EXPLAIN_LACKS_MAX];
-        bool any_gpu; /* the GPU lacks are alternatives: one of them would do */
-        size_t place; /* in the queue, from 1; 0: held */
+        bool any_gpu;                    /* the GPU lacks are alternatives: one of them would do */
+        size_t place;                    /* in the queue, from 1; 0: held */
         GpuGrant grants[NEEDS_GPUS_MAX]; /* n_lacks is 0: the GPUs it would get now */
 } Explain;
 
@@ -86,7 +86,11 @@ int core_explain(const Core *core, uint64_t id, uint64_t now_boot_us, Explain *r
  * @uid:        of whoever asks
  * @priority:   its place is reckoned with
  */
-int core_explain_needs(const Core *core, const Needs *needs, uid_t uid, unsigned priority, uint64_t now_boot_us,
+int core_explain_needs(const Core *core,
+                       const Needs *needs,
+                       uid_t uid,
+                       unsigned priority,
+                       uint64_t now_boot_us,
                        Explain *ret);
 
 /* The name of a user, written to @buf (@n bytes); the number if there is none. */

@@ -39,9 +39,9 @@ typedef struct GpuSample {
         unsigned index;
         GpuState state; /* unless OK, the figures below mean nothing */
         uint64_t total_bytes;
-        uint64_t free_bytes;   /* unavailable is total - free; drivers differ on "used" */
-        unsigned n_processes;  /* that the driver listed */
-        bool processes_known;  /* false: no list, or one without memory (WSL): use can't be told by task */
+        uint64_t free_bytes;  /* unavailable is total - free; drivers differ on "used" */
+        unsigned n_processes; /* that the driver listed */
+        bool processes_known; /* false: no list, or one without memory (WSL): use can't be told by task */
 } GpuSample;
 
 /* What a task was seen to hold on a GPU in the same look. */

@@ -14,10 +14,10 @@
 #include "core/needs.h"
 
 typedef struct Policy {
-        uint64_t default_delay_us; /* or TASK_TIME_INF */
-        bool delay_strict;         /* delay_mode = strict */
+        uint64_t default_delay_us;      /* or TASK_TIME_INF */
+        bool delay_strict;              /* delay_mode = strict */
         uint64_t ample_factor_permille; /* 2000: twice what was asked */
-        bool unfilled_delay;       /* unfilled = delay: let the unfilled part go when the delay is over */
+        bool unfilled_delay; /* unfilled = delay: let the unfilled part go when the delay is over */
         uint64_t reserved_memory_bytes;
         uint64_t reserved_gpu_memory_bytes; /* on each GPU */
         unsigned whole_gpu_used_permyriad;  /* 500: 5 % */
@@ -25,10 +25,11 @@ typedef struct Policy {
         unsigned priority_limit;            /* 0 to 200 */
         uint64_t priority_age_us;           /* TASK_TIME_INF: never */
         uint64_t max_delay_us;              /* for others than admins; or TASK_TIME_INF */
-        uint64_t sample_max_age_us; /* a start needs figures no older than this: policy_default() says why */
+        uint64_t
+                sample_max_age_us; /* a start needs figures no older than this: policy_default() says why */
         unsigned max_offers_per_uid;
-        unsigned n_cpus;            /* cores of the machine that are online */
-        bool gpus_all;              /* gpus = all; else only those listed */
+        unsigned n_cpus; /* cores of the machine that are online */
+        bool gpus_all;   /* gpus = all; else only those listed */
         unsigned n_gpus;
         char gpus[GPU_MAX][GPU_WANT_MAX]; /* indices, UUIDs or their beginnings */
 } Policy;

@@ -41,7 +41,7 @@ enum {
         N_TASK_STATES = TASK_STATE_LOST + 1,
         N_PIN_MODES = PIN_MODE_OFF + 1,
         TASK_KEY_BYTES = 16,
-        TASK_TEXT_MAX = 4096,     /* bytes of command, name and folder that are kept to be shown */
+        TASK_TEXT_MAX = 4096, /* bytes of command, name and folder that are kept to be shown */
         TASK_PRIORITY_MAX = 200,
         TASK_PRIORITY_DEFAULT = 100,
 };
@@ -58,7 +58,7 @@ typedef struct GpuGrant {
 
 /* What a task was seen to hold of one resource. */
 typedef struct Usage {
-        bool known; /* false: it could not be measured, and the figures mean nothing */
+        bool known;  /* false: it could not be measured, and the figures mean nothing */
         bool let_go; /* its unfilled part was given up: it can't be measured (decisions.md 8) */
         uint64_t used_bytes;
         uint64_t peak_bytes;
@@ -68,33 +68,34 @@ typedef struct Task {
         /* said by the submitter */
         uint64_t id; /* from 1 */
         uint8_t key[TASK_KEY_BYTES];
-        uid_t uid; /* from the kernel, never from a message */
-        char *name; /* NULL: none */
+        uid_t uid;     /* from the kernel, never from a message */
+        char *name;    /* NULL: none */
         char *command; /* as shown: the shell line, or the words joined */
         char **argv;   /* as shown */
         char *cwd;
         Needs needs;
-        unsigned priority;       /* 0 to TASK_PRIORITY_MAX */
-        uint64_t delay_us;       /* or TASK_TIME_INF */
-        bool delay_given;        /* -d was said: the strict form */
-        uint64_t time_limit_us;  /* or TASK_TIME_INF */
+        unsigned priority;      /* 0 to TASK_PRIORITY_MAX */
+        uint64_t delay_us;      /* or TASK_TIME_INF */
+        bool delay_given;       /* -d was said: the strict form */
+        uint64_t time_limit_us; /* or TASK_TIME_INF */
         PinMode pin;
         bool detached;
-        pid_t runner_pid;        /* of the process that runs it, by SO_PEERCRED; 0: gone or unknown */
+        pid_t runner_pid; /* of the process that runs it, by SO_PEERCRED; 0: gone or unknown */
 
         /* how far it got */
         TaskState state;
         uint64_t submitted_at_us;
-        uint64_t started_at_us; /* 0: not yet */
-        uint64_t ended_at_us;   /* 0: not yet */
+        uint64_t started_at_us;   /* 0: not yet */
+        uint64_t ended_at_us;     /* 0: not yet */
         uint64_t queued_boot_us;  /* since when it waits: submission or release */
         uint64_t started_boot_us; /* since when its share is in the ledger: the offer */
-        GpuGrant *gpus; /* needs.n_gpus of them once offered, in the order of needs.gpus; else NULL */
-        pid_t pid;      /* of the command; 0: not known */
+        GpuGrant *
+                gpus; /* needs.n_gpus of them once offered, in the order of needs.gpus; else NULL */
+        pid_t pid;    /* of the command; 0: not known */
         uint64_t pid_start_ticks;
         char boot_id[37]; /* under which the _boot_us fields and the pid mean something */
-        int exit_status; /* -1: none */
-        int signal;      /* 0: none */
+        int exit_status;  /* -1: none */
+        int signal;       /* 0: none */
         Usage memory;
         Usage *gpu_usage; /* needs.n_gpus of them, NULL before the offer */
         char *reason;     /* of an end that is not the command's own; NULL: none */

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Why a task waits
+ *
+ * What fit_needs() finds lacking, with the figures of the ledger and with who holds what. Ages of
+ * samples are left out: they are no reason to wait for longer than an instant.
+ */
+
+#include "core/explain.h"
+
+#include "core/fit.h"
+#include "core/gpu-word.h"
+#include "core/order.h"
+#include "core/sat.h"
+#include "core/share.h"
+#include "core/table.h"
+
+static const char *const wait_reason_table[] = {
+        [WAIT_REASON_MEMORY] = "memory",
+        [WAIT_REASON_GPU_MEMORY] = "gpu-memory",
+        [WAIT_REASON_GPU_SHARED] = "gpu-shared",
+        [WAIT_REASON_GPU_WHOLE] = "gpu-whole",
+        [WAIT_REASON_GPU_UNKNOWN] = "gpu-unknown",
+        [WAIT_REASON_GPU_LOST] = "gpu-lost",
+        [WAIT_REASON_CPUS] = "cpus",
+        [WAIT_REASON_DELAY] = "delay",
+        [WAIT_REASON_SETTLING] = "settling",
+        [WAIT_REASON_HELD] = "held",
+        [WAIT_REASON_AWAY] = "away",
+        [WAIT_REASON_OFFERS] = "offers",
+        [WAIT_REASON_LOOK] = "look",
+        [WAIT_REASON_GPU_KEPT] = "gpu-kept",
+};
+
+DEFINE_STRING_TABLE(wait_reason, WaitReason);
+
+static uint64_t weight(const Holder *holder) {
+        return sat_add(holder->used_bytes, holder->promised_bytes);
+}
+
+/* Keep those that hold most, the largest first. */
+static void add_holder(Lack *lack, const Holder *holder) {
+        size_t at = lack->n_holders;
+
+        if (at == EXPLAIN_HOLDERS_MAX) {
+                lack->n_more_holders++;
+                if (weight(holder) <= weight(&lack->holders[at - 1]))
+                        return;
+                at--;
+        } else {
+                lack->n_holders++;
+        }
+
+        for (; at > 0 && weight(&lack->holders[at - 1]) < weight(holder); at--)
+                lack->holders[at] = lack->holders[at - 1];
+        lack->holders[at] = *holder;
+}
+
+static bool is_over(const Ledger *ledger, const Entry *entry) {
+        return ledger->now_boot_us >= entry_delay_end_us(entry) &&
+               entry_delay_end_us(entry) != TASK_TIME_INF;
+}
+
+/* Whether a share is a cause of such a lack. */
+static bool is_cause(const Ledger *ledger,
+                     const Entry *entry,
+                     const Share *share,
+                     WaitReason reason) {
+        bool settles = !is_over(ledger, entry) && !share_is_filled(share);
+
+        switch (reason) {
+        case WAIT_REASON_DELAY:
+                return settles && (entry->task->delay_given || ledger->core->policy.delay_strict);
+        case WAIT_REASON_SETTLING:
+                return settles;
+        case WAIT_REASON_GPU_WHOLE:
+                return share_is_whole(share);
+        case WAIT_REASON_MEMORY:
+        case WAIT_REASON_GPU_MEMORY:
+        case WAIT_REASON_GPU_SHARED:
+                return true;
+        case WAIT_REASON_GPU_UNKNOWN:
+        case WAIT_REASON_GPU_LOST:
+        case WAIT_REASON_CPUS:
+        case WAIT_REASON_HELD:
+        case WAIT_REASON_AWAY:
+        case WAIT_REASON_OFFERS:
+        case WAIT_REASON_LOOK:
+        case WAIT_REASON_GPU_KEPT:
+                break;
+        }
+
+        return false;
+}
+
+static void add_share_holder(const Ledger *ledger,
+                             const Entry *entry,
+                             const Share *share,
+                             Lack *lack) {
+        const Pool *pool = ledger_pool_const(ledger, share->slot);
+        uint64_t whole = sat_sub(pool->total_bytes, pool->reserved_bytes);
+        bool given_up = is_over(ledger, entry) && share_is_given_up(share, &ledger->core->policy);
+        Holder holder = {
+                .task_id = entry->task->id,
+                .uid = entry->task->uid,
+                .used_bytes = share_used_bytes(entry, share),
+                .promised_bytes = given_up ? 0 : share_missing_bytes(share, 1000, whole),
+        };
+
+        if (weight(&holder) > 0 || lack->reason != WAIT_REASON_MEMORY)
+                add_holder(lack, &holder);
+}
+
+static void add_holders(const Ledger *ledger, int slot, Lack *lack) {
+        const Entry *entry;
+
+        TAILQ_FOREACH(entry, &ledger->core->active, link)
+        for (unsigned i = 0; i < entry->n_shares; i++)
+                if (entry->shares[i].slot == slot &&
+                    is_cause(ledger, entry, &entry->shares[i], lack->reason))
+                        add_share_holder(ledger, entry, &entry->shares[i], lack);
+}
+
+static void add_cpu_holders(const Ledger *ledger, Lack *lack) {
+        const Entry *entry;
+
+        TAILQ_FOREACH(entry, &ledger->core->active, link) {
+                Holder holder = {
+                        .task_id = entry->task->id,
+                        .uid = entry->task->uid,
+                        .used_bytes = entry->task->needs.cpus,
+                };
+
+                if (holder.used_bytes > 0)
+                        add_holder(lack, &holder);
+        }
+}
+
+static void explain_cpus(const Ledger *ledger, Lack *lack) {
+        lack->total_bytes = ledger->n_cpus;
+        lack->free_bytes = ledger_free_cpus(ledger);
+        lack->missing_bytes = sat_sub(lack->asked_bytes, lack->free_bytes);
+        add_cpu_holders(ledger, lack);
+}
+
+static void explain_pool(const Ledger *ledger, int slot, Lack *lack) {
+        const Pool *pool = ledger_pool_const(ledger, slot);
+        uint64_t used = sat_sub(pool->total_bytes, pool->measured_bytes);
+
+        if (slot != SLOT_RAM) {
+                lack->gpu_index = (int)pool->index;
+                gpu_text_copy(lack->gpu_uuid, ledger->core->gpus[slot].sample.uuid);
+        }
+
+        lack->total_bytes = pool->total_bytes;
+        if (pool->state != GPU_STATE_OK)
+                return;
+
+        lack->reserved_bytes = pool->reserved_bytes;
+        lack->outside_bytes = pool_outside_bytes(pool);
+        lack->free_bytes = pool->is_whole ? 0 : pool_free_bytes(pool);
+        if (lack->reason == WAIT_REASON_SETTLING)
+                lack->free_bytes = pool_ample_free_bytes(pool);
+        lack->missing_bytes =
+                lack->asked_bytes == GPU_WHOLE && slot != SLOT_RAM ?
+                        sat_sub(sat_sub(used, pool->idle_bytes), pool->whole_used_bytes) :
+                        sat_sub(lack->asked_bytes, lack->free_bytes);
+        if (lack->reason == WAIT_REASON_DELAY)
+                lack->until_boot_us = pool->strict_end_us;
+        if (lack->reason == WAIT_REASON_SETTLING)
+                lack->until_boot_us = pool->settling_end_us;
+        add_holders(ledger, slot, lack);
+}
+
+static Lack *add_lack(Explain *explain, WaitReason reason) {
+        Lack *lack = &explain->lacks[explain->n_lacks++];
+
+        *lack = (Lack){ .reason = reason, .gpu_index = -1 };
+        return lack;
+}
+
+/* A GPU that this core has not seen: all there is of it is the words of the request. */
+static void explain_unseen(const GpuNeed *need, Lack *lack) {
+        unsigned index;
+
+        gpu_text_copy(lack->gpu_uuid, need->uuid);
+        if (gpu_word_index(need->want, &index))
+                lack->gpu_index = (int)index;
+}
+
+static void explain_lack(const Ledger *ledger,
+                         const Needs *needs,
+                         const FitLack *found,
+                         Explain *ret) {
+        Lack *lack = add_lack(ret, found->reason);
+
+        lack->asked_bytes = found->asked_bytes;
+        if (found->reason == WAIT_REASON_CPUS)
+                explain_cpus(ledger, lack);
+        else if (found->slot == SLOT_NONE)
+                explain_unseen(&needs->gpus[found->need], lack);
+        else
+                explain_pool(ledger, found->slot, lack);
+}
+
+static void explain_grants(const Ledger *ledger, const Needs *needs, const Fit *fit, Explain *ret) {
+        for (unsigned i = 0; i < needs->n_gpus; i++) {
+                const GpuSample *sample = &ledger->core->gpus[fit->slot_of[i]].sample;
+
+                gpu_text_copy(ret->grants[i].uuid, sample->uuid);
+                ret->grants[i].index = sample->index;
+                ret->grants[i].bytes = fit->bytes_of[i];
+        }
+}
+
+static void explain_needs(const Core *core,
+                          const Needs *needs,
+                          uint64_t now_boot_us,
+                          Explain *ret) {
+        Ledger ledger;
+        Fit fit;
+
+        ledger_build(&ledger, core, now_boot_us, LEDGER_AS_SEEN);
+        if (fit_needs(&ledger, needs, &fit)) {
+                if (ret->n_lacks == 0)
+                        explain_grants(&ledger, needs, &fit, ret);
+                return;
+        }
+
+        ret->any_gpu = fit.any_gpu;
+        for (size_t i = 0; i < fit.n_lacks; i++)
+                explain_lack(&ledger, needs, &fit.lacks[i], ret);
+}
+
+/* An offer is open: nothing is missing, it is up to its runner. */
+static void explain_offered(const Task *task, Explain *ret) {
+        ret->place = 1;
+        for (unsigned i = 0; i < task->needs.n_gpus; i++)
+                ret->grants[i] = task->gpus[i];
+}
+
+static void explain_waiting(const Core *core,
+                            const Entry *entry,
+                            uint64_t now_boot_us,
+                            Explain *ret) {
+        const Task *task = entry->task;
+
+        ret->place = 1 + order_place(core, task->uid, entry->class->priority, task->id,
+                                     task->queued_boot_us, now_boot_us);
+        if (entry->phase == PHASE_AWAY)
+                (void)add_lack(ret, WAIT_REASON_AWAY);
+        if (entry->class->user->n_offers >= core->policy.max_offers_per_uid)
+                (void)add_lack(ret, WAIT_REASON_OFFERS);
+        explain_needs(core, &task->needs, now_boot_us, ret);
+}
+
+static void explain_clear(Explain *ret) {
+        ret->n_lacks = 0;
+        ret->any_gpu = false;
+        ret->place = 0;
+        for (size_t i = 0; i < ELEMENTSOF(ret->grants); i++)
+                ret->grants[i] = (GpuGrant){};
+}
+
+int core_explain(const Core *core, uint64_t id, uint64_t now_boot_us, Explain *ret) {
+        const Entry *entry = table_find(core, id);
+
+        if (!entry)
+                return CORE_E_NO_TASK;
+
+        switch (entry->phase) {
+        case PHASE_HELD:
+                explain_clear(ret);
+                (void)add_lack(ret, WAIT_REASON_HELD);
+                return 0;
+        case PHASE_OFFERED:
+                explain_clear(ret);
+                explain_offered(entry->task, ret);
+                return 0;
+        case PHASE_WAITING:
+        case PHASE_AWAY:
+                explain_clear(ret);
+                explain_waiting(core, entry, now_boot_us, ret);
+                return 0;
+        case PHASE_RUNNING:
+        case PHASE_LOST:
+        case PHASE_ENDED:
+                break;
+        }
+
+        return CORE_E_ILLEGAL;
+}
+
+int core_explain_needs(const Core *core,
+                       const Needs *needs,
+                       uid_t uid,
+                       unsigned priority,
+                       uint64_t now_boot_us,
+                       Explain *ret) {
+        const User *user = table_find_user(core, uid);
+
+        explain_clear(ret);
+        ret->place = 1 + order_place(core, uid, priority, UINT64_MAX, now_boot_us, now_boot_us);
+        if (user && user->n_offers >= core->policy.max_offers_per_uid)
+                (void)add_lack(ret, WAIT_REASON_OFFERS);
+        explain_needs(core, needs, now_boot_us, ret);
+        return 0;
+}

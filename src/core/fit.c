@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "core/fit.h"
+
+#include <assert.h>
+
+#include "core/assign.h"
+#include "core/gpus.h"
+#include "core/sat.h"
+
+enum {
+        FITS = -1,                 /* pool_lack(): no WaitReason */
+        WHOLE_UP_TO_PERCENT = 103, /* people say 24G of a card of 24,564 MiB (decisions.md 7) */
+        SMALL_PERCENT = 1,         /* less than that of a resource may start while others settle */
+};
+
+bool fit_gpu_bytes(uint64_t bytes, uint64_t total_bytes, uint64_t reserved_bytes, uint64_t *ret) {
+        if (bytes != GPU_WHOLE && bytes > sat_sub(total_bytes, reserved_bytes)) {
+                if (bytes > sat_mul_div(total_bytes, WHOLE_UP_TO_PERCENT, 100))
+                        return false;
+                bytes = GPU_WHOLE;
+        }
+
+        *ret = bytes;
+        return true;
+}
+
+static bool is_small(const Pool *pool, uint64_t bytes) {
+        return bytes < sat_mul_div(pool->total_bytes, SMALL_PERCENT, 100);
+}
+
+/* Nobody holds any of it, and hardly anything of it is used. */
+static bool is_unused(const Pool *pool) {
+        uint64_t used = sat_sub(pool->total_bytes, pool->measured_bytes);
+
+        return pool->n_tasks == 0 && sat_sub(used, pool->idle_bytes) <= pool->whole_used_bytes;
+}
+
+/* A WaitReason, or FITS. What is short comes before what only has to be waited for. */
+static int pool_lack(const Pool *pool, uint64_t bytes) {
+        bool whole = pool->is_gpu && bytes == GPU_WHOLE;
+
+        if (pool->is_gpu && !pool->allowed)
+                return WAIT_REASON_GPU_KEPT;
+        if (pool->is_gpu && pool->state == GPU_STATE_LOST)
+                return WAIT_REASON_GPU_LOST;
+        if (pool->state != GPU_STATE_OK)
+                return pool->is_gpu ? WAIT_REASON_GPU_UNKNOWN : WAIT_REASON_LOOK;
+        if (pool->is_whole)
+                return WAIT_REASON_GPU_WHOLE;
+        if (whole && !is_unused(pool))
+                return WAIT_REASON_GPU_SHARED;
+        if (!whole && bytes > pool_free_bytes(pool))
+                return pool->is_gpu ? WAIT_REASON_GPU_MEMORY : WAIT_REASON_MEMORY;
+        if (pool->strict_end_us > 0)
+                return WAIT_REASON_DELAY;
+        if (!whole && bytes > pool_ample_free_bytes(pool) && !is_small(pool, bytes))
+                return WAIT_REASON_SETTLING;
+        if (pool->taken)
+                return WAIT_REASON_LOOK;
+
+        return FITS;
+}
+
+static void add_lack(Fit *fit, WaitReason reason, int slot, unsigned need, uint64_t asked) {
+        assert(fit->n_lacks < ELEMENTSOF(fit->lacks));
+        fit->lacks[fit->n_lacks++] = (FitLack){
+                .reason = reason,
+                .slot = slot,
+                .need = need,
+                .asked_bytes = asked,
+        };
+}
+
+/* A need that names its GPU. Returns the bit of that GPU, 0 if it was never seen. */
+static uint64_t fit_named(const Ledger *ledger, const Needs *needs, unsigned i, Fit *fit) {
+        const GpuNeed *need = &needs->gpus[i];
+        int slot = gpus_find(ledger->core, need->uuid);
+        uint64_t bytes = need->bytes;
+        const Pool *pool;
+        int lack;
+
+        if (slot == SLOT_NONE) {
+                add_lack(fit, WAIT_REASON_GPU_UNKNOWN, SLOT_NONE, i, bytes);
+                return 0;
+        }
+
+        pool = &ledger->gpus[slot];
+        (void)fit_gpu_bytes(bytes, pool->total_bytes, pool->reserved_bytes, &bytes);
+        lack = pool_lack(pool, bytes);
+        if (lack != FITS)
+                add_lack(fit, (WaitReason)lack, slot, i, bytes);
+
+        fit->slot_of[i] = slot;
+        fit->bytes_of[i] = bytes;
+        return UINT64_C(1) << slot;
+}
+
+/* The GPUs that could serve this need for any, were it not for what each lacks. */
+static void explain_any(const Ledger *ledger,
+                        const Needs *needs,
+                        unsigned i,
+                        uint64_t named,
+                        Fit *fit) {
+        size_t n_before = fit->n_lacks;
+
+        fit->any_gpu = true;
+        for (unsigned slot = 0; slot < ledger->n_gpus; slot++) {
+                const Pool *pool = &ledger->gpus[slot];
+                uint64_t bytes;
+                int lack;
+
+                if ((named & (UINT64_C(1) << slot)) || !pool->allowed ||
+                    !fit_gpu_bytes(needs->gpus[i].bytes, pool->total_bytes, pool->reserved_bytes,
+                                   &bytes))
+                        continue;
+                lack = pool_lack(pool, bytes);
+                if (lack != FITS)
+                        add_lack(fit, (WaitReason)lack, (int)slot, i, bytes);
+        }
+
+        if (fit->n_lacks == n_before) /* the GPUs that there were are gone, or kept back */
+                add_lack(fit, WAIT_REASON_GPU_UNKNOWN, SLOT_NONE, i, needs->gpus[i].bytes);
+}
+
+/* The needs for any, the largest first: the large ones have fewer GPUs to choose from. */
+static unsigned sort_any(const Needs *needs, unsigned order[static NEEDS_GPUS_MAX]) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < needs->n_gpus; i++) {
+                unsigned at = n;
+
+                if (!gpu_need_is_any(&needs->gpus[i]))
+                        continue;
+                for (; at > 0 && needs->gpus[order[at - 1]].bytes < needs->gpus[i].bytes; at--)
+                        order[at] = order[at - 1];
+                order[at] = i;
+                n++;
+        }
+
+        return n;
+}
+
+/* The slots that could serve a need now. */
+static uint64_t can_serve(const Ledger *ledger, const GpuNeed *need, uint64_t named) {
+        uint64_t can = 0;
+
+        for (unsigned slot = 0; slot < ledger->n_gpus; slot++) {
+                const Pool *pool = &ledger->gpus[slot];
+                uint64_t bytes;
+
+                if (fit_gpu_bytes(need->bytes, pool->total_bytes, pool->reserved_bytes, &bytes) &&
+                    pool_lack(pool, bytes) == FITS)
+                        can |= UINT64_C(1) << slot;
+        }
+
+        return can & ~named;
+}
+
+static void fit_any(const Ledger *ledger, const Needs *needs, uint64_t named, Fit *fit) {
+        unsigned order[NEEDS_GPUS_MAX];
+        Assign assign;
+
+        assign.n_needs = sort_any(needs, order);
+        if (assign.n_needs == 0)
+                return;
+
+        assign.n_slots = ledger->n_gpus;
+        for (unsigned i = 0; i < ledger->n_gpus; i++)
+                assign.prefer[i] = ledger->prefer[i];
+        for (unsigned i = 0; i < assign.n_needs; i++)
+                assign.can[i] =
+                        i > 0 && needs->gpus[order[i]].bytes == needs->gpus[order[i - 1]].bytes ?
+                                assign.can[i - 1] :
+                                can_serve(ledger, &needs->gpus[order[i]], named);
+
+        (void)assign_all(&assign);
+        for (unsigned i = 0; i < assign.n_needs; i++) {
+                unsigned need = order[i];
+                const Pool *pool;
+
+                if (assign.slot_of[i] < 0) {
+                        explain_any(ledger, needs, need, named, fit);
+                        return;
+                }
+                pool = &ledger->gpus[assign.slot_of[i]];
+                fit->slot_of[need] = assign.slot_of[i];
+                (void)fit_gpu_bytes(needs->gpus[need].bytes, pool->total_bytes,
+                                    pool->reserved_bytes, &fit->bytes_of[need]);
+        }
+}
+
+bool fit_needs(const Ledger *ledger, const Needs *needs, Fit *ret) {
+        uint64_t named = 0;
+        size_t n_before;
+        int lack;
+
+        ret->n_lacks = 0;
+        ret->any_gpu = false;
+
+        if (needs->memory_bytes > 0) {
+                lack = pool_lack(&ledger->ram, needs->memory_bytes);
+                if (lack != FITS)
+                        add_lack(ret, (WaitReason)lack, SLOT_RAM, 0, needs->memory_bytes);
+        }
+
+        if (needs->cpus > ledger_free_cpus(ledger))
+                add_lack(ret, WAIT_REASON_CPUS, SLOT_NONE, 0, needs->cpus);
+
+        n_before = ret->n_lacks;
+        for (unsigned i = 0; i < needs->n_gpus; i++)
+                if (!gpu_need_is_any(&needs->gpus[i]))
+                        named |= fit_named(ledger, needs, i, ret);
+        if (ret->n_lacks == n_before)
+                fit_any(ledger, needs, named, ret);
+
+        return ret->n_lacks == 0;
+}

@@ -1,0 +1,45 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Whether a task fits
+ *
+ * The one place that says it, for those who plan and for those who explain: where everything
+ * that was asked for could be had, or what is lacking.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/explain.h"
+#include "core/ledger.h"
+
+/* One thing that is lacking. */
+typedef struct FitLack {
+        WaitReason reason;
+        int slot;             /* SLOT_RAM; SLOT_NONE: cores, or a GPU that was never seen */
+        unsigned need;        /* which of the GPU needs */
+        uint64_t asked_bytes; /* or GPU_WHOLE; WAIT_REASON_CPUS: cores */
+} FitLack;
+
+typedef struct Fit {
+        size_t n_lacks; /* 0: it fits */
+        FitLack lacks[EXPLAIN_LACKS_MAX];
+        bool any_gpu;                      /* the GPUs among the lacks are alternatives */
+        int slot_of[NEEDS_GPUS_MAX];       /* if it fits: for each GPU need, its GPU */
+        uint64_t bytes_of[NEEDS_GPUS_MAX]; /* and what it gets there, or GPU_WHOLE */
+} Fit;
+
+/* Whether @needs fit; if not, *ret says what is lacking. */
+bool fit_needs(const Ledger *ledger, const Needs *needs, Fit *ret);
+
+/**
+ * fit_gpu_bytes() - what a need means on a GPU of that size
+ * @bytes:      as asked for, or GPU_WHOLE
+ * @ret:        set on success; GPU_WHOLE if so much is the whole GPU (decisions.md 7)
+ *
+ * Return: whether that GPU could ever serve it.
+ */
+bool fit_gpu_bytes(uint64_t bytes, uint64_t total_bytes, uint64_t reserved_bytes, uint64_t *ret);

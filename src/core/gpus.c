@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "core/gpus.h"
+
+#include <string.h>
+
+#include "core/gpu-word.h"
+
+int gpus_find(const Core *core, const char *uuid) {
+        for (unsigned i = 0; i < core->n_gpus; i++)
+                if (strncmp(core->gpus[i].sample.uuid, uuid, GPU_UUID_MAX - 1) == 0)
+                        return (int)i;
+
+        return SLOT_NONE;
+}
+
+static bool is_held(const Core *core, int slot) {
+        const Entry *entry;
+
+        TAILQ_FOREACH(entry, &core->active, link)
+        for (unsigned i = 0; i < entry->n_shares; i++)
+                if (entry->shares[i].slot == slot)
+                        return true;
+
+        return false;
+}
+
+static int free_slot(Core *core) {
+        if (core->n_gpus < GPU_MAX)
+                return (int)core->n_gpus++;
+
+        for (unsigned i = 0; i < GPU_MAX; i++)
+                if (core->gpus[i].sample.state == GPU_STATE_LOST && !is_held(core, (int)i))
+                        return (int)i;
+
+        return SLOT_NONE;
+}
+
+int gpus_get(Core *core, const char *uuid, unsigned index) {
+        int slot;
+
+        if (uuid[0] == '\0')
+                return SLOT_NONE; /* in a need that would mean any */
+
+        slot = gpus_find(core, uuid);
+        if (slot != SLOT_NONE)
+                return slot;
+
+        slot = free_slot(core);
+        if (slot == SLOT_NONE)
+                return SLOT_NONE;
+
+        core->gpus[slot] = (Gpu){ .sample = { .index = index, .state = GPU_STATE_UNKNOWN } };
+        gpu_text_copy(core->gpus[slot].sample.uuid, uuid);
+        return slot;
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "core/ledger.h"
+
+#include "core/sat.h"
+#include "core/share.h"
+
+Pool *ledger_pool(Ledger *ledger, int slot) {
+        return slot == SLOT_RAM ? &ledger->ram : &ledger->gpus[slot];
+}
+
+const Pool *ledger_pool_const(const Ledger *ledger, int slot) {
+        return slot == SLOT_RAM ? &ledger->ram : &ledger->gpus[slot];
+}
+
+uint64_t pool_free_bytes(const Pool *pool) {
+        return sat_sub(pool->measured_bytes, sat_add(pool->reserved_bytes, pool->promised_bytes));
+}
+
+uint64_t pool_ample_free_bytes(const Pool *pool) {
+        return sat_sub(pool->measured_bytes, sat_add(pool->reserved_bytes, pool->ample_bytes));
+}
+
+uint64_t pool_outside_bytes(const Pool *pool) {
+        return sat_sub(sat_sub(pool->total_bytes, pool->measured_bytes), pool->used_by_tasks_bytes);
+}
+
+uint64_t ledger_free_cpus(const Ledger *ledger) {
+        return sat_sub(ledger->n_cpus, ledger->n_cpus_taken);
+}
+
+bool ledger_is_timely(const Ledger *ledger, const Look *look) {
+        uint64_t age_us = sat_sub(ledger->now_boot_us, look->boot_us);
+
+        return look->taken && age_us <= ledger->core->policy.sample_max_age_us &&
+               look->n_offers_before >= look->last_offer;
+}
+
+static void pool_set_look(Pool *pool, const Look *look, const Ledger *ledger) {
+        bool timely = ledger_is_timely(ledger, look);
+
+        pool->fresh = look->known && timely;
+        pool->stale = !timely || look->changed;
+        pool->wake_us = TASK_TIME_INF;
+}
+
+static void set_ram(Ledger *ledger, LedgerView view) {
+        const Core *core = ledger->core;
+        Pool *pool = &ledger->ram;
+
+        *pool = (Pool){
+                .state = core->ram.look.known ? GPU_STATE_OK : GPU_STATE_UNKNOWN,
+                .total_bytes = core->ram.total_bytes,
+                .measured_bytes = core->ram.available_bytes,
+                .reserved_bytes = core->policy.reserved_memory_bytes,
+        };
+        pool_set_look(pool, &core->ram.look, ledger);
+        if (view != LEDGER_AT_BEST || !pool->stale)
+                return;
+
+        pool->state = GPU_STATE_OK;
+        if (!core->ram.look.known)
+                pool->total_bytes = UINT64_MAX;
+        pool->measured_bytes = pool->total_bytes;
+}
+
+static void set_gpu(Ledger *ledger, unsigned slot, LedgerView view) {
+        const Core *core = ledger->core;
+        const Policy *policy = &core->policy;
+        const Gpu *gpu = &core->gpus[slot];
+        Pool *pool = &ledger->gpus[slot];
+
+        *pool = (Pool){
+                .is_gpu = true,
+                .allowed = policy_allows_gpu(policy, gpu->sample.uuid, gpu->sample.index),
+                .state = gpu->sample.state,
+                .index = gpu->sample.index,
+                .total_bytes = gpu->sample.total_bytes,
+                .measured_bytes = gpu->sample.free_bytes,
+                .reserved_bytes = policy->reserved_gpu_memory_bytes,
+                .idle_bytes = gpu->idle_known ? gpu->idle_bytes : 0,
+        };
+        pool_set_look(pool, &gpu->look, ledger);
+        if (view == LEDGER_AT_BEST && pool->stale) {
+                pool->state = GPU_STATE_OK;
+                if (!gpu->total_known)
+                        pool->total_bytes = UINT64_MAX;
+                pool->measured_bytes = pool->total_bytes;
+        }
+        pool->whole_used_bytes =
+                sat_mul_div(pool->total_bytes, policy->whole_gpu_used_permyriad, 10000);
+}
+
+static void add_settling(Pool *pool, const Entry *entry, const Policy *policy, uint64_t end_us) {
+        pool->settling_end_us = MAX(pool->settling_end_us, end_us);
+        if (entry->task->delay_given || policy->delay_strict)
+                pool->strict_end_us = MAX(pool->strict_end_us, end_us);
+}
+
+static void add_share(Ledger *ledger, const Entry *entry, const Share *share, LedgerView view) {
+        const Policy *policy = &ledger->core->policy;
+        Pool *pool = ledger_pool(ledger, share->slot);
+        uint64_t whole_bytes = sat_sub(pool->total_bytes, pool->reserved_bytes);
+        uint64_t end_us = entry_delay_end_us(entry);
+        uint64_t factor = MAX(policy->ample_factor_permille, UINT64_C(1000));
+        bool over = end_us != TASK_TIME_INF && ledger->now_boot_us >= end_us;
+        Share seen = *share;
+
+        if (view == LEDGER_AT_BEST)
+                seen.peak_bytes = MAX(seen.peak_bytes, seen.reported_bytes);
+
+        pool->n_tasks++;
+        pool->is_whole |= share_is_whole(&seen);
+        if (share->slot != SLOT_RAM)
+                pool->used_by_tasks_bytes =
+                        sat_add(pool->used_by_tasks_bytes, share_used_bytes(entry, share));
+
+        if (over && share_is_given_up(&seen, policy))
+                return;
+        if (over || share_is_filled(&seen))
+                factor = 1000;
+        else
+                add_settling(pool, entry, policy, end_us);
+        if (!over && !share_is_filled(&seen))
+                pool->wake_us = MIN(pool->wake_us, end_us);
+
+        pool->promised_bytes =
+                sat_add(pool->promised_bytes, share_missing_bytes(&seen, 1000, whole_bytes));
+        pool->ample_bytes =
+                sat_add(pool->ample_bytes, share_missing_bytes(&seen, factor, whole_bytes));
+}
+
+static void add_entry(Ledger *ledger, const Entry *entry, LedgerView view) {
+        const Task *task = entry->task;
+
+        ledger->n_cpus_taken = sat_add(ledger->n_cpus_taken, task->needs.cpus);
+        if (task->memory.known)
+                ledger->ram.used_by_tasks_bytes =
+                        sat_add(ledger->ram.used_by_tasks_bytes, task->memory.used_bytes);
+
+        for (unsigned i = 0; i < entry->n_shares; i++)
+                if (entry->shares[i].slot != SLOT_NONE)
+                        add_share(ledger, entry, &entry->shares[i], view);
+}
+
+static bool is_preferred(const Ledger *ledger, unsigned a, unsigned b) {
+        uint64_t free_a = pool_free_bytes(&ledger->gpus[a]);
+        uint64_t free_b = pool_free_bytes(&ledger->gpus[b]);
+
+        if (free_a != free_b)
+                return (free_a < free_b) == ledger->core->policy.gpu_pick_pack;
+
+        return ledger->gpus[a].index < ledger->gpus[b].index;
+}
+
+static void set_preference(Ledger *ledger) {
+        for (unsigned i = 0; i < ledger->n_gpus; i++) {
+                unsigned at = i;
+
+                for (; at > 0 && is_preferred(ledger, i, ledger->prefer[at - 1]); at--)
+                        ledger->prefer[at] = ledger->prefer[at - 1];
+                ledger->prefer[at] = i;
+        }
+}
+
+void ledger_build(Ledger *ret, const Core *core, uint64_t now_boot_us, LedgerView view) {
+        const Entry *entry;
+
+        ret->core = core;
+        ret->now_boot_us = now_boot_us;
+        ret->n_cpus = core->policy.n_cpus;
+        ret->n_cpus_taken = 0;
+        ret->n_gpus = core->n_gpus;
+
+        set_ram(ret, view);
+        for (unsigned i = 0; i < core->n_gpus; i++)
+                set_gpu(ret, i, view);
+
+        TAILQ_FOREACH(entry, &core->active, link)
+        add_entry(ret, entry, view);
+
+        set_preference(ret);
+}

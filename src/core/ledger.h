@@ -1,0 +1,76 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * The ledger
+ *
+ * At one instant, of every resource: what was measured, what is promised to tasks that have not
+ * taken it yet, and who still settles there. Built anew for each pass from the shares; nothing in
+ * it is remembered, so nothing in it can drift.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/state.h"
+
+typedef struct Pool {
+        bool is_gpu;
+        bool allowed;  /* GPU: the settings give it out */
+        bool fresh;    /* a start may rely on the figures */
+        bool stale;    /* another look could say something else */
+        bool taken;    /* set by a pass: given to somebody, or to be judged for somebody, already */
+        bool is_whole; /* GPU: a task has it for itself */
+        GpuState state; /* unless OK, the measured figure means nothing */
+        unsigned index; /* GPU: NVML's */
+        size_t n_tasks; /* that hold or are promised some of it */
+        uint64_t total_bytes;
+        uint64_t measured_bytes; /* free */
+        uint64_t reserved_bytes;
+        uint64_t promised_bytes;
+        uint64_t ample_bytes; /* promised, if every task that settles took the ample factor */
+        uint64_t used_by_tasks_bytes;
+        uint64_t idle_bytes;       /* GPU: used when nobody used it */
+        uint64_t whole_used_bytes; /* GPU: that much beyond it may be used, and it is still whole */
+        uint64_t strict_end_us;    /* when the last strict delay there is over; 0: there is none */
+        uint64_t settling_end_us;  /* likewise of any delay */
+        uint64_t wake_us;          /* when the next delay there is over; TASK_TIME_INF: none */
+} Pool;
+
+typedef struct Ledger {
+        const Core *core; /* borrowed */
+        uint64_t now_boot_us;
+        Pool ram;
+        unsigned n_gpus;
+        Pool gpus[GPU_MAX];       /* by slot */
+        unsigned prefer[GPU_MAX]; /* slots, the one to be given for `any` first */
+        uint64_t n_cpus;
+        uint64_t n_cpus_taken;
+} Ledger;
+
+/* Which figures to reckon with. */
+typedef enum LedgerView {
+        LEDGER_AS_SEEN,
+        LEDGER_AT_BEST, /* where another look could say something else: the best that it could say */
+} LedgerView;
+
+void ledger_build(Ledger *ret, const Core *core, uint64_t now_boot_us, LedgerView view);
+
+/* Whether a look is young enough, and was asked for after the last start there. */
+bool ledger_is_timely(const Ledger *ledger, const Look *look);
+
+/* The pool of a slot, SLOT_RAM included. */
+Pool *ledger_pool(Ledger *ledger, int slot);
+const Pool *ledger_pool_const(const Ledger *ledger, int slot);
+
+/* What the next task may ask for. */
+uint64_t pool_free_bytes(const Pool *pool);
+
+/* What it may ask for while others settle, small requests apart. */
+uint64_t pool_ample_free_bytes(const Pool *pool);
+
+/* What is used by no task. */
+uint64_t pool_outside_bytes(const Pool *pool);
+
+uint64_t ledger_free_cpus(const Ledger *ledger);

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Looks at the machine
+ *
+ * Figures of drivers are inputs like any other: more free than there is, a GPU named twice or not
+ * at all, must not shake what the rest of the core relies on. What it relies on is said here: free
+ * is at most the total, and each UUID has one slot.
+ */
+
+#include "core/look.h"
+
+#include <string.h>
+
+#include "core/gpu-word.h"
+#include "core/gpus.h"
+#include "core/sat.h"
+#include "core/share.h"
+#include "core/table.h"
+
+static void look_update(Look *look, bool known, uint64_t boot_us, uint64_t n_offers_before) {
+        look->taken = true;
+        look->known = known;
+        look->changed = false;
+        look->boot_us = boot_us;
+        look->n_offers_before = n_offers_before;
+}
+
+void look_take_ram(Core *core, const RamSample *sample, uint64_t boot_us) {
+        Entry *entry;
+
+        core->ram.total_bytes = sample->total_bytes;
+        core->ram.available_bytes = MIN(sample->available_bytes, sample->total_bytes);
+        look_update(&core->ram.look, true, boot_us, sample->n_offers_before);
+
+        TAILQ_FOREACH(entry, &core->active, link)
+        if (entry->n_shares > 0 && entry->shares[0].slot == SLOT_RAM)
+                entry->shares[0].peak_bytes = entry->shares[0].reported_bytes;
+
+        share_judge_all(core, SLOT_RAM, boot_us);
+}
+
+void look_take_report(Core *core, Entry *entry, bool known, uint64_t used_bytes) {
+        Usage *usage = &entry->task->memory;
+        Share *share =
+                entry->n_shares > 0 && entry->shares[0].slot == SLOT_RAM ? &entry->shares[0] : NULL;
+
+        usage->known = known;
+        if (known) {
+                usage->used_bytes = used_bytes;
+                usage->peak_bytes = MAX(usage->peak_bytes, used_bytes);
+        }
+        if (!share)
+                return;
+
+        if (known) {
+                uint64_t counted = share->peak_bytes;
+
+                if (used_bytes > share->reported_bytes)
+                        core->ram.look.changed = true;
+                share_measure(share, used_bytes);
+                share->peak_bytes = counted;
+        } else {
+                share->unmeasurable = true;
+        }
+}
+
+static void take_gpu(Core *core, const GpuSample *sample, int slot) {
+        Gpu *gpu = &core->gpus[slot];
+
+        gpu->sample.index = sample->index;
+        gpu->sample.state = sample->state;
+        if (sample->name[0] != '\0')
+                gpu_text_copy(gpu->sample.name, sample->name);
+
+        if (sample->state != GPU_STATE_OK) {
+                /* A GPU that is known from an earlier run only: its size is all there is of it. */
+                if (!gpu->total_known)
+                        gpu->sample.total_bytes = sample->total_bytes;
+                return;
+        }
+
+        gpu->total_known = true;
+        gpu->sample.total_bytes = sample->total_bytes;
+        gpu->sample.free_bytes = MIN(sample->free_bytes, sample->total_bytes);
+        gpu->sample.n_processes = sample->n_processes;
+        gpu->sample.processes_known = sample->processes_known;
+        if (sample->processes_known && sample->n_processes == 0) {
+                gpu->idle_known = true;
+                gpu->idle_bytes = gpu->sample.total_bytes - gpu->sample.free_bytes;
+        }
+}
+
+static uint64_t find_use(const GpusSample *sample, uint64_t task_id, const char *uuid) {
+        uint64_t sum = 0;
+
+        for (unsigned i = 0; i < sample->n_uses; i++)
+                if (sample->uses[i].task_id == task_id &&
+                    strncmp(sample->uses[i].uuid, uuid, GPU_UUID_MAX - 1) == 0)
+                        sum = sat_add(sum, sample->uses[i].used_bytes);
+
+        return sum;
+}
+
+/* What a running task holds on one of its GPUs, as the look says. */
+static void take_use(Core *core, Entry *entry, Share *share, const GpusSample *sample) {
+        const Gpu *gpu = &core->gpus[share->slot];
+        Usage *usage = &entry->task->gpu_usage[share_gpu_at(entry, share)];
+
+        if (gpu->sample.state != GPU_STATE_OK)
+                return;
+
+        usage->known = gpu->sample.processes_known;
+        if (!usage->known) {
+                share->unmeasurable = true;
+                return;
+        }
+
+        usage->used_bytes = find_use(sample, entry->task->id, gpu->sample.uuid);
+        usage->peak_bytes = MAX(usage->peak_bytes, usage->used_bytes);
+        share_measure(share, usage->used_bytes);
+}
+
+static void take_uses(Core *core, const GpusSample *sample) {
+        Entry *entry;
+
+        TAILQ_FOREACH(entry, &core->active, link)
+        for (unsigned i = 0; entry->phase == PHASE_RUNNING && i < entry->n_shares; i++)
+                if (entry->shares[i].slot >= 0)
+                        take_use(core, entry, &entry->shares[i], sample);
+}
+
+/* By slot: whether the look has it. The first of several with one UUID is believed. */
+static void take_all_gpus(Core *core, const GpusSample *sample, bool seen[static GPU_MAX]) {
+        for (unsigned i = 0; i < sample->n_gpus; i++) {
+                char uuid[GPU_UUID_MAX];
+                int slot;
+
+                gpu_text_copy(uuid, sample->gpus[i].uuid);
+                slot = gpus_get(core, uuid, sample->gpus[i].index);
+                if (slot == SLOT_NONE || seen[slot])
+                        continue;
+                seen[slot] = true;
+                take_gpu(core, &sample->gpus[i], slot);
+        }
+}
+
+void look_take_gpus(Core *core, const GpusSample *sample, uint64_t boot_us) {
+        bool seen[GPU_MAX] = {};
+
+        look_update(&core->gpus_look, sample->known, boot_us, sample->n_offers_before);
+        if (sample->known) {
+                core->gpus_seen = true;
+                take_all_gpus(core, sample, seen);
+        }
+
+        for (unsigned i = 0; i < core->n_gpus; i++) {
+                Gpu *gpu = &core->gpus[i];
+
+                if (!seen[i])
+                        gpu->sample.state = sample->known ? GPU_STATE_LOST : GPU_STATE_UNKNOWN;
+                look_update(&gpu->look, gpu->sample.state == GPU_STATE_OK, boot_us,
+                            sample->n_offers_before);
+        }
+
+        if (!sample->known)
+                return;
+
+        take_uses(core, sample);
+        for (unsigned i = 0; i < core->n_gpus; i++)
+                if (core->gpus[i].sample.state == GPU_STATE_OK)
+                        share_judge_all(core, (int)i, boot_us);
+}

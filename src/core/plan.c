@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * The plan
+ *
+ * One pass over the heads of the classes, in order. A head that fits is offered its share, if the
+ * figures that say so are fresh; what it gets is then taken for the rest of the pass, so that the
+ * next start there is judged by a look of its own. A head that would fit, or might if another look
+ * were taken, asks for that look, and later ones do not take what it is to be judged for: else
+ * they would overtake it for no other reason than that its figures are a little older. A look at
+ * RAM is there at once; one at the GPUs may take long, so that only GPUs wait for it.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/core.h"
+#include "core/fit.h"
+#include "core/gpu-word.h"
+#include "core/gpus.h"
+#include "core/ledger.h"
+#include "core/order.h"
+
+typedef struct Pass {
+        const Core *core;
+        uint64_t now_boot_us;
+        Ledger seen;
+        Ledger best; /* built when it is first asked for */
+        bool best_built;
+        Plan plan;
+        size_t n_allocated;
+        bool asked_ram;      /* by somebody in the queue */
+        uint64_t asked_gpus; /* by slot */
+        Fit fit;
+} Pass;
+
+static bool is_measured(const Needs *needs) {
+        return needs->memory_bytes > 0 || needs->n_gpus > 0;
+}
+
+static uint64_t all_gpus(const Ledger *ledger) {
+        return ledger->n_gpus == 0 ? 0 : UINT64_MAX >> (64 - ledger->n_gpus);
+}
+
+/* The slots that a task might get. */
+static uint64_t gpus_of(const Ledger *ledger, const Needs *needs) {
+        uint64_t slots = 0;
+
+        for (unsigned i = 0; i < needs->n_gpus; i++) {
+                int slot;
+
+                if (gpu_need_is_any(&needs->gpus[i]))
+                        return all_gpus(ledger);
+                slot = gpus_find(ledger->core, needs->gpus[i].uuid);
+                if (slot != SLOT_NONE)
+                        slots |= UINT64_C(1) << slot;
+        }
+
+        return slots;
+}
+
+/* The same in both ledgers, so that what is taken is taken in whichever is asked. */
+static void take_pool(Pass *pass, int slot) {
+        ledger_pool(&pass->seen, slot)->taken = true;
+        if (pass->best_built)
+                ledger_pool(&pass->best, slot)->taken = true;
+}
+
+static void take_cpus(Pass *pass, unsigned n) {
+        pass->seen.n_cpus_taken += n;
+        if (pass->best_built)
+                pass->best.n_cpus_taken += n;
+}
+
+static void take_gpus(Pass *pass, uint64_t slots) {
+        for (unsigned slot = 0; slot < pass->seen.n_gpus; slot++)
+                if (slots & (UINT64_C(1) << slot))
+                        take_pool(pass, (int)slot);
+}
+
+static const Ledger *best_ledger(Pass *pass) {
+        if (pass->best_built)
+                return &pass->best;
+
+        ledger_build(&pass->best, pass->core, pass->now_boot_us, LEDGER_AT_BEST);
+        pass->best.n_cpus_taken = pass->seen.n_cpus_taken;
+        pass->best.ram.taken = pass->seen.ram.taken;
+        for (unsigned i = 0; i < pass->best.n_gpus; i++)
+                pass->best.gpus[i].taken = pass->seen.gpus[i].taken;
+        pass->best_built = true;
+        return &pass->best;
+}
+
+/* Whether the figures by which a task would start allow it; else those to be taken again. */
+static bool is_fresh(const Pass *pass, const Needs *needs, bool *ret_ram, bool *ret_gpus) {
+        *ret_ram = needs->memory_bytes > 0 && !pass->seen.ram.fresh;
+        *ret_gpus = false;
+        for (unsigned i = 0; i < needs->n_gpus; i++)
+                *ret_gpus |= !pass->seen.gpus[pass->fit.slot_of[i]].fresh;
+
+        return !*ret_ram && !*ret_gpus;
+}
+
+/* Whether it asks for a GPU that this core never saw: it, or the daemon, has just started. */
+static bool asks_for_unseen(const Core *core, const Needs *needs) {
+        for (unsigned i = 0; i < needs->n_gpus; i++)
+                if (gpu_need_is_any(&needs->gpus[i]) ?
+                            core->n_gpus == 0 :
+                            gpus_find(core, needs->gpus[i].uuid) == SLOT_NONE)
+                        return true;
+
+        return false;
+}
+
+/* Whether another look could let it start, and at what. */
+static bool could_fit(Pass *pass, const Needs *needs, bool *ret_ram, bool *ret_gpus) {
+        const Ledger *seen = &pass->seen;
+        uint64_t slots = gpus_of(seen, needs);
+        bool stale = false;
+
+        if (asks_for_unseen(pass->core, needs)) {
+                *ret_ram = false;
+                *ret_gpus = !ledger_is_timely(seen, &pass->core->gpus_look);
+                return *ret_gpus;
+        }
+
+        *ret_ram = needs->memory_bytes > 0 && seen->ram.stale;
+        for (unsigned slot = 0; slot < seen->n_gpus; slot++)
+                stale |= (slots & (UINT64_C(1) << slot)) && seen->gpus[slot].stale;
+        *ret_gpus = stale;
+
+        return (*ret_ram || *ret_gpus) && fit_needs(best_ledger(pass), needs, &pass->fit);
+}
+
+static int add_offer(Pass *pass, const Entry *entry) {
+        const Needs *needs = &entry->class->needs;
+        Plan *plan = &pass->plan;
+        GpuGrant *gpus = NULL;
+
+        if (plan->n_offers == pass->n_allocated) {
+                size_t n = pass->n_allocated > 0 ? 2 * pass->n_allocated : 4;
+                PlanOffer *offers = reallocarray(plan->offers, n, sizeof(*offers));
+
+                if (!offers)
+                        return -ENOMEM;
+                plan->offers = offers;
+                pass->n_allocated = n;
+        }
+
+        if (needs->n_gpus > 0) {
+                gpus = calloc(needs->n_gpus, sizeof(*gpus));
+                if (!gpus)
+                        return -ENOMEM;
+        }
+
+        for (unsigned i = 0; i < needs->n_gpus; i++) {
+                const Gpu *gpu = &pass->core->gpus[pass->fit.slot_of[i]];
+
+                gpu_text_copy(gpus[i].uuid, gpu->sample.uuid);
+                gpus[i].index = gpu->sample.index;
+                gpus[i].bytes = pass->fit.bytes_of[i];
+                take_pool(pass, pass->fit.slot_of[i]);
+        }
+
+        if (needs->memory_bytes > 0)
+                take_pool(pass, SLOT_RAM);
+        take_cpus(pass, needs->cpus);
+        plan->offers[plan->n_offers++] = (PlanOffer){
+                .task_id = entry->task->id,
+                .n_gpus = needs->n_gpus,
+                .gpus = gpus,
+        };
+        return 0;
+}
+
+static void want_look(Pass *pass, const Needs *needs, bool ram, bool gpus) {
+        pass->plan.want_ram |= ram;
+        pass->plan.want_gpus |= gpus;
+
+        take_gpus(pass, gpus_of(&pass->seen, needs));
+        if (gpus)
+                return;
+
+        take_pool(pass, SLOT_RAM);
+        take_cpus(pass, needs->cpus);
+}
+
+/* Judge the first in order, and go on to the next. */
+static int consider_first(Pass *pass, Order *order) {
+        const Entry *entry = order_first(order);
+        Lane *lane = order_first_lane(order);
+        const Needs *needs = &entry->class->needs;
+        bool ram, gpus;
+        int r;
+
+        if (lane->n_offers >= pass->core->policy.max_offers_per_uid) {
+                order_skip_lane(order);
+                return 0;
+        }
+
+        pass->asked_ram |= needs->memory_bytes > 0;
+        pass->asked_gpus |= gpus_of(&pass->seen, needs);
+
+        if (!fit_needs(&pass->seen, needs, &pass->fit)) {
+                if (could_fit(pass, needs, &ram, &gpus))
+                        want_look(pass, needs, ram, gpus);
+                order_skip_class(order);
+                return 0;
+        }
+
+        if (!is_fresh(pass, needs, &ram, &gpus)) {
+                want_look(pass, needs, ram, gpus);
+                order_skip_class(order);
+                return 0;
+        }
+
+        r = add_offer(pass, entry);
+        if (r < 0)
+                return r;
+
+        lane->n_offers++;
+        if (is_measured(needs))
+                order_skip_class(order);
+        else
+                order_next(order);
+        return 0;
+}
+
+/* When the next delay is over that somebody in the queue may be waiting for. */
+static uint64_t wake_us(const Pass *pass) {
+        uint64_t wake = pass->asked_ram ? pass->seen.ram.wake_us : TASK_TIME_INF;
+
+        for (unsigned slot = 0; slot < pass->seen.n_gpus; slot++)
+                if (pass->asked_gpus & (UINT64_C(1) << slot))
+                        wake = MIN(wake, pass->seen.gpus[slot].wake_us);
+
+        return wake;
+}
+
+int core_plan(const Core *core, uint64_t now_boot_us, Plan *ret) {
+        Pass pass = { .core = core, .now_boot_us = now_boot_us };
+        Order order;
+        int r;
+
+        if (core->n_queued_classes == 0) {
+                *ret = (Plan){ .wake_boot_us = TASK_TIME_INF };
+                return 0;
+        }
+
+        r = order_init(&order, core, now_boot_us);
+        if (r < 0)
+                return r;
+
+        ledger_build(&pass.seen, core, now_boot_us, LEDGER_AS_SEEN);
+        while (r == 0 && order_first(&order) && pass.plan.n_offers < PLAN_OFFERS_MAX)
+                r = consider_first(&pass, &order);
+        order_done(&order);
+        if (r < 0) {
+                plan_done(&pass.plan);
+                return r;
+        }
+
+        pass.plan.wake_boot_us = wake_us(&pass);
+        *ret = pass.plan;
+        return 0;
+}
+
+void plan_done(Plan *plan) {
+        for (size_t i = 0; i < plan->n_offers; i++)
+                free(plan->offers[i].gpus);
+        free(plan->offers);
+        *plan = (Plan){};
+}

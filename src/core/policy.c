@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "core/policy.h"
+
+#include "core/gpu-word.h"
+#include "core/task.h"
+#include "util/macro.h"
+
+Policy policy_default(void) {
+        return (Policy){
+                .default_delay_us = 60 * US_PER_SEC,
+                .ample_factor_permille = 2000,
+                .reserved_memory_bytes = 100 * MIB,
+                .reserved_gpu_memory_bytes = 1 * MIB,
+                .whole_gpu_used_permyriad = 500,
+                .priority_limit = TASK_PRIORITY_DEFAULT,
+                .priority_age_us = 3600 * US_PER_SEC,
+                .max_delay_us = 600 * US_PER_SEC,
+                /* A look is taken before each start anyway. This bounds how long one may lie about while a turn
+                 * of the loop is slow: a program touches 0.3 to 1.6 GiB of new memory in a second, so what is
+                 * missed is a few hundred MiB. Much shorter, and a machine under load would look twice. */
+                .sample_max_age_us = 200 * US_PER_MSEC,
+                .max_offers_per_uid = 64,
+                .n_cpus = 1,
+                .gpus_all = true,
+        };
+}
+
+bool policy_allows_gpu(const Policy *policy, const char *uuid, unsigned index) {
+        if (policy->gpus_all)
+                return true;
+
+        for (unsigned i = 0; i < policy->n_gpus && i < GPU_MAX; i++)
+                if (gpu_word_matches(policy->gpus[i], uuid, index))
+                        return true;
+
+        return false;
+}

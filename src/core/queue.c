@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * The queue
+ *
+ * A class keeps its queued tasks in an array sorted by id. Tasks come with growing ids and leave
+ * from the front, so that both are cheap; and it can be searched, so that a task's place in line is
+ * found without walking past all that are in front of it.
+ */
+
+#include "core/queue.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/table.h"
+
+/* The start of a class's key; behind it stand the GPUs that it asks for. */
+typedef struct ClassKey {
+        uint64_t memory_bytes;
+        uid_t uid;
+        unsigned priority;
+        unsigned strict;
+        unsigned cpus;
+        unsigned n_gpus;
+        unsigned padding; /* 0: the bytes of the struct are what is hashed */
+} ClassKey;
+
+_Static_assert(sizeof(ClassKey) == 8 + 6 * 4, "no holes of unknown content");
+
+static int user_get(Core *core, uid_t uid, User **ret) {
+        User *user = table_find_user(core, uid);
+
+        if (user) {
+                *ret = user;
+                return 0;
+        }
+
+        user = calloc(1, sizeof(*user));
+        if (!user)
+                return -ENOMEM;
+
+        user->uid = uid;
+        TAILQ_INIT(&user->classes);
+        if (table_add_user(core, user) < 0) {
+                free(user);
+                return -ENOMEM;
+        }
+
+        *ret = user;
+        return 0;
+}
+
+static void user_put(Core *core, User *user) {
+        if (user->n_refs > 0)
+                return;
+
+        table_remove_user(core, user);
+        free(user);
+}
+
+static size_t gpu_need_key(const GpuNeed *need, char *out) {
+        size_t n_want = strnlen(need->want, GPU_WANT_MAX - 1) + 1;
+        size_t n_uuid = strnlen(need->uuid, GPU_UUID_MAX - 1) + 1;
+
+        memcpy(out, need->want, n_want - 1);
+        out[n_want - 1] = '\0';
+        memcpy(out + n_want, need->uuid, n_uuid - 1);
+        out[n_want + n_uuid - 1] = '\0';
+        memcpy(out + n_want + n_uuid, &need->bytes, sizeof(need->bytes));
+        return n_want + n_uuid + sizeof(need->bytes);
+}
+
+/* The texts as typed are in the key: tasks of a class share them too. */
+static char *class_key(uid_t uid,
+                       unsigned priority,
+                       bool strict,
+                       const Needs *needs,
+                       size_t *ret_n) {
+        ClassKey head = {
+                .memory_bytes = needs->memory_bytes,
+                .uid = uid,
+                .priority = priority,
+                .strict = strict,
+                .cpus = needs->cpus,
+                .n_gpus = needs->n_gpus,
+        };
+        size_t n = sizeof(head);
+        char *key;
+
+        key = malloc(sizeof(head) + needs->n_gpus * sizeof(GpuNeed));
+        if (!key)
+                return NULL;
+
+        memcpy(key, &head, sizeof(head));
+        for (unsigned i = 0; i < needs->n_gpus; i++)
+                n += gpu_need_key(&needs->gpus[i], key + n);
+
+        *ret_n = n;
+        return key;
+}
+
+/* Room for every task of the class, and a quarter more, so that making room at the end is rare. */
+static int class_reserve(Class *class, size_t n_refs) {
+        size_t enough = n_refs + n_refs / 4 + 1;
+        Entry **queue;
+
+        if (enough <= class->capacity)
+                return 0;
+
+        enough += n_refs / 4;
+        queue = reallocarray(class->queue, enough, sizeof(Entry *));
+        if (!queue)
+                return -ENOMEM;
+
+        class->queue = queue;
+        class->capacity = enough;
+        return 0;
+}
+
+static void class_free(Class *class) {
+        needs_done(&class->needs);
+        free(class->queue);
+        free(class);
+}
+
+static int class_new(Core *core, const char *key, size_t n_key, const Needs *needs, Class **ret) {
+        const ClassKey *head = (const void *)key;
+        Class *class;
+        int r;
+
+        class = calloc(1, sizeof(*class) + n_key);
+        if (!class)
+                return -ENOMEM;
+
+        class->priority = head->priority;
+        class->strict = head->strict;
+        class->n_key = n_key;
+        memcpy(class->key, key, n_key);
+
+        r = needs_copy(&class->needs, needs);
+        if (r < 0)
+                goto fail;
+
+        r = user_get(core, head->uid, &class->user);
+        if (r < 0)
+                goto fail;
+
+        r = table_add_class(core, class);
+        if (r < 0) {
+                user_put(core, class->user);
+                goto fail;
+        }
+
+        class->user->n_refs++;
+        *ret = class;
+        return 0;
+
+fail:
+        class_free(class);
+        return r;
+}
+
+int queue_ref_class(Core *core,
+                    uid_t uid,
+                    unsigned priority,
+                    bool strict,
+                    const Needs *needs,
+                    Class **ret) {
+        size_t n_key = 0;
+        Class *class;
+        char *key;
+        int r = 0;
+
+        key = class_key(uid, priority, strict, needs, &n_key);
+        if (!key)
+                return -ENOMEM;
+
+        class = table_find_class(core, key, n_key);
+        if (!class)
+                r = class_new(core, key, n_key, needs, &class);
+        free(key);
+        if (r < 0)
+                return r;
+
+        class->n_refs++;
+        r = class_reserve(class, class->n_refs);
+        if (r < 0) {
+                queue_unref_class(core, class);
+                return r;
+        }
+
+        *ret = class;
+        return 0;
+}
+
+void queue_unref_class(Core *core, Class *class) {
+        User *user = class->user;
+
+        if (--class->n_refs > 0)
+                return;
+
+        assert(class->n_queued == 0);
+        table_remove_class(core, class);
+        class_free(class);
+        user->n_refs--;
+        user_put(core, user);
+}
+
+size_t class_n_before(const Class *class, uint64_t id) {
+        size_t low = 0, high = class->n_queued;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (class_queued(class, middle)->task->id < id)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+
+        return low;
+}
+
+static void class_insert(Class *class, Entry *entry) {
+        size_t at = class_n_before(class, entry->task->id);
+
+        assert(class->n_queued < class->capacity);
+        if (at == 0 && class->first > 0) {
+                class->first--;
+        } else {
+                if (class->first + class->n_queued == class->capacity) {
+                        memmove(class->queue, class->queue + class->first,
+                                class->n_queued * sizeof(Entry *));
+                        class->first = 0;
+                }
+                memmove(class->queue + class->first + at + 1, class->queue + class->first + at,
+                        (class->n_queued - at) * sizeof(Entry *));
+        }
+
+        class->queue[class->first + at] = entry;
+        class->n_queued++;
+}
+
+static void class_delete(Class *class, const Entry *entry) {
+        size_t at = class_n_before(class, entry->task->id);
+
+        assert(at < class->n_queued && class_queued(class, at) == entry);
+        class->n_queued--;
+        if (at == 0)
+                class->first++;
+        else
+                memmove(class->queue + class->first + at, class->queue + class->first + at + 1,
+                        (class->n_queued - at) * sizeof(Entry *));
+}
+
+static void enqueue(Core *core, Entry *entry) {
+        Class *class = entry->class;
+        User *user = class->user;
+
+        class_insert(class, entry);
+        if (class->n_queued > 1)
+                return;
+
+        core->n_queued_classes++;
+        if (TAILQ_EMPTY(&user->classes)) {
+                core->n_queued_users++;
+                TAILQ_INSERT_TAIL(&core->users, user, link);
+        }
+        TAILQ_INSERT_TAIL(&user->classes, class, link);
+}
+
+static void dequeue(Core *core, Entry *entry) {
+        Class *class = entry->class;
+        User *user = class->user;
+
+        class_delete(class, entry);
+        if (class->n_queued > 0)
+                return;
+
+        core->n_queued_classes--;
+        TAILQ_REMOVE(&user->classes, class, link);
+        if (TAILQ_EMPTY(&user->classes)) {
+                core->n_queued_users--;
+                TAILQ_REMOVE(&core->users, user, link);
+        }
+}
+
+/* NULL: the class's own queue. */
+static EntryList *phase_list(Core *core, Phase phase) {
+        switch (phase) {
+        case PHASE_WAITING:
+                return NULL;
+        case PHASE_AWAY:
+                return &core->away;
+        case PHASE_HELD:
+                return &core->held;
+        case PHASE_OFFERED:
+        case PHASE_RUNNING:
+                return &core->active;
+        case PHASE_LOST:
+        case PHASE_ENDED:
+                return &core->ended;
+        }
+
+        return NULL;
+}
+
+/* What is counted of an entry in a phase: +1 when it comes, -1 when it goes. */
+static void count(Core *core, const Entry *entry, Phase phase, int by) {
+        User *user = entry->class->user;
+        size_t n = (size_t)by; /* wraps around on purpose: adding it subtracts */
+
+        core->n_phase[phase] += n;
+        if (phase_is_pending(phase) || phase == PHASE_HELD)
+                user->n_waiting += n;
+        if (phase == PHASE_OFFERED)
+                user->n_offers += n;
+        if (entry->class->needs.n_gpus > 0 && (phase_is_pending(phase) || phase == PHASE_RUNNING))
+                core->n_gpu_tasks += n;
+}
+
+void queue_enter(Core *core, Entry *entry, Phase phase) {
+        EntryList *list = phase_list(core, phase);
+
+        entry->phase = phase;
+        count(core, entry, phase, 1);
+        if (list)
+                TAILQ_INSERT_TAIL(list, entry, link);
+        else
+                enqueue(core, entry);
+}
+
+void queue_leave(Core *core, Entry *entry) {
+        EntryList *list = phase_list(core, entry->phase);
+
+        count(core, entry, entry->phase, -1);
+        if (list)
+                TAILQ_REMOVE(list, entry, link);
+        else
+                dequeue(core, entry);
+}
+
+void queue_move(Core *core, Entry *entry, Phase phase) {
+        queue_leave(core, entry);
+        queue_enter(core, entry, phase);
+}

@@ -1,0 +1,47 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * The queue
+ *
+ * Users, their classes of equal tasks, and the lists that the phases stand for. Whoever changes a
+ * phase does it with queue_move(), which keeps every list and count true.
+ */
+
+#include "core/state.h"
+
+/**
+ * queue_ref_class() - the class of such tasks, made if there is none
+ * @ret:        set; release it with queue_unref_class()
+ * @needs:      copied if the class is new
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int queue_ref_class(Core *core,
+                    uid_t uid,
+                    unsigned priority,
+                    bool strict,
+                    const Needs *needs,
+                    Class **ret);
+void queue_unref_class(Core *core, Class *class);
+
+/* Put a new entry, whose class is set, in the list of @phase. */
+void queue_enter(Core *core, Entry *entry, Phase phase);
+
+/* Take an entry out of the list of its phase, for good or before its class changes. */
+void queue_leave(Core *core, Entry *entry);
+
+/* From the list of its phase to another. */
+void queue_move(Core *core, Entry *entry, Phase phase);
+
+/* The @i-th of those queued, in order. */
+static inline const Entry *class_queued(const Class *class, size_t i) {
+        return class->queue[class->first + i];
+}
+
+/**
+ * class_n_before() - how many of a class are queued in front of a place
+ * @id:         the place: tasks of smaller id come first
+ */
+size_t class_n_before(const Class *class, uint64_t id);

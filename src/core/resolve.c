@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Can it ever be met?
+ *
+ * Judged by what the machine has, not by what is free: totals, cores, the GPUs seen so far. A GPU
+ * that is lost or does not answer now counts, since it may come back.
+ */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/assign.h"
+#include "core/core.h"
+#include "core/fit.h"
+#include "core/gpu-word.h"
+#include "core/gpus.h"
+#include "core/sat.h"
+#include "util/units.h"
+
+enum {
+        LIST_MAX = 240, /* bytes of a list of GPUs in a sentence */
+};
+
+typedef struct Bytes {
+        char text[UNITS_FORMAT_MAX];
+} Bytes;
+
+static const char *show(Bytes *buf, uint64_t bytes) {
+        return units_format_bytes(buf->text, sizeof(buf->text), bytes);
+}
+
+static bool is_allowed(const Core *core, const Gpu *gpu) {
+        return policy_allows_gpu(&core->policy, gpu->sample.uuid, gpu->sample.index);
+}
+
+static int resolve_memory(const Core *core, const Needs *needs, Error *error) {
+        uint64_t total = core->ram.total_bytes;
+        uint64_t reserved = core->policy.reserved_memory_bytes;
+        Bytes asked, has, kept;
+
+        if (needs->memory_bytes == 0)
+                return 0;
+        if (!core->ram.look.known)
+                return error_set(error, CORE_E_NO_FIGURES,
+                                 "the RAM of this machine is not known yet");
+        if (needs->memory_bytes <= sat_sub(total, reserved))
+                return 0;
+
+        return error_set(
+                error, CORE_E_IMPOSSIBLE,
+                "it asks for %s of RAM, but this machine has %s in all, of which %s are always "
+                "left free",
+                show(&asked, needs->memory_bytes), show(&has, total), show(&kept, reserved));
+}
+
+static int resolve_cpus(const Core *core, const Needs *needs, Error *error) {
+        if (needs->cpus <= core->policy.n_cpus)
+                return 0;
+
+        return error_set(error, CORE_E_IMPOSSIBLE, "it asks for %u cores, but this machine has %u",
+                         needs->cpus, core->policy.n_cpus);
+}
+
+/* `GPU 0 (NVIDIA A100, 80G), GPU 1 (…)`: those that are given out. */
+static void list_gpus(const Core *core, char *buf, size_t n) {
+        size_t at = 0;
+
+        buf[0] = '\0';
+        for (unsigned i = 0; i < core->n_gpus; i++) {
+                const GpuSample *sample = &core->gpus[i].sample;
+                Bytes total;
+                int r;
+
+                if (!is_allowed(core, &core->gpus[i]) || sample->state == GPU_STATE_LOST)
+                        continue;
+                r = snprintf(buf + at, n - at, "%sGPU %u (%s%s%s)", at > 0 ? ", " : "",
+                             sample->index, sample->name, sample->name[0] ? ", " : "",
+                             show(&total, sample->total_bytes));
+                if (r < 0 || (size_t)r >= n - at) {
+                        buf[at] = '\0';
+                        break;
+                }
+                at += (size_t)r;
+        }
+
+        if (at == 0)
+                (void)snprintf(buf, n, "no GPU");
+}
+
+static int refuse_unknown_gpu(const Core *core, const char *want, Error *error) {
+        char list[LIST_MAX];
+
+        list_gpus(core, list, sizeof(list));
+        return error_set(error, CORE_E_IMPOSSIBLE, "there is no GPU '%s' here; there is %s", want,
+                         list);
+}
+
+/* A GPU that is there goes before one that had the index before it was lost. */
+static int find_by_index(const Core *core, unsigned index) {
+        int lost = SLOT_NONE;
+
+        for (unsigned i = 0; i < core->n_gpus; i++) {
+                if (core->gpus[i].sample.index != index)
+                        continue;
+                if (core->gpus[i].sample.state != GPU_STATE_LOST)
+                        return (int)i;
+                lost = (int)i;
+        }
+
+        return lost;
+}
+
+static int find_by_word(const Core *core, const char *want, int *ret, Error *error) {
+        unsigned index;
+        int found = gpus_find(core, want);
+
+        if (found == SLOT_NONE && gpu_word_index(want, &index))
+                found = find_by_index(core, index);
+        if (found != SLOT_NONE) {
+                *ret = found;
+                return 0;
+        }
+
+        for (unsigned i = 0; i < core->n_gpus; i++) {
+                if (strncmp(core->gpus[i].sample.uuid, want, strlen(want)) != 0)
+                        continue;
+                if (found != SLOT_NONE)
+                        return error_set(error, CORE_E_IMPOSSIBLE,
+                                         "'%s' is the beginning of more than one GPU's UUID: "
+                                         "%s and %s",
+                                         want, core->gpus[found].sample.uuid,
+                                         core->gpus[i].sample.uuid);
+                found = (int)i;
+        }
+
+        if (found == SLOT_NONE)
+                return refuse_unknown_gpu(core, want, error);
+
+        *ret = found;
+        return 0;
+}
+
+/* Whether a GPU could ever serve so much. Of one whose size was never told, we may hope. */
+static bool could_serve(const Core *core, const Gpu *gpu, uint64_t bytes) {
+        uint64_t ignored;
+
+        if (!gpu->total_known && gpu->sample.total_bytes == 0)
+                return true;
+
+        return fit_gpu_bytes(bytes, gpu->sample.total_bytes, core->policy.reserved_gpu_memory_bytes,
+                             &ignored);
+}
+
+static int resolve_named(const Core *core,
+                         const GpuNeed *need,
+                         uint64_t *named,
+                         int *ret,
+                         Error *error) {
+        Bytes asked, has;
+        const Gpu *gpu;
+        int slot = SLOT_NONE, r;
+
+        r = find_by_word(core, need->want, &slot, error);
+        if (r != 0)
+                return r;
+
+        gpu = &core->gpus[slot];
+        if (!is_allowed(core, gpu))
+                return error_set(error, CORE_E_IMPOSSIBLE,
+                                 "GPU '%s' is not given out here (setting 'gpus')", need->want);
+        if (*named & (UINT64_C(1) << slot))
+                return error_set(error, CORE_E_IMPOSSIBLE,
+                                 "GPU %u is asked for twice; all GPUs of a task are different",
+                                 gpu->sample.index);
+        if (!could_serve(core, gpu, need->bytes))
+                return error_set(error, CORE_E_IMPOSSIBLE,
+                                 "it asks for %s on GPU %u, which has %s in all",
+                                 show(&asked, need->bytes), gpu->sample.index,
+                                 show(&has, gpu->sample.total_bytes));
+
+        *named |= UINT64_C(1) << slot;
+        *ret = slot;
+        return 0;
+}
+
+static int refuse_any(const Core *core, const Needs *needs, const GpuNeed *need, Error *error) {
+        char list[LIST_MAX];
+        Bytes asked;
+
+        list_gpus(core, list, sizeof(list));
+        if (needs->n_gpus > 1)
+                return error_set(
+                        error, CORE_E_IMPOSSIBLE,
+                        "there are not %u different GPUs here for what it asks; there is %s",
+                        needs->n_gpus, list);
+        if (need->bytes == GPU_WHOLE)
+                return error_set(error, CORE_E_IMPOSSIBLE, "there is no GPU to be had here");
+
+        return error_set(error, CORE_E_IMPOSSIBLE,
+                         "it asks for %s on a GPU, but none has that much; there is %s",
+                         show(&asked, need->bytes), list);
+}
+
+/* Whether there are enough different GPUs for the needs for any, beside the named ones. */
+static int resolve_any(const Core *core, const Needs *needs, uint64_t named, Error *error) {
+        Assign assign = { .n_slots = core->n_gpus };
+        const GpuNeed *last = NULL;
+
+        for (unsigned slot = 0; slot < core->n_gpus; slot++)
+                assign.prefer[slot] = slot;
+
+        for (unsigned i = 0; i < needs->n_gpus; i++) {
+                if (strcmp(needs->gpus[i].want, GPU_WORD_ANY) != 0)
+                        continue;
+                last = &needs->gpus[i];
+                for (unsigned slot = 0; slot < core->n_gpus; slot++)
+                        if (is_allowed(core, &core->gpus[slot]) &&
+                            could_serve(core, &core->gpus[slot], last->bytes))
+                                assign.can[assign.n_needs] |= UINT64_C(1) << slot;
+                assign.can[assign.n_needs++] &= ~named;
+        }
+
+        return assign_all(&assign) ? 0 : refuse_any(core, needs, last, error);
+}
+
+static int resolve_gpus(const Core *core,
+                        const Needs *needs,
+                        int slots[static NEEDS_GPUS_MAX],
+                        Error *error) {
+        uint64_t named = 0;
+        int r;
+
+        if (needs->n_gpus == 0)
+                return 0;
+        if (core->n_gpus == 0 && !core->gpus_seen)
+                return error_set(error, CORE_E_NO_FIGURES,
+                                 "the GPUs of this machine are not known yet");
+        if (core->n_gpus == 0)
+                return error_set(error, CORE_E_IMPOSSIBLE, "this machine has no GPU");
+
+        for (unsigned i = 0; i < needs->n_gpus; i++) {
+                slots[i] = SLOT_NONE;
+                if (strcmp(needs->gpus[i].want, GPU_WORD_ANY) == 0)
+                        continue;
+                r = resolve_named(core, &needs->gpus[i], &named, &slots[i], error);
+                if (r != 0)
+                        return r;
+        }
+
+        return resolve_any(core, needs, named, error);
+}
+
+int core_resolve(const Core *core, Needs *needs, Error *error) {
+        int slots[NEEDS_GPUS_MAX];
+        int r;
+
+        r = resolve_memory(core, needs, error);
+        if (r == 0)
+                r = resolve_cpus(core, needs, error);
+        if (r == 0)
+                r = resolve_gpus(core, needs, slots, error);
+        if (r != 0)
+                return r;
+
+        for (unsigned i = 0; i < needs->n_gpus; i++)
+                gpu_text_copy(needs->gpus[i].uuid,
+                              slots[i] == SLOT_NONE ? "" : core->gpus[slots[i]].sample.uuid);
+        return 0;
+}

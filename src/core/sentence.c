@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * The wait in words
+ *
+ * Every lack becomes a part of one line: what is needed where, what is free, what is missing, who
+ * holds it, how long it still lasts. Parts about the same need share its beginning.
+ */
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "core/explain.h"
+#include "core/sat.h"
+#include "util/units.h"
+
+enum {
+        USER_NAME_MAX = 64,
+        WHERE_MAX = GPU_UUID_MAX + 16,
+};
+
+typedef struct Line {
+        char *buf;
+        size_t n;
+        size_t at; /* at most n - 1 */
+        uint64_t now_boot_us;
+        explain_user_fn user_name;
+        void *userdata;
+} Line;
+
+typedef struct Bytes {
+        char text[UNITS_FORMAT_MAX];
+} Bytes;
+
+static void say(Line *line, const char *fmt, ...) _printf_(2, 3);
+
+static void say(Line *line, const char *fmt, ...) {
+        va_list args;
+        int r;
+
+        va_start(args, fmt);
+        r = vsnprintf(line->buf + line->at, line->n - line->at, fmt, args);
+        va_end(args);
+
+        if (r > 0)
+                line->at = MIN(line->at + (size_t)r, line->n - 1);
+}
+
+static const char *show(Bytes *buf, uint64_t bytes) {
+        return units_format_bytes(buf->text, sizeof(buf->text), bytes);
+}
+
+static const char *show_user(const Line *line, uid_t uid, char buf[static USER_NAME_MAX]) {
+        if (line->user_name)
+                return line->user_name(uid, buf, USER_NAME_MAX, line->userdata);
+
+        (void)snprintf(buf, USER_NAME_MAX, "uid %u", (unsigned)uid);
+        return buf;
+}
+
+/* `GPU 0`, `GPU GPU-12ab…`, `RAM` */
+static const char *show_where(const Lack *lack, char buf[static WHERE_MAX]) {
+        if (lack->gpu_index >= 0)
+                (void)snprintf(buf, WHERE_MAX, "GPU %d", lack->gpu_index);
+        else if (lack->gpu_uuid[0] != '\0')
+                (void)snprintf(buf, WHERE_MAX, "GPU %s", lack->gpu_uuid);
+        else
+                (void)snprintf(buf, WHERE_MAX, "RAM");
+
+        return buf;
+}
+
+static bool is_of_gpu(const Lack *lack) {
+        switch (lack->reason) {
+        case WAIT_REASON_GPU_MEMORY:
+        case WAIT_REASON_GPU_SHARED:
+        case WAIT_REASON_GPU_WHOLE:
+        case WAIT_REASON_GPU_UNKNOWN:
+        case WAIT_REASON_GPU_LOST:
+        case WAIT_REASON_GPU_KEPT:
+                return true;
+        case WAIT_REASON_DELAY:
+        case WAIT_REASON_SETTLING:
+        case WAIT_REASON_LOOK:
+                return lack->gpu_index >= 0 || lack->gpu_uuid[0] != '\0';
+        case WAIT_REASON_MEMORY:
+        case WAIT_REASON_CPUS:
+        case WAIT_REASON_HELD:
+        case WAIT_REASON_AWAY:
+        case WAIT_REASON_OFFERS:
+                break;
+        }
+
+        return false;
+}
+
+static void say_task(Line *line, const Holder *holder) {
+        char user[USER_NAME_MAX];
+
+        say(line, "task %" PRIu64 " of %s", holder->task_id, show_user(line, holder->uid, user));
+}
+
+/* `task 12 of alice holds 3G and may take 17G more` */
+static void say_holder(Line *line, const Holder *holder) {
+        Bytes used, promised;
+
+        say_task(line, holder);
+        if (holder->used_bytes > 0)
+                say(line, " holds %s", show(&used, holder->used_bytes));
+        if (holder->promised_bytes > 0)
+                say(line, "%s %s%s", holder->used_bytes > 0 ? " and may take" : " may take",
+                    show(&promised, holder->promised_bytes), holder->used_bytes > 0 ? " more" : "");
+        if (holder->used_bytes == 0 && holder->promised_bytes == 0)
+                say(line, " is there");
+}
+
+/* ` (task 12 of alice holds 20G, 2 more tasks; 1G is used outside taskflow)` */
+static void say_who(Line *line, const Lack *lack) {
+        bool outside = lack->outside_bytes > 0;
+        Bytes bytes;
+
+        if (lack->n_holders == 0 && !outside)
+                return;
+
+        say(line, " (");
+        for (size_t i = 0; i < lack->n_holders; i++) {
+                say(line, "%s", i > 0 ? ", " : "");
+                say_holder(line, &lack->holders[i]);
+        }
+        if (lack->n_more_holders > 0)
+                say(line, " and %zu more task%s", lack->n_more_holders,
+                    lack->n_more_holders > 1 ? "s" : "");
+        if (outside)
+                say(line, "%s%s %s used outside taskflow", lack->n_holders > 0 ? "; " : "",
+                    show(&bytes, lack->outside_bytes), lack->n_holders > 0 ? "is" : "of it is");
+        say(line, ")");
+}
+
+static void say_tasks(Line *line, const Lack *lack) {
+        for (size_t i = 0; i < lack->n_holders; i++) {
+                say(line, "%s", i > 0 ? ", " : "");
+                say_task(line, &lack->holders[i]);
+        }
+        if (lack->n_more_holders > 0)
+                say(line, " and %zu more", lack->n_more_holders);
+        if (lack->n_holders == 0)
+                say(line, "another task");
+}
+
+/* `, for at most 45s more` */
+static void say_until(Line *line, const Lack *lack) {
+        char text[UNITS_FORMAT_MAX];
+        uint64_t left = sat_sub(lack->until_boot_us, line->now_boot_us);
+
+        if (lack->until_boot_us == TASK_TIME_INF)
+                return;
+
+        /* Rounded up: the last second before the end is not 0s. */
+        left = sat_add(left, US_PER_SEC - 1);
+        say(line, ", for at most %s more", units_format_duration(text, sizeof(text), left));
+}
+
+static void say_short(Line *line, const Lack *lack) {
+        Bytes has, missing;
+
+        say(line, "%s free, %s missing", show(&has, lack->free_bytes),
+            show(&missing, lack->missing_bytes));
+        say_who(line, lack);
+}
+
+/* Nothing is short, but a task that has just started there must settle first. */
+static void say_settling(Line *line, const Lack *lack) {
+        Bytes ample;
+
+        if (lack->reason == WAIT_REASON_DELAY) {
+                say(line, "kept for ");
+                say_tasks(line, lack);
+                say(line, " until it has taken what it asked for");
+        } else {
+                say_tasks(line, lack);
+                say(line, " just started and may take more than it asked for; beyond that %s free",
+                    show(&ample, lack->free_bytes));
+        }
+        say_until(line, lack);
+}
+
+static void say_shared(Line *line, const Lack *lack) {
+        say(line, "is in use");
+        say_who(line, lack);
+        if (lack->gpu_index >= 0)
+                say(line, "; --gpu %d:SIZE would share it", lack->gpu_index);
+}
+
+static void say_cores(Line *line, const Lack *lack) {
+        say(line, "needs %" PRIu64 " core%s: %" PRIu64 " of %" PRIu64 " free, %" PRIu64 " missing",
+            lack->asked_bytes, lack->asked_bytes == 1 ? "" : "s", lack->free_bytes,
+            lack->total_bytes, lack->missing_bytes);
+
+        for (size_t i = 0; i < lack->n_holders; i++) {
+                say(line, "%s", i > 0 ? ", " : " (");
+                say_task(line, &lack->holders[i]);
+                say(line, " has %" PRIu64, lack->holders[i].used_bytes);
+        }
+        if (lack->n_more_holders > 0)
+                say(line, " and %zu more", lack->n_more_holders);
+        if (lack->n_holders > 0)
+                say(line, ")");
+}
+
+/* What is the matter with the place that was named just before. */
+static void say_matter(Line *line, const Lack *lack) {
+        switch (lack->reason) {
+        case WAIT_REASON_MEMORY:
+        case WAIT_REASON_GPU_MEMORY:
+                say_short(line, lack);
+                return;
+        case WAIT_REASON_GPU_SHARED:
+                say_shared(line, lack);
+                return;
+        case WAIT_REASON_GPU_WHOLE:
+                say_tasks(line, lack);
+                say(line, " has it alone");
+                return;
+        case WAIT_REASON_GPU_UNKNOWN:
+                say(line, "the driver does not answer");
+                return;
+        case WAIT_REASON_GPU_LOST:
+                say(line, "the driver says that it is gone");
+                return;
+        case WAIT_REASON_GPU_KEPT:
+                say(line, "the settings no longer give it out");
+                return;
+        case WAIT_REASON_DELAY:
+        case WAIT_REASON_SETTLING:
+                say_settling(line, lack);
+                return;
+        case WAIT_REASON_LOOK:
+                say(line, "about to be measured");
+                return;
+        case WAIT_REASON_CPUS:
+        case WAIT_REASON_HELD:
+        case WAIT_REASON_AWAY:
+        case WAIT_REASON_OFFERS:
+                return;
+        }
+}
+
+static void say_place(Line *line, const Lack *lack) {
+        char where[WHERE_MAX];
+        bool is_gpu = is_of_gpu(lack);
+        Bytes asked;
+
+        (void)show_where(lack, where);
+        if (is_gpu && lack->gpu_index < 0 && lack->gpu_uuid[0] == '\0')
+                (void)snprintf(where, sizeof(where), "a GPU");
+
+        if (is_gpu && lack->asked_bytes == GPU_WHOLE)
+                say(line, "needs %s alone: ", where);
+        else if (is_gpu)
+                say(line, "needs %s on %s: ", show(&asked, lack->asked_bytes), where);
+        else
+                say(line, "needs %s of RAM: ", show(&asked, lack->asked_bytes));
+        say_matter(line, lack);
+}
+
+static void say_lack(Line *line, const Lack *lack) {
+        switch (lack->reason) {
+        case WAIT_REASON_HELD:
+                say(line, "held: it does not start before it is released");
+                return;
+        case WAIT_REASON_AWAY:
+                say(line, "its taskflow does not answer (stopped?)");
+                return;
+        case WAIT_REASON_OFFERS:
+                say(line, "too many other tasks of its user are about to start");
+                return;
+        case WAIT_REASON_CPUS:
+                say_cores(line, lack);
+                return;
+        case WAIT_REASON_MEMORY:
+        case WAIT_REASON_GPU_MEMORY:
+        case WAIT_REASON_GPU_SHARED:
+        case WAIT_REASON_GPU_WHOLE:
+        case WAIT_REASON_GPU_UNKNOWN:
+        case WAIT_REASON_GPU_LOST:
+        case WAIT_REASON_DELAY:
+        case WAIT_REASON_SETTLING:
+        case WAIT_REASON_LOOK:
+        case WAIT_REASON_GPU_KEPT:
+                break;
+        }
+
+        say_place(line, lack);
+}
+
+/* GPUs that are alternatives: what is needed is said once. `GPU 0 has 3.9G free, …` */
+static void say_alternative(Line *line, const Lack *lack, bool first) {
+        char where[WHERE_MAX];
+        Bytes asked;
+
+        if (first && lack->asked_bytes == GPU_WHOLE)
+                say(line, "needs a GPU alone: ");
+        else if (first)
+                say(line, "needs %s on a GPU: ", show(&asked, lack->asked_bytes));
+        else
+                say(line, "; ");
+
+        if (lack->gpu_index < 0 && lack->gpu_uuid[0] == '\0') {
+                say(line, "none is there now");
+                return;
+        }
+
+        say(line, "%s %s", show_where(lack, where),
+            lack->reason == WAIT_REASON_GPU_MEMORY ? "has " :
+            lack->reason == WAIT_REASON_GPU_SHARED ? "" :
+                                                     "– ");
+        say_matter(line, lack);
+}
+
+static void say_nothing_missing(Line *line, const Explain *explain) {
+        say(line, "nothing is missing: it can start now");
+        for (size_t i = 0; i < ELEMENTSOF(explain->grants); i++)
+                if (explain->grants[i].uuid[0] != '\0')
+                        say(line, "%s %u", i == 0 ? ", on GPU" : " and", explain->grants[i].index);
+}
+
+void explain_sentence(const Explain *explain,
+                      uint64_t now_boot_us,
+                      explain_user_fn user_name,
+                      void *userdata,
+                      char *buf,
+                      size_t n) {
+        Line line = {
+                .buf = buf,
+                .n = n,
+                .now_boot_us = now_boot_us,
+                .user_name = user_name,
+                .userdata = userdata,
+        };
+        bool first_alternative = true;
+
+        if (n == 0)
+                return;
+        buf[0] = '\0';
+
+        if (explain->n_lacks == 0)
+                say_nothing_missing(&line, explain);
+
+        for (size_t i = 0; i < explain->n_lacks; i++) {
+                const Lack *lack = &explain->lacks[i];
+
+                if (explain->any_gpu && is_of_gpu(lack)) {
+                        if (i > 0 && first_alternative)
+                                say(&line, "; ");
+                        say_alternative(&line, lack, first_alternative);
+                        first_alternative = false;
+                        continue;
+                }
+                if (i > 0)
+                        say(&line, "; ");
+                say_lack(&line, lack);
+        }
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "core/table.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* A submitter's key and uid stand side by side in Task, so that they are one key without a copy. */
+enum {
+        KEY_BYTES = TASK_KEY_BYTES + sizeof(uid_t),
+};
+_Static_assert(offsetof(Task, uid) == offsetof(Task, key) + TASK_KEY_BYTES,
+               "key and uid are hashed as one");
+
+static const uint8_t no_key[TASK_KEY_BYTES];
+
+/* NOLINTBEGIN(readability-function-cognitive-complexity): what is complex is inside uthash */
+
+Entry *table_find(const Core *core, uint64_t id) {
+        Entry *entry;
+
+        HASH_FIND(hh_id, core->by_id, &id, sizeof(id), entry);
+        return entry;
+}
+
+Entry *table_find_key(const Core *core, uid_t uid, const uint8_t key[static TASK_KEY_BYTES]) {
+        uint8_t both[KEY_BYTES];
+        Entry *entry;
+
+        memcpy(both, key, TASK_KEY_BYTES);
+        memcpy(both + TASK_KEY_BYTES, &uid, sizeof(uid));
+        HASH_FIND(hh_key, core->by_key, both, sizeof(both), entry);
+        return entry;
+}
+
+int table_add(Core *core, Entry *entry) {
+        HASH_ADD_KEYPTR(hh_id, core->by_id, &entry->task->id, sizeof(entry->task->id), entry);
+        if (!entry->hh_id.tbl)
+                return -ENOMEM;
+
+        if (memcmp(entry->task->key, no_key, TASK_KEY_BYTES) == 0)
+                return 0; /* nobody will ask for it, and thousands of them would be one long chain */
+
+        HASH_ADD_KEYPTR(hh_key, core->by_key, entry->task->key, KEY_BYTES, entry);
+        if (!entry->hh_key.tbl) {
+                HASH_DELETE(hh_id, core->by_id, entry);
+                return -ENOMEM;
+        }
+
+        return 0;
+}
+
+void table_remove(Core *core, Entry *entry) {
+        HASH_DELETE(hh_id, core->by_id, entry);
+        if (entry->hh_key.tbl)
+                HASH_DELETE(hh_key, core->by_key, entry);
+}
+
+User *table_find_user(const Core *core, uid_t uid) {
+        User *user;
+
+        HASH_FIND(hh, core->users_by_uid, &uid, sizeof(uid), user);
+        return user;
+}
+
+int table_add_user(Core *core, User *user) {
+        HASH_ADD(hh, core->users_by_uid, uid, sizeof(user->uid), user);
+        return user->hh.tbl ? 0 : -ENOMEM;
+}
+
+void table_remove_user(Core *core, User *user) {
+        HASH_DELETE(hh, core->users_by_uid, user);
+}
+
+Class *table_find_class(const Core *core, const void *key, size_t n_key) {
+        Class *class;
+
+        HASH_FIND(hh, core->classes_by_key, key, n_key, class);
+        return class;
+}
+
+int table_add_class(Core *core, Class *class) {
+        HASH_ADD_KEYPTR(hh, core->classes_by_key, class->key, class->n_key, class);
+        return class->hh.tbl ? 0 : -ENOMEM;
+}
+
+void table_remove_class(Core *core, Class *class) {
+        HASH_DELETE(hh, core->classes_by_key, class);
+}
+
+/* NOLINTEND(readability-function-cognitive-complexity) */

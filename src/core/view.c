@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * What the core shows
+ *
+ * Tasks, counts and figures for those who ask; nothing here decides anything.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/core.h"
+#include "core/ledger.h"
+#include "core/order.h"
+#include "core/share.h"
+#include "core/table.h"
+
+uint64_t core_n_offers(const Core *core) {
+        return core->n_offers;
+}
+
+const Task *core_find(const Core *core, uint64_t id) {
+        const Entry *entry = table_find(core, id);
+
+        return entry ? entry->task : NULL;
+}
+
+const Task *core_find_key(const Core *core, uid_t uid, const uint8_t key[static TASK_KEY_BYTES]) {
+        const Entry *entry = table_find_key(core, uid, key);
+
+        return entry ? entry->task : NULL;
+}
+
+CoreCounts core_counts(const Core *core) {
+        return (CoreCounts){
+                .pending = core->n_phase[PHASE_WAITING] + core->n_phase[PHASE_AWAY] +
+                           core->n_phase[PHASE_OFFERED],
+                .held = core->n_phase[PHASE_HELD],
+                .running = core->n_phase[PHASE_RUNNING],
+        };
+}
+
+size_t core_n_waiting_of(const Core *core, uid_t uid) {
+        const User *user = table_find_user(core, uid);
+
+        return user ? user->n_waiting : 0;
+}
+
+bool core_is_waiting(const Core *core) {
+        return core->n_phase[PHASE_WAITING] > 0;
+}
+
+bool core_uses_gpus(const Core *core) {
+        return core->n_gpu_tasks > 0;
+}
+
+bool core_is_offered(const Core *core, uint64_t id) {
+        const Entry *entry = table_find(core, id);
+
+        return entry && entry->phase == PHASE_OFFERED;
+}
+
+static int compare_uint64(uint64_t a, uint64_t b) {
+        return a < b ? -1 : a > b;
+}
+
+static int by_start(const void *a, const void *b) {
+        const Task *x = *(const Task *const *)a, *y = *(const Task *const *)b;
+        int r = compare_uint64(x->started_at_us, y->started_at_us);
+
+        return r != 0 ? r : compare_uint64(x->id, y->id);
+}
+
+static int by_id(const void *a, const void *b) {
+        const Task *x = *(const Task *const *)a, *y = *(const Task *const *)b;
+
+        return compare_uint64(x->id, y->id);
+}
+
+typedef int (*compare_fn)(const void *a, const void *b);
+
+/* Those of a list that are in one of two phases, sorted. Returns how many. */
+static size_t collect(const EntryList *list,
+                      Phase one,
+                      Phase other,
+                      compare_fn compare,
+                      const Task **out) {
+        const Entry *entry;
+        size_t n = 0;
+
+        TAILQ_FOREACH(entry, list, link)
+        if (entry->phase == one || entry->phase == other)
+                out[n++] = entry->task;
+
+        qsort(out, n, sizeof(*out), compare);
+        return n;
+}
+
+/* Everybody in the order they would start, as if it were now that the last one came. */
+static int collect_queued(const Core *core, const Task **out, size_t *ret_n) {
+        const Entry *entry;
+        const User *user;
+        const Class *class;
+        uint64_t now_us = 0;
+        size_t n = 0;
+        Order order;
+        int r;
+
+        TAILQ_FOREACH(user, &core->users, link)
+        TAILQ_FOREACH(class, &user->classes, link) {
+                entry = class_queued(class, class->n_queued - 1);
+                now_us = MAX(now_us, entry->task->queued_boot_us);
+        }
+        now_us = MAX(now_us, MAX(core->ram.look.boot_us, core->gpus_look.boot_us));
+
+        r = order_init(&order, core, now_us);
+        if (r < 0)
+                return r;
+
+        for (; (entry = order_first(&order)); order_next(&order))
+                out[n++] = entry->task;
+
+        order_done(&order);
+        *ret_n = n;
+        return 0;
+}
+
+ssize_t core_list(const Core *core, const Task ***ret) {
+        const Task **tasks;
+        size_t n = 0, n_queued;
+        int r;
+
+        for (unsigned i = 0; i < N_PHASES; i++)
+                n += core->n_phase[i];
+        if (n == 0) {
+                *ret = NULL;
+                return 0;
+        }
+
+        tasks = calloc(n, sizeof(*tasks));
+        if (!tasks)
+                return -ENOMEM;
+
+        n = collect(&core->active, PHASE_RUNNING, PHASE_RUNNING, by_start, tasks);
+        n += collect(&core->active, PHASE_OFFERED, PHASE_OFFERED, by_id, tasks + n);
+        r = collect_queued(core, tasks + n, &n_queued);
+        if (r < 0) {
+                free(tasks);
+                return r;
+        }
+        n += n_queued;
+        n += collect(&core->away, PHASE_AWAY, PHASE_AWAY, by_id, tasks + n);
+        n += collect(&core->held, PHASE_HELD, PHASE_HELD, by_id, tasks + n);
+        n += collect(&core->ended, PHASE_ENDED, PHASE_LOST, by_id, tasks + n);
+
+        *ret = tasks;
+        return (ssize_t)n;
+}
+
+RamView core_view_ram(const Core *core, uint64_t now_boot_us) {
+        Ledger ledger;
+
+        ledger_build(&ledger, core, now_boot_us, LEDGER_AS_SEEN);
+        return (RamView){
+                .known = core->ram.look.known,
+                .total_bytes = ledger.ram.total_bytes,
+                .available_bytes = ledger.ram.measured_bytes,
+                .promised_bytes = ledger.ram.promised_bytes,
+                .free_bytes = pool_free_bytes(&ledger.ram),
+                .reserved_bytes = ledger.ram.reserved_bytes,
+        };
+}
+
+static bool holds_slot(const Entry *entry, int slot) {
+        for (unsigned i = 0; i < entry->n_shares; i++)
+                if (entry->shares[i].slot == slot)
+                        return true;
+
+        return false;
+}
+
+static int view_gpu(const Ledger *ledger, unsigned slot, GpuView *ret) {
+        const Core *core = ledger->core;
+        const Pool *pool = &ledger->gpus[slot];
+        const Entry *entry;
+
+        *ret = (GpuView){
+                .sample = core->gpus[slot].sample,
+                .promised_bytes = pool->promised_bytes,
+                .free_bytes = pool->is_whole ? 0 : pool_free_bytes(pool),
+                .allowed = pool->allowed,
+        };
+        if (pool->n_tasks == 0)
+                return 0;
+
+        ret->task_ids = calloc(pool->n_tasks, sizeof(uint64_t));
+        if (!ret->task_ids)
+                return -ENOMEM;
+
+        TAILQ_FOREACH(entry, &core->active, link)
+        if (holds_slot(entry, (int)slot))
+                ret->task_ids[ret->n_tasks++] = entry->task->id;
+        return 0;
+}
+
+static int by_index(const void *a, const void *b) {
+        const GpuView *x = a, *y = b;
+        int r = compare_uint64(x->sample.index, y->sample.index);
+
+        /* One that is there, before one that had the index before it was lost. */
+        return r != 0 ? r : compare_uint64(x->sample.state, y->sample.state);
+}
+
+ssize_t core_view_gpus(const Core *core, uint64_t now_boot_us, GpuView **ret) {
+        Ledger ledger;
+        GpuView *views;
+
+        if (core->n_gpus == 0) {
+                *ret = NULL;
+                return 0;
+        }
+
+        views = calloc(core->n_gpus, sizeof(*views));
+        if (!views)
+                return -ENOMEM;
+
+        ledger_build(&ledger, core, now_boot_us, LEDGER_AS_SEEN);
+        for (unsigned i = 0; i < core->n_gpus; i++)
+                if (view_gpu(&ledger, i, &views[i]) < 0) {
+                        core_gpu_views_free(views, core->n_gpus);
+                        return -ENOMEM;
+                }
+
+        qsort(views, core->n_gpus, sizeof(*views), by_index);
+        *ret = views;
+        return (ssize_t)core->n_gpus;
+}
+
+void core_gpu_views_free(GpuView *views, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                free(views[i].task_ids);
+        free(views);
+}
