@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "runner/environment.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/strv.h"
+
+enum {
+        ADDED_MAX = 4,
+        INDICES_MAX = GPU_MAX * 11,         /* ten digits and a comma */
+        UUIDS_MAX = GPU_MAX * GPU_UUID_MAX, /* each with its comma */
+        UUID_SOUND_MAX = 80,
+};
+
+struct Environment {
+        char **vector;
+        size_t n_added;
+        const char *added[ADDED_MAX]; /* into the rest */
+        char task_id[sizeof("TASKFLOW_TASK_ID=") + 20];
+        char indices[sizeof("TASKFLOW_GPUS=") + INDICES_MAX];
+        char uuids[sizeof("CUDA_VISIBLE_DEVICES=") + UUIDS_MAX];
+};
+
+void environment_gpu_list(const GpuGrant *gpus, unsigned n_gpus, char *buf, size_t n) {
+        size_t used = 0;
+
+        if (n > 0)
+                buf[0] = '\0';
+        for (unsigned i = 0; i < n_gpus && used < n; i++)
+                used += (size_t)snprintf(buf + used, n - used, "%s%u", i > 0 ? "," : "",
+                                         gpus[i].index);
+}
+
+bool environment_uuid_is_sound(const char *uuid) {
+        static const char allowed[] =
+                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./-";
+        size_t n = strlen(uuid);
+
+        return n >= 1 && n <= UUID_SOUND_MAX && strspn(uuid, allowed) == n;
+}
+
+static void say_gpus(Environment *environment, const Task *task, bool pin) {
+        size_t used;
+
+        used = (size_t)snprintf(environment->indices, sizeof(environment->indices),
+                                "TASKFLOW_GPUS=");
+        environment_gpu_list(task->gpus, task->needs.n_gpus, environment->indices + used,
+                             sizeof(environment->indices) - used);
+        environment->added[environment->n_added++] = environment->indices;
+        if (!pin)
+                return;
+
+        used = (size_t)snprintf(environment->uuids, sizeof(environment->uuids),
+                                "CUDA_VISIBLE_DEVICES=");
+        for (unsigned i = 0; i < task->needs.n_gpus && used < sizeof(environment->uuids); i++)
+                used += (size_t)snprintf(environment->uuids + used,
+                                         sizeof(environment->uuids) - used, "%s%s",
+                                         i > 0 ? "," : "", task->gpus[i].uuid);
+        environment->added[environment->n_added++] = environment->uuids;
+        environment->added[environment->n_added++] = "CUDA_DEVICE_ORDER=PCI_BUS_ID";
+}
+
+/* Whether "NAME=…" gives a variable that we give. */
+static bool is_replaced(const Environment *environment, const char *entry) {
+        for (size_t i = 0; i < environment->n_added; i++) {
+                size_t n = strcspn(environment->added[i], "=") + 1;
+
+                if (strncmp(entry, environment->added[i], n) == 0)
+                        return true;
+        }
+        return false;
+}
+
+int environment_new(Environment **ret, char *const *base, const Task *task, bool pin) {
+        _cleanup_(environment_freep) Environment *environment = NULL;
+        size_t n = 0;
+
+        environment = malloc(sizeof(*environment));
+        if (!environment)
+                return -ENOMEM;
+        environment->n_added = 0;
+        environment->vector = calloc(strv_n(base) + ADDED_MAX + 1, sizeof(char *));
+        if (!environment->vector)
+                return -ENOMEM;
+
+        (void)snprintf(environment->task_id, sizeof(environment->task_id),
+                       "TASKFLOW_TASK_ID=%" PRIu64, task->id);
+        environment->added[environment->n_added++] = environment->task_id;
+        if (task->needs.n_gpus > 0 && task->gpus)
+                say_gpus(environment, task, pin);
+
+        for (size_t i = 0; base && base[i]; i++)
+                if (!is_replaced(environment, base[i]))
+                        environment->vector[n++] = base[i];
+        for (size_t i = 0; i < environment->n_added; i++)
+                environment->vector[n++] = (char *)(uintptr_t)environment->added[i];
+
+        *ret = TAKE_PTR(environment);
+        return 0;
+}
+
+Environment *environment_free(Environment *environment) {
+        if (!environment)
+                return NULL;
+        free(environment->vector);
+        free(environment);
+        return NULL;
+}
+
+char *const *environment_vector(const Environment *environment) {
+        return environment->vector;
+}

@@ -1,0 +1,40 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Starting a command
+ *
+ * As a shell would find and execute it, at the speed of vfork. A failed exec is an answer and no mystery status.
+ */
+
+#include <sys/types.h>
+
+#include "runner/signals.h"
+#include "util/error.h"
+
+typedef struct Spawned {
+        pid_t pid;
+        int pidfd; /* close-on-exec */
+} Spawned;
+
+/* spawn() */
+enum {
+        SPAWN_E_NOT_FOUND = 1, /* status 127 */
+        SPAWN_E_CANNOT_EXEC,   /* status 126 */
+};
+
+/**
+ * spawn() - start a program in our process group and session
+ * @ret:        set on success; to be released with spawned_done() once it has been waited for
+ * @argv:       program and arguments, ended by NULL; a program without a slash is looked for in PATH
+ * @envp:       its environment; PATH of our own counts
+ * @signals:    what is given back to it
+ * @error:      filled in unless 0
+ *
+ * A file that is executable but in no known format is run by /bin/sh, as shells do.
+ *
+ * Return: 0 once the program runs, an outcome, or negative errno: no process could be made.
+ */
+int spawn(Spawned *ret, char *const *argv, char *const *envp, const Signals *signals, Error *error);
+void spawned_done(Spawned *spawned);
