@@ -28,14 +28,15 @@ enum {
 };
 
 typedef enum ClientFlags {
-        CLIENT_START = 1 << 0,  /* start a personal daemon if there is none and this is where it would be */
-        CLIENT_QUIET = 1 << 1,  /* do not say on stderr that one was started */
+        CLIENT_START =
+                1 << 0, /* start a personal daemon if there is none and this is where it would be */
+        CLIENT_QUIET = 1 << 1, /* do not say on stderr that one was started */
 } ClientFlags;
 
 /* Where the daemon is looked for (interface.md, "Programs"). */
 typedef enum DaemonKind {
-        DAEMON_KIND_NAMED,    /* $TASKFLOW_SOCKET: no daemon is started for it */
-        DAEMON_KIND_MACHINE,  /* /run/taskflow exists */
+        DAEMON_KIND_NAMED,   /* $TASKFLOW_SOCKET: no daemon is started for it */
+        DAEMON_KIND_MACHINE, /* /run/taskflow exists */
         DAEMON_KIND_PERSONAL,
 } DaemonKind;
 
@@ -53,7 +54,8 @@ Client *client_free(Client *client);
 DEFINE_CLEANUP(Client *, client_free);
 
 int client_fd(const Client *client); /* for poll() */
-short client_poll_events(const Client *client); /* POLLIN, and POLLOUT while something waits to be sent */
+short client_poll_events(
+        const Client *client); /* POLLIN, and POLLOUT while something waits to be sent */
 DaemonKind client_kind(const Client *client);
 const char *client_path(const Client *client); /* of the socket; owned */
 

@@ -17,7 +17,7 @@
 
 enum {
         FRAME_MESSAGE_MAX = 1024 * 1024, /* bytes, NUL included (decisions.md 18) */
-        FRAME_FDS_MAX = 4,               /* descriptors that may wait to be taken; more: FRAME_E_BAD */
+        FRAME_FDS_MAX = 4, /* descriptors that may wait to be taken; more: FRAME_E_BAD */
 };
 
 /* Channels: both halves of a connection, with buffers, over a descriptor that may block or not. */

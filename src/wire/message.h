@@ -37,13 +37,13 @@ typedef enum CallType {
         CALL_DRY_RUN,
         CALL_ATTACH,
         CALL_ACCEPT,
-        CALL_DECLINE,  /* oneway: the offer can't be taken (no room in the runner's own cgroup) */
-        CALL_STARTED,  /* oneway, with a pidfd */
-        CALL_USED,     /* oneway */
+        CALL_DECLINE, /* oneway: the offer can't be taken (no room in the runner's own cgroup) */
+        CALL_STARTED, /* oneway, with a pidfd */
+        CALL_USED,    /* oneway */
         CALL_ENDED,
-        CALL_AWAY,     /* oneway */
+        CALL_AWAY, /* oneway */
         CALL_WITHDRAW,
-        CALL_LIST,     /* more: tasks come in several replies */
+        CALL_LIST, /* more: tasks come in several replies */
         CALL_SHOW,
         CALL_WHY,
         CALL_STATUS,
@@ -62,12 +62,15 @@ typedef enum CallType {
 
 enum {
         N_CALL_TYPES = CALL_LOOK + 1,
-        WIRE_IDS_MAX = 10000,   /* ids in one call */
+        WIRE_IDS_MAX = 10000, /* ids in one call */
         WIRE_NOTICES_MAX = 8,
 };
 
 /* The short name, "Submit": what follows WIRE_INTERFACE and a dot. */
 DECLARE_STRING_TABLE(call_type, CallType);
+
+/* Whether a call of this type never has a reply; call_encode() says so by itself. */
+bool call_type_is_oneway(CallType type);
 
 typedef struct IdList {
         size_t n;
@@ -81,9 +84,9 @@ typedef struct Call {
         union {
                 struct {
                         Task *task; /* owned; what the submitter says (task.h, first half, without id and uid) */
-                        bool immediate;  /* -w 0: now or not at all */
+                        bool immediate;      /* -w 0: now or not at all */
                         uint64_t room_bytes; /* of the runner's own cgroup; UINT64_MAX: no limit */
-                } submit; /* SUBMIT, DRY_RUN */
+                } submit;                    /* SUBMIT, DRY_RUN */
                 struct {
                         char database[33]; /* that gave the id */
                         Task *task; /* owned; whole: so that a daemon that has forgotten it knows it again */
@@ -116,12 +119,12 @@ typedef struct Call {
                 struct {
                         uint64_t id;
                         char *reason; /* owned; NULL: none. "not started within 10s" */
-                } withdraw; /* WITHDRAW; also WITHDRAWN */
+                } withdraw;           /* WITHDRAW; also WITHDRAWN */
                 struct {
-                        bool ended;      /* ended ones too */
+                        bool ended; /* ended ones too */
                         bool has_uid;
                         uid_t uid;
-                        bool explain;    /* the waiting ones with why they wait */
+                        bool explain; /* the waiting ones with why they wait */
                 } list;
                 struct {
                         uint64_t id;
@@ -129,10 +132,11 @@ typedef struct Call {
                 struct {
                         IdList ids;
                         int signal; /* CANCEL: 0 the usual; END and the rest: ids unused */
-                } ids; /* CANCEL, HOLD, RELEASE */
+                } ids;              /* CANCEL, HOLD, RELEASE */
                 struct {
                         uint64_t id;
-                        bool set_needs_memory, set_needs_gpus, set_needs_cpus, set_priority, set_time_limit, set_name;
+                        bool set_needs_memory, set_needs_gpus, set_needs_cpus, set_priority,
+                                set_time_limit, set_name;
                         Needs needs; /* owned; what is set of it */
                         unsigned priority;
                         uint64_t time_limit_us;
@@ -182,9 +186,9 @@ DECLARE_STRING_TABLE(error_name, ErrorName); /* full names, interface included *
 
 /* What became of one task of a CANCEL, HOLD or RELEASE. */
 typedef enum IdOutcome {
-        ID_OUTCOME_DONE,        /* as asked */
-        ID_OUTCOME_ENDING,      /* CANCEL: it runs, its runner was told */
-        ID_OUTCOME_NO_RUNNER,   /* CANCEL: it runs, but its runner is gone or silent: the caller may end it by its pid */
+        ID_OUTCOME_DONE,   /* as asked */
+        ID_OUTCOME_ENDING, /* CANCEL: it runs, its runner was told */
+        ID_OUTCOME_NO_RUNNER, /* CANCEL: it runs, but its runner is gone or silent: the caller may end it by its pid */
         ID_OUTCOME_NO_SUCH_TASK,
         ID_OUTCOME_NOT_YOURS,
         ID_OUTCOME_WRONG_STATE, /* HOLD of a running one, anything of one that is over */
@@ -209,10 +213,10 @@ typedef struct IdResult {
 
 /* A task as it is shown. */
 typedef struct TaskView {
-        Task *task; /* owned; key and runner left out */
+        Task *task;  /* owned; key and runner left out */
         bool hidden; /* command, name, folder are kept back (show_commands = owner) */
         bool has_explain;
-        Explain *explain; /* owned; of a waiting one, if asked for */
+        Explain *explain;              /* owned; of a waiting one, if asked for */
         uint64_t settle_until_boot_us; /* running: until when its delay lasts; 0: over */
 } TaskView;
 
@@ -221,8 +225,8 @@ typedef struct MachineStatus {
         size_t n_gpus;
         GpuView *gpus; /* owned */
         bool gpus_known;
-        char gpu_text[240]; /* why not, for people */
-        uint64_t gpu_age_us;    /* of the GPUs' figures; TASK_TIME_INF: none yet */
+        char gpu_text[240];  /* why not, for people */
+        uint64_t gpu_age_us; /* of the GPUs' figures; TASK_TIME_INF: none yet */
         size_t n_pending, n_held, n_running;
         unsigned n_cpus, n_cpus_promised;
         bool personal; /* this queue is one user's alone */
@@ -235,10 +239,11 @@ typedef struct MachineStatus {
 typedef struct Reply {
         CallType to; /* what it answers */
         bool continues;
-        ErrorName error; /* not NONE: only `message` and, for CANNOT_START_NOW and IMPOSSIBLE, `explain` may be set */
-        char *message;   /* owned; a sentence for people */
+        ErrorName
+                error; /* not NONE: only `message` and, for CANNOT_START_NOW and IMPOSSIBLE, `explain` may be set */
+        char *message;    /* owned; a sentence for people */
         Explain *explain; /* owned; SUBMIT of a waiting one, DRY_RUN, WHY, errors: why; else NULL */
-        uint64_t boot_us;   /* the daemon's CLOCK_BOOTTIME when it spoke; goes with explain */
+        uint64_t boot_us; /* the daemon's CLOCK_BOOTTIME when it spoke; goes with explain */
         union {
                 struct {
                         uint64_t id;
@@ -250,7 +255,8 @@ typedef struct Reply {
                         uint64_t delay_us; /* what counts of the delay asked for */
                         uint64_t look_interval_us;
                         size_t n_notices;
-                        char *notices[WIRE_NOTICES_MAX]; /* owned; for the user: "the delay was cut to 10m" */
+                        char *notices
+                                [WIRE_NOTICES_MAX]; /* owned; for the user: "the delay was cut to 10m" */
                 } submit;
                 struct {
                         bool could_start; /* else it would wait: explain says why */
@@ -265,7 +271,7 @@ typedef struct Reply {
                 struct {
                         size_t n;
                         TaskView *tasks; /* owned */
-                } list; /* LIST, SHOW (one) */
+                } list;                  /* LIST, SHOW (one) */
                 struct {
                         uint64_t id;
                         TaskState state;
@@ -274,10 +280,11 @@ typedef struct Reply {
                 struct {
                         size_t n;
                         IdResult *results; /* owned */
-                } ids; /* CANCEL, HOLD, RELEASE */
+                } ids;                     /* CANCEL, HOLD, RELEASE */
                 struct {
                         size_t n;
-                        TaskView *tasks; /* owned; those that have ended: in the order of the call's ids; ANY: the first */
+                        TaskView *
+                                tasks; /* owned; those that have ended: in the order of the call's ids; ANY: the first */
                 } wait;
                 struct {
                         char version[32];
@@ -295,8 +302,8 @@ int call_encode(const Call *call, char **ret, size_t *ret_n);
 
 /* call_decode() */
 enum {
-        MESSAGE_E_BAD = 1,            /* @error says what is wrong with it */
-        MESSAGE_E_METHOD_NOT_FOUND,   /* well-formed, but no method of ours */
+        MESSAGE_E_BAD = 1,          /* @error says what is wrong with it */
+        MESSAGE_E_METHOD_NOT_FOUND, /* well-formed, but no method of ours */
 };
 
 /**

@@ -14,16 +14,22 @@
 
 #include "util/error.h"
 
-#define PLACES_MACHINE_DIR "/run/taskflow"
-#define PLACES_MACHINE_SOCKET PLACES_MACHINE_DIR "/taskflowd.sock"
-#define PLACES_MACHINE_STATE "/var/lib/taskflow"
+#define PLACES_MACHINE_DIR      "/run/taskflow"
+#define PLACES_MACHINE_SOCKET   PLACES_MACHINE_DIR "/taskflowd.sock"
+#define PLACES_MACHINE_STATE    "/var/lib/taskflow"
 #define PLACES_MACHINE_SETTINGS "/etc/taskflow/taskflow.conf"
+
+/* In a state folder: whose it is, so that machines that share a home do not share a queue. */
+#define PLACES_MACHINE_ID_FILE "machine-id"
 
 /* Paths are malloc'ed, to be freed with free(). */
 
 /* ~/.local/state/taskflow (XDG_STATE_HOME is honoured), or its folder HOSTNAME below if the state names another
  * machine-id. -ENOENT with @error if there is no home. */
 int places_personal_state(char **ret, Error *error);
+
+/* Writes PLACES_MACHINE_ID_FILE into a state folder that has none. Return: 0, or negative errno. */
+int places_claim_state(const char *state);
 
 /* STATE/run/taskflowd.sock */
 int places_personal_socket(char **ret, Error *error);

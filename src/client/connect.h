@@ -1,0 +1,45 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Connecting
+ *
+ * From the environment to a connected socket.
+ */
+
+#include <stdint.h>
+
+#include "client/client.h"
+#include "util/error.h"
+
+/* Where somebody listens. */
+typedef struct Place {
+        DaemonKind kind;
+        int fd;     /* owned */
+        char *path; /* owned; of the socket */
+} Place;
+
+/**
+ * connect_daemon() - to the first place that applies
+ * @flags:      as client_connect()
+ *
+ * Return: 0, CLIENT_E_UNREACHABLE or negative errno with @error.
+ */
+int connect_daemon(unsigned flags, Place *ret, Error *error);
+
+/**
+ * connect_personal() - to the places of a personal daemon, as they are now
+ *
+ * Return: 0; CLIENT_E_UNREACHABLE with @error: nobody listens; CLIENT_E_BAD with @error: somebody who should not;
+ * or negative errno with @error.
+ */
+int connect_personal(Place *ret, Error *error);
+
+/**
+ * connect_socket() - to one socket
+ * @path:       of any length
+ *
+ * Return: 0, or negative errno (-ENOENT, -ECONNREFUSED …; -EAGAIN: it does not answer).
+ */
+int connect_socket(const char *path, int *ret_fd);

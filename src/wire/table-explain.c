@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* Why a task waits. */
+
+#include "core/explain.h"
+#include "wire/tables.h"
+
+enum {
+        GPU_INDEX_MAX = 9999,
+};
+
+static const char *wait_reason_to_word(unsigned value) {
+        return wait_reason_to_string((WaitReason)value);
+}
+
+static const Field holder_fields[] = {
+        ROW_NUMBER("task_id", Holder, task_id, 0, 1, INT64_MAX),
+        ROW_NUMBER("uid", Holder, uid, 0, 0, UINT32_MAX),
+        ROW_NUMBER("used_bytes", Holder, used_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("promised_bytes", Holder, promised_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        {},
+};
+
+static const Object object_holder = { "Holder", holder_fields };
+
+static const Field lack_fields[] = {
+        ROW_ENUM("reason",
+                 Lack,
+                 reason,
+                 0,
+                 wait_reason_to_word,
+                 wait_reason_from_string,
+                 WAIT_REASON_MEMORY,
+                 N_WAIT_REASONS - 1),
+        ROW_OR_NULL("gpu_index", Lack, gpu_index, (uint64_t)-1, FIELD_SIGNED, 0, GPU_INDEX_MAX),
+        ROW_CHARS("gpu_uuid",
+                  Lack,
+                  gpu_uuid,
+                  FIELD_NULLABLE,
+                  table_is_uuid,
+                  "1 to 80 letters, digits or any of . / -"),
+        ROW_OR_NULL("asked_bytes", Lack, asked_bytes, GPU_WHOLE, 0, 0, INT64_MAX),
+        ROW_NUMBER("free_bytes", Lack, free_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("missing_bytes", Lack, missing_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("total_bytes", Lack, total_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("reserved_bytes", Lack, reserved_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("outside_bytes", Lack, outside_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("until_boot_us", Lack, until_boot_us, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_WITHIN("holders", Lack, holders, n_holders, &object_holder, EXPLAIN_HOLDERS_MAX),
+        ROW_NUMBER("n_more_holders", Lack, n_more_holders, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        {},
+};
+
+static const Object object_lack = { "Lack", lack_fields };
+
+static const Field explain_fields[] = {
+        ROW_WITHIN("lacks", Explain, lacks, n_lacks, &object_lack, EXPLAIN_LACKS_MAX),
+        ROW_BOOL("any_gpu", Explain, any_gpu),
+        ROW_NUMBER("place", Explain, place, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_FILLED("grants", Explain, grants, &object_grant, NEEDS_GPUS_MAX),
+        {},
+};
+
+const Object object_explain = { "Explain", explain_fields };

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/* What each reply says. */
+
+#include "wire/tables.h"
+
+enum {
+        REPLY_TASKS_MAX = 65536, /* more than the bytes of a message hold */
+};
+
+#define ID_ROW(_member) ROW_NUMBER("id", Reply, _member, 0, 1, INT64_MAX)
+#define STATE_ROW(_type, _member, _flags)                                   \
+        ROW_ENUM("state", _type, _member, _flags, table_task_state_to_word, \
+                 task_state_from_string, TASK_STATE_PENDING, TASK_STATE_LOST)
+
+static const Field reply_fields[] = {
+        ROW_TEXT("message", Reply, message, FIELD_NULLABLE),
+        ROW_BEHIND("explain", Reply, explain, FIELD_NULLABLE, &object_explain),
+        ROW_NUMBER("boot_us", Reply, boot_us, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        {},
+};
+
+const Object object_reply = { "Any", reply_fields };
+
+static const Field submit_fields[] = {
+        ID_ROW(submit.id),
+        ROW_CHARS("database",
+                  Reply,
+                  submit.database,
+                  0,
+                  table_is_database,
+                  "32 hexadecimal digits"),
+        ROW_BOOL("granted", Reply, submit.granted),
+        ROW_ARRAY("gpus", Reply, submit.gpus, submit.n_gpus, 0, &object_grant, NEEDS_GPUS_MAX),
+        ROW_BOOL("pin", Reply, submit.pin),
+        ROW_OR_NULL("delay_us", Reply, submit.delay_us, TASK_TIME_INF, 0, 0, INT64_MAX),
+        ROW_NUMBER("look_interval_us", Reply, submit.look_interval_us, 0, 0, INT64_MAX),
+        ROW_TEXTS("notices", Reply, submit.notices, submit.n_notices, WIRE_NOTICES_MAX),
+        {},
+};
+
+const Object object_reply_submit = { "Submit", submit_fields };
+
+static const Field dry_run_fields[] = {
+        ROW_BOOL("could_start", Reply, dry_run.could_start),
+        ROW_ARRAY("gpus", Reply, dry_run.gpus, dry_run.n_gpus, 0, &object_grant, NEEDS_GPUS_MAX),
+        {},
+};
+
+const Object object_reply_dry_run = { "DryRun", dry_run_fields };
+
+static const Field attach_fields[] = {
+        ID_ROW(attach.id),
+        STATE_ROW(Reply, attach.state, 0),
+        ROW_NUMBER("look_interval_us", Reply, attach.look_interval_us, 0, 0, INT64_MAX),
+        {},
+};
+
+const Object object_reply_attach = { "Attach", attach_fields };
+
+static const Field list_fields[] = {
+        ROW_ARRAY("tasks", Reply, list.tasks, list.n, 0, &object_task_view, REPLY_TASKS_MAX),
+        {},
+};
+
+const Object object_reply_list = { "List", list_fields };
+
+static const Field why_fields[] = {
+        ID_ROW(why.id),
+        STATE_ROW(Reply, why.state, 0),
+        {},
+};
+
+const Object object_reply_why = { "Why", why_fields };
+
+static const Field status_fields[] = {
+        ROW_PART(offsetof(Reply, status), &object_machine_status),
+        {},
+};
+
+const Object object_reply_status = { "Status", status_fields };
+
+static const char *id_outcome_to_word(unsigned value) {
+        return id_outcome_to_string((IdOutcome)value);
+}
+
+static const Field id_result_fields[] = {
+        ROW_NUMBER("id", IdResult, id, 0, 1, INT64_MAX),
+        ROW_ENUM("outcome",
+                 IdResult,
+                 outcome,
+                 0,
+                 id_outcome_to_word,
+                 id_outcome_from_string,
+                 ID_OUTCOME_DONE,
+                 ID_OUTCOME_WRONG_STATE),
+        STATE_ROW(IdResult, state, FIELD_OPTIONAL),
+        ROW_OR_NULL("pid", IdResult, pid, 0, FIELD_SIGNED, 1, INT32_MAX),
+        ROW_NUMBER("pid_start_ticks", IdResult, pid_start_ticks, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_CHARS("boot_id", IdResult, boot_id, FIELD_NULLABLE, table_is_boot_id, "a UUID"),
+        ROW_OR_NULL("runner_pid", IdResult, runner_pid, 0, FIELD_SIGNED, 1, INT32_MAX),
+        {},
+};
+
+static const Object object_id_result = { "IdResult", id_result_fields };
+
+static const Field ids_fields[] = {
+        ROW_ARRAY("results", Reply, ids.results, ids.n, 0, &object_id_result, WIRE_IDS_MAX),
+        {},
+};
+
+const Object object_reply_ids = { "Ids", ids_fields };
+
+static const Field wait_fields[] = {
+        ROW_ARRAY("tasks", Reply, wait.tasks, wait.n, 0, &object_task_view, REPLY_TASKS_MAX),
+        {},
+};
+
+const Object object_reply_wait = { "Wait", wait_fields };
+
+/* Varlink's own: who speaks here, and which interfaces. */
+static const Field get_info_fields[] = {
+        ROW_FIXED("vendor", "\"taskflow\""),
+        ROW_FIXED("product", "\"taskflow\""),
+        ROW_CHARS("version", Reply, get_info.version, 0, NULL, "a text"),
+        ROW_FIXED("url", "\"\""),
+        ROW_FIXED("interfaces", "[\"org.varlink.service\",\"" WIRE_INTERFACE "\"]"),
+        {},
+};
+
+const Object object_reply_get_info = { "GetInfo", get_info_fields };

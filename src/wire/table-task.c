@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Tasks. Nobody says who he is: `uid` stands only in what the daemon shows, and `key` only in what a runner says of its
+ * own.
+ */
+
+#include <stdlib.h>
+
+#include "core/task.h"
+#include "wire/tables.h"
+
+enum {
+        STATUS_MAX = 255,
+        SIGNAL_MAX = 64,
+        GPU_INDEX_MAX = 9999,
+};
+
+bool table_is_uuid(const char *s) {
+        static const char allowed[] =
+                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./-";
+        size_t n = strspn(s, allowed);
+
+        return n >= 1 && n <= 80 && s[n] == '\0';
+}
+
+bool table_is_boot_id(const char *s) {
+        return strlen(s) == 36 && strspn(s, "0123456789abcdef-") == 36;
+}
+
+bool table_is_database(const char *s) {
+        return strlen(s) == 32 && strspn(s, "0123456789abcdef") == 32;
+}
+
+static bool is_not_empty(const char *s) {
+        return *s != '\0';
+}
+
+const char *table_task_state_to_word(unsigned value) {
+        return task_state_to_string((TaskState)value);
+}
+
+static const char *pin_mode_to_word(unsigned value) {
+        return pin_mode_to_string((PinMode)value);
+}
+
+/* Needs */
+
+#define UUID_PATTERN "1 to 80 letters, digits or any of . / -"
+#define WANT_ROW                                          \
+        ROW_CHARS("want", GpuNeed, want, 0, is_not_empty, \
+                  "an index, a UUID or its beginning, or any")
+#define WHOLE_ROW(_type) ROW_OR_NULL("bytes", _type, bytes, GPU_WHOLE, 0, 0, INT64_MAX)
+#define NEEDS_ROWS(_gpus)                                                               \
+        ROW_NUMBER("memory_bytes", Needs, memory_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX), \
+                ROW_NUMBER("cpus", Needs, cpus, FIELD_OMIT_ZERO, 0, INT32_MAX),         \
+                ROW_ARRAY("gpus", Needs, gpus, n_gpus, 0, _gpus, NEEDS_GPUS_MAX)
+
+static const Field asked_gpu_fields[] = {
+        WANT_ROW,
+        WHOLE_ROW(GpuNeed),
+        {},
+};
+
+static const Object object_asked_gpu = { "AskedGpu", asked_gpu_fields };
+
+static const Field asked_needs_fields[] = {
+        NEEDS_ROWS(&object_asked_gpu),
+        {},
+};
+
+static const Object object_asked_needs = { "AskedNeeds", asked_needs_fields };
+
+static const Field needed_gpu_fields[] = {
+        WANT_ROW,
+        ROW_CHARS("uuid", GpuNeed, uuid, FIELD_NULLABLE, table_is_uuid, UUID_PATTERN),
+        WHOLE_ROW(GpuNeed),
+        {},
+};
+
+static const Object object_needed_gpu = { "NeededGpu", needed_gpu_fields };
+
+static const Field needs_fields[] = {
+        NEEDS_ROWS(&object_needed_gpu),
+        {},
+};
+
+static const Object object_needs = { "Needs", needs_fields };
+
+/* An Update has them in its own object, each only if it is to change. */
+static const Field update_fields[] = {
+        ROW_NUMBER("id", Call, update.id, 0, 1, INT64_MAX),
+        ROW_NUMBER("memory_bytes",
+                   Call,
+                   update.needs.memory_bytes,
+                   0,
+                   0,
+                   INT64_MAX,
+                   FIELD_SET(Call, update.set_needs_memory)),
+        ROW_NUMBER("cpus",
+                   Call,
+                   update.needs.cpus,
+                   0,
+                   0,
+                   INT32_MAX,
+                   FIELD_SET(Call, update.set_needs_cpus)),
+        ROW_ARRAY("gpus",
+                  Call,
+                  update.needs.gpus,
+                  update.needs.n_gpus,
+                  0,
+                  &object_asked_gpu,
+                  NEEDS_GPUS_MAX,
+                  FIELD_SET(Call, update.set_needs_gpus)),
+        ROW_NUMBER("priority",
+                   Call,
+                   update.priority,
+                   0,
+                   0,
+                   TASK_PRIORITY_MAX,
+                   FIELD_SET(Call, update.set_priority)),
+        ROW_OR_NULL("time_limit_us",
+                    Call,
+                    update.time_limit_us,
+                    TASK_TIME_INF,
+                    0,
+                    0,
+                    INT64_MAX,
+                    FIELD_SET(Call, update.set_time_limit)),
+        ROW_TEXT("name", Call, update.name, FIELD_NULLABLE, FIELD_SET(Call, update.set_name)),
+        {},
+};
+
+const Object object_call_update = { "Update", update_fields };
+
+/* What was given, and what is used */
+
+static const Field grant_fields[] = {
+        ROW_CHARS("uuid", GpuGrant, uuid, 0, table_is_uuid, UUID_PATTERN),
+        ROW_NUMBER("index", GpuGrant, index, 0, 0, GPU_INDEX_MAX),
+        WHOLE_ROW(GpuGrant),
+        {},
+};
+
+const Object object_grant = { "GpuGrant", grant_fields };
+
+static const Field usage_fields[] = {
+        ROW_BOOL("known", Usage, known),
+        ROW_BOOL("let_go", Usage, let_go),
+        ROW_NUMBER("used_bytes", Usage, used_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("peak_bytes", Usage, peak_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        {},
+};
+
+static const Object object_usage = { "Usage", usage_fields };
+
+/* Tasks */
+
+#define WORDS_ROWS(_flags)                                                                        \
+        ROW_TEXT("name", Task, name, FIELD_NULLABLE), ROW_TEXT("command", Task, command, _flags), \
+                ROW_ARGV("argv", Task, argv), ROW_TEXT("cwd", Task, cwd, _flags)
+
+static const Field terms_fields[] = {
+        ROW_NUMBER("priority", Task, priority, FIELD_OPTIONAL, 0, TASK_PRIORITY_MAX),
+        ROW_OR_NULL("delay_us", Task, delay_us, TASK_TIME_INF, 0, 0, INT64_MAX),
+        ROW_BOOL("delay_given", Task, delay_given),
+        ROW_OR_NULL("time_limit_us", Task, time_limit_us, TASK_TIME_INF, 0, 0, INT64_MAX),
+        ROW_ENUM("pin",
+                 Task,
+                 pin,
+                 FIELD_OMIT_ZERO,
+                 pin_mode_to_word,
+                 pin_mode_from_string,
+                 PIN_MODE_DEFAULT,
+                 PIN_MODE_OFF),
+        ROW_BOOL("detached", Task, detached),
+        {},
+};
+
+static const Object object_terms = { "Terms", terms_fields };
+
+static const Field progress_fields[] = {
+        ROW_ENUM("state",
+                 Task,
+                 state,
+                 0,
+                 table_task_state_to_word,
+                 task_state_from_string,
+                 TASK_STATE_PENDING,
+                 TASK_STATE_LOST),
+        ROW_NUMBER("submitted_at_us", Task, submitted_at_us, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_OR_NULL("started_at_us", Task, started_at_us, 0, 0, 0, INT64_MAX),
+        ROW_OR_NULL("ended_at_us", Task, ended_at_us, 0, 0, 0, INT64_MAX),
+        ROW_NUMBER("queued_boot_us", Task, queued_boot_us, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("started_boot_us", Task, started_boot_us, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_CHARS("boot_id", Task, boot_id, FIELD_NULLABLE, table_is_boot_id, "a UUID"),
+        ROW_ARRAY("gpus",
+                  Task,
+                  gpus,
+                  needs.n_gpus,
+                  FIELD_COUNTED | FIELD_NULLABLE,
+                  &object_grant,
+                  NEEDS_GPUS_MAX),
+        ROW_OR_NULL("pid", Task, pid, 0, FIELD_SIGNED, 1, INT32_MAX),
+        ROW_NUMBER("pid_start_ticks", Task, pid_start_ticks, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_OR_NULL("exit_status", Task, exit_status, (uint64_t)-1, FIELD_SIGNED, 0, STATUS_MAX),
+        ROW_OR_NULL("signal", Task, signal, 0, FIELD_SIGNED, 1, SIGNAL_MAX),
+        ROW_OBJECT("memory", Task, memory, FIELD_OPTIONAL, &object_usage),
+        ROW_ARRAY("gpu_usage",
+                  Task,
+                  gpu_usage,
+                  needs.n_gpus,
+                  FIELD_COUNTED | FIELD_NULLABLE,
+                  &object_usage,
+                  NEEDS_GPUS_MAX),
+        {},
+};
+
+static const Object object_progress = { "Progress", progress_fields };
+
+static const Field submitted_fields[] = {
+        ROW_HEX("key", Task, key),
+        WORDS_ROWS(0),
+        ROW_OBJECT("needs", Task, needs, FIELD_OPTIONAL, &object_asked_needs),
+        ROW_PART(0, &object_terms),
+        {},
+};
+
+const Object object_submitted_task = { "SubmittedTask", submitted_fields };
+
+static const Field attached_fields[] = {
+        ROW_NUMBER("id", Task, id, 0, 1, INT64_MAX),
+        ROW_HEX("key", Task, key),
+        WORDS_ROWS(0),
+        ROW_OBJECT("needs", Task, needs, FIELD_OPTIONAL, &object_needs),
+        ROW_PART(0, &object_terms),
+        ROW_PART(0, &object_progress),
+        ROW_TEXT("reason", Task, reason, FIELD_NULLABLE),
+        {},
+};
+
+const Object object_attached_task = { "AttachedTask", attached_fields };
+
+#define SHOWN_ROWS                                                               \
+        ROW_NUMBER("id", Task, id, 0, 1, INT64_MAX),                             \
+                ROW_NUMBER("uid", Task, uid, 0, 0, UINT32_MAX),                  \
+                ROW_OBJECT("needs", Task, needs, FIELD_OPTIONAL, &object_needs), \
+                ROW_PART(0, &object_terms), ROW_PART(0, &object_progress)
+
+static const Field shown_fields[] = {
+        SHOWN_ROWS,
+        WORDS_ROWS(FIELD_NULLABLE),
+        ROW_TEXT("reason", Task, reason, FIELD_NULLABLE),
+        {},
+};
+
+static const Object object_shown = { "Task", shown_fields };
+
+/* Under show_commands = owner. The reason of an end is the runner's own words, and may name the command. */
+static const Field hidden_fields[] = {
+        SHOWN_ROWS,
+        {},
+};
+
+static const Object object_hidden = { "HiddenTask", hidden_fields };
+
+/* What must be there for others to rely on it. */
+static const char *check_task(void *value) {
+        Task *task = value;
+
+        if (task->needs.n_gpus == 0)
+                return NULL;
+        if (task->state == TASK_STATE_RUNNING && !task->gpus)
+                return "is running without its GPUs";
+        if (task->gpu_usage && !task->gpus)
+                return "uses GPUs that it was not given";
+
+        if (task->gpus && !task->gpu_usage) {
+                task->gpu_usage = calloc(task->needs.n_gpus, sizeof(*task->gpu_usage));
+                if (!task->gpu_usage)
+                        return "does not fit the memory that is left";
+        }
+        return NULL;
+}
+
+/* A hidden task has no texts, but nobody who prints it should have to ask. */
+static const char *check_shown_task(void *value) {
+        Task *task = value;
+
+        if (!task->command)
+                task->command = strdup("");
+        if (!task->cwd)
+                task->cwd = strdup("");
+        if (!task->command || !task->cwd)
+                return "does not fit the memory that is left";
+        return check_task(task);
+}
+
+static const Object *choose_shown(const void *owner) {
+        const TaskView *view = owner;
+
+        return view->hidden ? &object_hidden : &object_shown;
+}
+
+static void *new_task(void) {
+        return task_new();
+}
+
+static void *free_task(void *task) {
+        return task_free(task);
+}
+
+static const Field task_view_fields[] = {
+        ROW_BEHIND("task",
+                   TaskView,
+                   task,
+                   0,
+                   &object_shown,
+                   .choose = choose_shown,
+                   .new = new_task,
+                   .free = free_task,
+                   .check = check_shown_task),
+        ROW_BOOL("hidden", TaskView, hidden),
+        ROW_BOOL("has_explain", TaskView, has_explain),
+        ROW_BEHIND("explain", TaskView, explain, FIELD_NULLABLE, &object_explain),
+        ROW_NUMBER("settle_until_boot_us",
+                   TaskView,
+                   settle_until_boot_us,
+                   FIELD_OMIT_ZERO,
+                   0,
+                   INT64_MAX),
+        {},
+};
+
+const Object object_task_view = { "TaskView", task_view_fields };
+
+static const Field submit_fields[] = {
+        ROW_BEHIND("task",
+                   Call,
+                   submit.task,
+                   0,
+                   &object_submitted_task,
+                   .new = new_task,
+                   .free = free_task),
+        ROW_BOOL("immediate", Call, submit.immediate),
+        ROW_OR_NULL("room_bytes", Call, submit.room_bytes, UINT64_MAX, 0, 0, INT64_MAX),
+        {},
+};
+
+const Object object_call_submit = { "Submit", submit_fields };
+
+static const Field attach_fields[] = {
+        ROW_CHARS("database", Call, attach.database, 0, table_is_database, "32 hexadecimal digits"),
+        ROW_BEHIND("task",
+                   Call,
+                   attach.task,
+                   0,
+                   &object_attached_task,
+                   .new = new_task,
+                   .free = free_task,
+                   .check = check_task),
+        ROW_BOOL("started", Call, attach.started),
+        ROW_OR_NULL("room_bytes", Call, attach.room_bytes, UINT64_MAX, 0, 0, INT64_MAX),
+        {},
+};
+
+const Object object_call_attach = { "Attach", attach_fields };

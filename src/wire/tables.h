@@ -1,0 +1,58 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Tables
+ *
+ * The objects that messages are made of (fields.h), and which of them belong to which method.
+ */
+
+#include <stdbool.h>
+
+#include "wire/fields.h"
+#include "wire/message.h"
+
+/* A method: what its call and its reply carry. */
+typedef struct CallSpec {
+        const char *method; /* in full */
+        bool oneway;        /* always */
+        bool from_daemon;
+        bool with_fd;        /* a pidfd comes along */
+        const Object *call;  /* base: a Call; NULL: no parameters */
+        const Object *reply; /* base: a Reply; NULL: no parameters */
+} CallSpec;
+
+extern const CallSpec call_specs[N_CALL_TYPES];
+
+/* What any reply may carry; base: a Reply. */
+extern const Object object_reply;
+
+/* table-task.c */
+extern const Object object_submitted_task; /* what Submit says */
+extern const Object object_attached_task;  /* what Attach says: all of it */
+extern const Object object_task_view;      /* base: a TaskView */
+extern const Object object_grant;          /* base: a GpuGrant */
+
+/* table-explain.c */
+extern const Object object_explain;
+
+/* table-machine.c */
+extern const Object object_machine_status;
+
+/* table-call.c, table-reply.c: one for each method that says something */
+extern const Object object_call_submit, object_call_attach, object_call_accept, object_call_started,
+        object_call_used, object_call_ended, object_call_away, object_call_withdraw,
+        object_call_list, object_call_show, object_call_cancel, object_call_hold,
+        object_call_update, object_call_wait, object_call_offer, object_call_end, object_call_look;
+extern const Object object_reply_submit, object_reply_dry_run, object_reply_attach,
+        object_reply_list, object_reply_why, object_reply_status, object_reply_ids,
+        object_reply_wait, object_reply_get_info;
+
+/* Texts that look as they should: GPU UUIDs (decisions.md 31), boot ids, ids of databases. */
+bool table_is_uuid(const char *s);
+bool table_is_boot_id(const char *s);
+bool table_is_database(const char *s);
+
+/* For enums with a string table. */
+const char *table_task_state_to_word(unsigned value);

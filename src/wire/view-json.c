@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * What `--json` prints (interface.md, "JSON"): for scripts, and therefore with every key each time, null for what is not
+ * known, and nothing that a newer taskflow would rename. It is not what goes over the socket.
+ */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/task.h"
+#include "util/clock.h"
+#include "util/macro.h"
+#include "wire/json-text.h"
+#include "wire/message.h"
+
+/* A task with everything in it, each byte escaped to six, stays far below. */
+#define VIEW_BYTES_MAX ((size_t)64 * MIB)
+
+static void put_text(JsonText *text, const char *key, const char *s) {
+        json_text_key(text, key);
+        if (s)
+                json_text_string(text, s, TASK_TEXT_MAX);
+        else
+                json_text_null(text);
+}
+
+static void put_uint(JsonText *text, const char *key, uint64_t value) {
+        json_text_key(text, key);
+        json_text_uint(text, value);
+}
+
+static void put_uint_or_null(JsonText *text, const char *key, bool known, uint64_t value) {
+        json_text_key(text, key);
+        if (known)
+                json_text_uint(text, value);
+        else
+                json_text_null(text);
+}
+
+static void put_bool(JsonText *text, const char *key, bool value) {
+        json_text_key(text, key);
+        json_text_bool(text, value);
+}
+
+/* Seconds, with as many decimals as it takes; null for ever. */
+static void put_seconds(JsonText *text, const char *key, uint64_t us) {
+        char decimals[8] = "", digits[32];
+        uint64_t fraction = us % US_PER_SEC;
+
+        json_text_key(text, key);
+        if (us == TASK_TIME_INF) {
+                json_text_null(text);
+                return;
+        }
+
+        if (fraction > 0) {
+                (void)snprintf(decimals, sizeof(decimals), ".%06u", (unsigned)fraction);
+                for (size_t i = strlen(decimals); decimals[i - 1] == '0'; i--)
+                        decimals[i - 1] = '\0';
+        }
+        (void)snprintf(digits, sizeof(digits), "%" PRIu64 "%s", us / US_PER_SEC, decimals);
+        json_text_raw(text, digits);
+}
+
+static void put_time(JsonText *text, const char *key, uint64_t at_us) {
+        char iso[CLOCK_ISO_MAX];
+
+        put_text(text, key,
+                 at_us > 0 && clock_format_iso(iso, sizeof(iso), at_us) == 0 ? iso : NULL);
+}
+
+static void put_argv(JsonText *text, char *const *argv) {
+        json_text_key(text, "argv");
+        json_text_open(text, '[');
+        for (size_t i = 0; argv && argv[i]; i++)
+                json_text_string(text, argv[i], TASK_TEXT_MAX);
+        json_text_close(text, ']');
+}
+
+static void put_needs(JsonText *text, const Needs *needs) {
+        json_text_key(text, "needs");
+        json_text_open(text, '{');
+        put_uint(text, "memory_bytes", needs->memory_bytes);
+        put_uint(text, "cpus", needs->cpus);
+        json_text_key(text, "gpus");
+        json_text_open(text, '[');
+        for (unsigned i = 0; i < needs->n_gpus; i++) {
+                json_text_open(text, '{');
+                put_text(text, "want", needs->gpus[i].want);
+                put_uint_or_null(text, "bytes", needs->gpus[i].bytes != GPU_WHOLE,
+                                 needs->gpus[i].bytes);
+                json_text_close(text, '}');
+        }
+        json_text_close(text, ']');
+        json_text_close(text, '}');
+}
+
+static void put_grants(JsonText *text, const Task *task) {
+        json_text_key(text, "gpus");
+        json_text_open(text, '[');
+        for (unsigned i = 0; task->gpus && i < task->needs.n_gpus; i++) {
+                const GpuGrant *grant = &task->gpus[i];
+
+                json_text_open(text, '{');
+                put_uint(text, "index", grant->index);
+                put_text(text, "uuid", grant->uuid);
+                put_uint_or_null(text, "bytes", grant->bytes != GPU_WHOLE, grant->bytes);
+                json_text_close(text, '}');
+        }
+        json_text_close(text, ']');
+}
+
+/* "used" or "peak" */
+static void put_usage(JsonText *text, const char *key, const Task *task, bool peak) {
+        const Usage *memory = &task->memory;
+
+        json_text_key(text, key);
+        json_text_open(text, '{');
+        put_uint_or_null(text, "memory_bytes", memory->known,
+                         peak ? memory->peak_bytes : memory->used_bytes);
+        json_text_key(text, "gpus");
+        json_text_open(text, '[');
+        for (unsigned i = 0; task->gpus && task->gpu_usage && i < task->needs.n_gpus; i++) {
+                const Usage *usage = &task->gpu_usage[i];
+
+                json_text_open(text, '{');
+                put_uint(text, "index", task->gpus[i].index);
+                put_uint_or_null(text, "bytes", usage->known,
+                                 peak ? usage->peak_bytes : usage->used_bytes);
+                json_text_close(text, '}');
+        }
+        json_text_close(text, ']');
+        json_text_close(text, '}');
+}
+
+static void put_words(JsonText *text, const TaskView *view) {
+        const Task *task = view->task;
+
+        put_text(text, "command", view->hidden || !task->command ? "" : task->command);
+        put_argv(text, view->hidden ? NULL : task->argv);
+        put_text(text, "cwd", view->hidden || !task->cwd ? "" : task->cwd);
+}
+
+static void put_result(JsonText *text, const Task *task) {
+        put_uint_or_null(text, "exit_status", task->exit_status >= 0, (uint64_t)task->exit_status);
+        put_uint_or_null(text, "signal", task->signal > 0, (uint64_t)task->signal);
+        put_usage(text, "used", task, false);
+        put_usage(text, "peak", task, true);
+}
+
+int task_view_json(const TaskView *view, const char *user, const char *reason, char **ret) {
+        JsonText text = JSON_TEXT_NULL(VIEW_BYTES_MAX);
+        const Task *task = view->task;
+
+        json_text_open(&text, '{');
+        put_uint(&text, "id", task->id);
+        put_text(&text, "name", view->hidden ? NULL : task->name);
+        put_text(&text, "user", user);
+        put_uint(&text, "uid", task->uid);
+        put_text(&text, "state", task_state_to_string(task->state));
+        put_words(&text, view);
+        put_uint(&text, "priority", task->priority);
+        put_bool(&text, "detached", task->detached);
+        put_uint_or_null(&text, "pid", task->pid > 0, (uint64_t)task->pid);
+        put_needs(&text, &task->needs);
+        put_grants(&text, task);
+        put_seconds(&text, "delay_seconds", task->delay_us);
+        put_seconds(&text, "time_limit_seconds", task->time_limit_us);
+        put_time(&text, "submitted_at", task->submitted_at_us);
+        put_time(&text, "started_at", task->started_at_us);
+        put_time(&text, "ended_at", task->ended_at_us);
+        put_result(&text, task);
+        put_text(&text, "reason", reason ? reason : task->reason);
+        put_text(&text, "output", NULL); /* comes with detached tasks */
+        json_text_close(&text, '}');
+        return json_text_take(&text, ret, NULL);
+}
+
+static void put_memory(JsonText *text, const RamView *ram) {
+        json_text_key(text, "memory");
+        json_text_open(text, '{');
+        put_uint_or_null(text, "total_bytes", ram->known, ram->total_bytes);
+        put_uint_or_null(text, "available_bytes", ram->known, ram->available_bytes);
+        put_uint_or_null(text, "promised_bytes", ram->known, ram->promised_bytes);
+        put_uint_or_null(text, "free_bytes", ram->known, ram->free_bytes);
+        put_uint_or_null(text, "reserved_bytes", ram->known, ram->reserved_bytes);
+        json_text_close(text, '}');
+}
+
+/* The figures of a GPU that does not answer are those that it had; how old they are stands beside the list. */
+static void put_gpu(JsonText *text, const GpuView *gpu) {
+        const GpuSample *sample = &gpu->sample;
+        bool known = sample->state == GPU_STATE_OK;
+        uint64_t used_bytes = sample->total_bytes - MIN(sample->free_bytes, sample->total_bytes);
+
+        json_text_open(text, '{');
+        put_uint(text, "index", sample->index);
+        put_text(text, "uuid", sample->uuid);
+        put_text(text, "name", sample->name);
+        put_text(text, "state", gpu_state_to_string(sample->state));
+        put_uint_or_null(text, "total_bytes", sample->total_bytes > 0, sample->total_bytes);
+        put_uint_or_null(text, "used_bytes", known, used_bytes);
+        put_uint(text, "promised_bytes", gpu->promised_bytes);
+        put_uint_or_null(text, "free_bytes", known, gpu->free_bytes);
+        put_bool(text, "allowed", gpu->allowed);
+        json_text_key(text, "tasks");
+        json_text_open(text, '[');
+        for (size_t i = 0; i < gpu->n_tasks; i++)
+                json_text_uint(text, gpu->task_ids[i]);
+        json_text_close(text, ']');
+        json_text_close(text, '}');
+}
+
+static void put_counts(JsonText *text, const MachineStatus *status) {
+        json_text_key(text, "tasks");
+        json_text_open(text, '{');
+        put_uint(text, "pending", status->n_pending);
+        put_uint(text, "running", status->n_running);
+        put_uint(text, "held", status->n_held);
+        json_text_close(text, '}');
+        json_text_key(text, "cpus");
+        json_text_open(text, '{');
+        put_uint(text, "total", status->n_cpus);
+        put_uint(text, "promised", status->n_cpus_promised);
+        json_text_close(text, '}');
+}
+
+static void put_daemon(JsonText *text, const MachineStatus *status) {
+        json_text_key(text, "daemon");
+        json_text_open(text, '{');
+        put_bool(text, "personal", status->personal);
+        put_uint(text, "uid", status->daemon_uid);
+        put_uint(text, "pid", (uint64_t)status->daemon_pid);
+        put_text(text, "version", status->version);
+        put_text(text, "state_dir", status->state_dir);
+        json_text_close(text, '}');
+}
+
+int machine_status_json(const MachineStatus *status, char **ret) {
+        JsonText text = JSON_TEXT_NULL(VIEW_BYTES_MAX);
+
+        json_text_open(&text, '{');
+        put_uint(&text, "schema", 1);
+        put_memory(&text, &status->ram);
+        json_text_key(&text, "gpus");
+        json_text_open(&text, '[');
+        for (size_t i = 0; i < status->n_gpus; i++)
+                put_gpu(&text, &status->gpus[i]);
+        json_text_close(&text, ']');
+        put_bool(&text, "gpus_known", status->gpus_known);
+        put_text(&text, "gpus_message", status->gpu_text[0] ? status->gpu_text : NULL);
+        put_seconds(&text, "gpus_age_seconds", status->gpu_age_us);
+        put_counts(&text, status);
+        put_text(&text, "drained", NULL); /* comes with `drain` */
+        put_daemon(&text, status);
+        json_text_close(&text, '}');
+        return json_text_take(&text, ret, NULL);
+}
