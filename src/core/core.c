@@ -198,7 +198,8 @@ static int on_updated(Core *core, Entry *entry, const Event *event) {
         Class *class;
         int r;
 
-        if (update->priority > TASK_PRIORITY_MAX)
+        if (update->priority > TASK_PRIORITY_MAX ||
+            (update->needs && update->needs->n_gpus > NEEDS_GPUS_MAX))
                 return CORE_E_ILLEGAL;
 
         if (update->name) {
@@ -388,7 +389,8 @@ static int apply_task_event(Core *core, const Event *event) {
 
 /* The phase that a task comes in; NO if it makes no sense. */
 static int phase_of_new(const Task *task) {
-        if (task->id == 0 || task->priority > TASK_PRIORITY_MAX)
+        if (task->id == 0 || task->priority > TASK_PRIORITY_MAX ||
+            task->needs.n_gpus > NEEDS_GPUS_MAX)
                 return NO;
 
         switch (task->state) {

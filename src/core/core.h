@@ -5,22 +5,25 @@
 /*
  * The core
  *
- * Who may start, and when. Pure: no I/O, no clock, no randomness; time, samples and what happened come in as
- * events, decisions go out as a Plan. State changes only in core_apply(); the same events give the same plan.
+ * Who may start, and when. Pure: no I/O, no clock, no randomness; time, samples and what happened
+ * come in as events, decisions go out as a Plan. State changes only in core_apply(); the same
+ * events give the same plan.
  *
  * The rules, in one place (numbers are those of the decisions):
- *  - Order: priority, then time of submission (the id). Among one user's own tasks priority is P; between
- *    users it is min(P, priority_limit), raised by 1 for each priority_age of waiting up to that limit (9).
+ *  - Order: priority, then time of submission (the id). Among one user's own tasks priority is P;
+ *    between users it is min(P, priority_limit), raised by 1 for each priority_age of waiting up to
+ *    that limit (9).
  *  - A task that does not fit is overtaken by later ones that do.
- *  - Ledger: free for the next task = measured free - reserve - sum over running and offered tasks of
- *    max(0, asked - peak seen).
- *  - Settling (3): by resource, from the offer until the task was seen to hold what it asked for there (a whole
- *    GPU: any of it), its delay is over, or it has ended. Strict delay: nothing that asks for the same resource
- *    starts. Otherwise only what would fit if every settling task took ample_factor times what it asked for, or
- *    asks for less than 1 % of the resource's total (and fits the ledger).
- *  - Fresh figures (2): a start needs a sample not older than sample_max_age_us and asked for after the last
- *    offer on that resource; a peak never comes from later than the free figure it is subtracted from: what
- *    EVENT_USED brings counts from the next EVENT_RAM on.
+ *  - Ledger: free for the next task = measured free - reserve - sum over running and offered tasks
+ *    of max(0, asked - peak seen).
+ *  - Settling (3): by resource, from the offer until the task was seen to hold what it asked for
+ *    there (a whole GPU: any of it), its delay is over, or it has ended. Strict delay: nothing that
+ *    asks for the same resource starts. Otherwise only what would fit if every settling task took
+ *    ample_factor times what it asked for, or asks for less than 1 % of the resource's total (and
+ *    fits the ledger).
+ *  - Fresh figures (2): a start needs a sample not older than sample_max_age_us and asked for after
+ *    the last offer on that resource; a peak never comes from later than the free figure it is
+ *    subtracted from: what EVENT_USED brings counts from the next EVENT_RAM on.
  *  - Whole GPU (7): no other task on it, and used beyond the idle figure at most whole_gpu_used.
  */
 
@@ -37,22 +40,22 @@
 typedef struct Core Core;
 
 typedef enum EventType {
-        EVENT_SUBMITTED, /* a task came: pending, held, or (attached after a restart) running */
-        EVENT_WITHDRAWN, /* a waiting task is no longer wanted: cancelled, with a reason */
-        EVENT_HELD,      /* a waiting task must not start */
-        EVENT_RELEASED,  /* a held task may start again */
-        EVENT_UPDATED,   /* a waiting task asks for something else now */
-        EVENT_RUNNER_AWAY, /* the runner of a waiting task said that it is stopped, or is not attached */
+        EVENT_SUBMITTED,   /* a task came: pending, held, or (attached after a restart) running */
+        EVENT_WITHDRAWN,   /* a waiting task is no longer wanted: cancelled, with a reason */
+        EVENT_HELD,        /* a waiting task must not start */
+        EVENT_RELEASED,    /* a held task may start again */
+        EVENT_UPDATED,     /* a waiting task asks for something else now */
+        EVENT_RUNNER_AWAY, /* a waiting task's runner said that it is stopped, or is not attached */
         EVENT_RUNNER_BACK, /* and that it is there again; ends what EVENT_OFFER_EXPIRED began */
         EVENT_RAM,         /* a look at RAM */
         EVENT_GPUS,        /* a look at the GPUs */
         EVENT_OFFERED, /* an offer of a Plan was sent: its share is in the ledger from here on */
         EVENT_OFFER_RETURNED, /* it was not taken, and nobody is to blame: pending again */
-        EVENT_OFFER_EXPIRED, /* it was not answered: passed over until RUNNER_BACK; held after three in a row */
-        EVENT_ACCEPTED, /* the runner may exec: running */
-        EVENT_STARTED,  /* the command's process is known */
-        EVENT_USED,     /* the runner's look at the task's RAM */
-        EVENT_ENDED,    /* over, in whatever way */
+        EVENT_OFFER_EXPIRED,  /* not answered: passed over until RUNNER_BACK; the third time held */
+        EVENT_ACCEPTED,       /* the runner may exec: running */
+        EVENT_STARTED,        /* the command's process is known */
+        EVENT_USED,           /* the runner's look at the task's RAM */
+        EVENT_ENDED,          /* over, in whatever way */
 } EventType;
 
 enum {
@@ -124,8 +127,9 @@ const Policy *core_policy(const Core *core); /* owned by the core */
 /**
  * core_apply() - the only thing that changes the core's state
  *
- * An ENDED task, and a WITHDRAWN one, stays until core_forget(), so that it can be recorded. ENDED is also taken
- * for a task that is `lost` (its runner came back with a status), and for a pending one whose offer was made.
+ * An ENDED task, and a WITHDRAWN one, stays until core_forget(), so that it can be recorded. ENDED
+ * is also taken for a task that is `lost` (its runner came back with a status), and for a pending
+ * one whose offer was made.
  *
  * Return: 0, an outcome CORE_E_*, or -ENOMEM.
  */
@@ -145,11 +149,13 @@ enum {
 
 /**
  * core_resolve() - what the words of a request mean on this machine, and whether it can ever be met
- * @needs:      each `want` is looked up among the GPUs seen so far and its uuid filled in; unchanged unless 0
+ * @needs:      each `want` is looked up among the GPUs seen so far and its uuid filled in;
+ *              unchanged unless 0
  * @error:      what is impossible, with what there is; NULL if nobody will read it
  *
- * Naming a GPU twice (also by different words), more than total - reserve, more cores than online, a GPU that was never
- * seen or is not given out here: impossible. A GPU that is unknown or lost now is not: it is waited for.
+ * Naming a GPU twice (also by different words), more than total - reserve, more cores than online,
+ * a GPU that was never seen or is not given out here: impossible. A GPU that is unknown or lost now
+ * is not: it is waited for.
  *
  * Return: 0, or an outcome.
  */
@@ -165,10 +171,9 @@ typedef struct PlanOffer {
 typedef struct Plan {
         size_t n_offers;
         PlanOffer *offers; /* owned; in the order in which they are to be made */
-        bool want_ram; /* a task might start but for figures that are too old: look at RAM, and plan again */
-        bool want_gpus; /* likewise */
-        uint64_t
-                wake_boot_us; /* when time alone may change the plan (a delay that ends); TASK_TIME_INF: never */
+        bool want_ram;     /* a task might start but for old figures: look at RAM, and plan again */
+        bool want_gpus;    /* likewise */
+        uint64_t wake_boot_us; /* when a delay ends that matters; TASK_TIME_INF: never */
 } Plan;
 
 /**
@@ -176,8 +181,9 @@ typedef struct Plan {
  * @now_boot_us:        CLOCK_BOOTTIME
  * @ret:                overwritten; release with plan_done()
  *
- * Each resource is given to at most one task in one plan, so that each start has a look of its own; tasks that ask for
- * nothing measured may be many, at most PLAN_OFFERS_MAX. Plan again after the offers were applied.
+ * Each resource is given to at most one task in one plan, so that each start has a look of its own;
+ * tasks that ask for nothing measured may be many, at most PLAN_OFFERS_MAX. Plan again after the
+ * offers were applied.
  *
  * Return: 0, or -ENOMEM.
  */
@@ -188,15 +194,17 @@ enum {
         PLAN_OFFERS_MAX = 256, /* so that one turn of the daemon's loop stays short */
 };
 
-/* The task, owned by the core, valid until the next core_apply() or core_forget(); NULL if there is none. */
+/* The task, owned by the core, valid until the next core_apply() or core_forget(), or NULL. */
 const Task *core_find(const Core *core, uint64_t id);
 
 /* The task with this submitter's key, or NULL. */
 const Task *core_find_key(const Core *core, uid_t uid, const uint8_t key[static TASK_KEY_BYTES]);
 
 /**
- * core_list() - all tasks: running (by start) first, then waiting in the order they would start, then held, then ended
+ * core_list() - all tasks: running (by start), waiting in the order they would start, held, ended
  * @ret:        array of borrowed tasks, to be freed with free(); NULL if there are none
+ *
+ * Among the waiting, those with an open offer come first, those that are passed over last.
  *
  * Return: how many, or -ENOMEM.
  */
@@ -213,7 +221,7 @@ CoreCounts core_counts(const Core *core);
 /* Pending and held tasks of a user. */
 size_t core_n_waiting_of(const Core *core, uid_t uid);
 
-/* Whether any task is pending and could be offered something: if not, there is nothing to look for. */
+/* Whether any task is pending and could be offered something: else there is nothing to look for. */
 bool core_is_waiting(const Core *core);
 
 /* Whether any pending, offered or running task asks for GPUs. */

@@ -5,8 +5,8 @@
 /*
  * Why a task waits
  *
- * The numbers behind a wait, from the very functions that plan; and the sentence that says them. Users are numbers here:
- * whoever prints the sentence brings the names.
+ * The numbers behind a wait, from the very functions that plan; and the sentence that says them.
+ * Users are numbers here: whoever prints the sentence brings the names.
  */
 
 #include <stdbool.h>
@@ -65,7 +65,7 @@ typedef struct Lack {
 } Lack;
 
 typedef struct Explain {
-        size_t n_lacks; /* for a GPU `any`: one for each GPU that could serve it; 0: nothing is missing */
+        size_t n_lacks; /* 0: nothing is missing; for a GPU `any`: one for each of them */
         Lack lacks[EXPLAIN_LACKS_MAX];
         bool any_gpu;                    /* the GPU lacks are alternatives: one of them would do */
         size_t place;                    /* in the queue, from 1; 0: held */
@@ -102,7 +102,8 @@ typedef const char *(*explain_user_fn)(uid_t uid, char *buf, size_t n, void *use
  * @user_name:          NULL: "uid 1000"
  * @buf:        written, always ended; cut at @n
  *
- * Example: "needs 20G on a GPU: GPU 0 has 3.9G free, 16.1G missing (task 12 of alice holds 20G); GPU 1 …"
+ * Example: "needs 20G on a GPU: GPU 0 has 3.9G free, 16.1G missing (task 12 of alice holds 20G);
+ * GPU 1 …"
  */
 void explain_sentence(const Explain *explain,
                       uint64_t now_boot_us,

@@ -26,7 +26,7 @@ bool fit_gpu_bytes(uint64_t bytes, uint64_t total_bytes, uint64_t reserved_bytes
 }
 
 static bool is_small(const Pool *pool, uint64_t bytes) {
-        return bytes < sat_mul_div(pool->total_bytes, SMALL_PERCENT, 100);
+        return sat_mul_div(bytes, 100, SMALL_PERCENT) < pool->total_bytes;
 }
 
 /* Nobody holds any of it, and hardly anything of it is used. */
@@ -159,23 +159,25 @@ static uint64_t can_serve(const Ledger *ledger, const GpuNeed *need, uint64_t na
 
 static void fit_any(const Ledger *ledger, const Needs *needs, uint64_t named, Fit *fit) {
         unsigned order[NEEDS_GPUS_MAX];
+        unsigned n = sort_any(needs, order);
         Assign assign;
 
-        assign.n_needs = sort_any(needs, order);
-        if (assign.n_needs == 0)
+        if (n == 0)
                 return;
 
+        assign.n_needs = n;
         assign.n_slots = ledger->n_gpus;
         for (unsigned i = 0; i < ledger->n_gpus; i++)
                 assign.prefer[i] = ledger->prefer[i];
-        for (unsigned i = 0; i < assign.n_needs; i++)
-                assign.can[i] =
-                        i > 0 && needs->gpus[order[i]].bytes == needs->gpus[order[i - 1]].bytes ?
-                                assign.can[i - 1] :
-                                can_serve(ledger, &needs->gpus[order[i]], named);
+        for (unsigned i = 0; i < n; i++) {
+                const GpuNeed *need = &needs->gpus[order[i]];
+                bool as_before = i > 0 && need->bytes == needs->gpus[order[i - 1]].bytes;
+
+                assign.can[i] = as_before ? assign.can[i - 1] : can_serve(ledger, need, named);
+        }
 
         (void)assign_all(&assign);
-        for (unsigned i = 0; i < assign.n_needs; i++) {
+        for (unsigned i = 0; i < n; i++) {
                 unsigned need = order[i];
                 const Pool *pool;
 

@@ -14,7 +14,7 @@ int gpus_find(const Core *core, const char *uuid) {
         return SLOT_NONE;
 }
 
-static bool is_held(const Core *core, int slot) {
+bool gpus_is_held(const Core *core, int slot) {
         const Entry *entry;
 
         TAILQ_FOREACH(entry, &core->active, link)
@@ -30,7 +30,7 @@ static int free_slot(Core *core) {
                 return (int)core->n_gpus++;
 
         for (unsigned i = 0; i < GPU_MAX; i++)
-                if (core->gpus[i].sample.state == GPU_STATE_LOST && !is_held(core, (int)i))
+                if (core->gpus[i].sample.state == GPU_STATE_LOST && !gpus_is_held(core, (int)i))
                         return (int)i;
 
         return SLOT_NONE;

@@ -22,3 +22,6 @@ int gpus_find(const Core *core, const char *uuid);
  * Return: the slot, or SLOT_NONE if @uuid is empty or there is no room.
  */
 int gpus_get(Core *core, const char *uuid, unsigned index);
+
+/* Whether an offered or running task has any of it. */
+bool gpus_is_held(const Core *core, int slot);

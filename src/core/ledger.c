@@ -92,6 +92,10 @@ static void set_gpu(Ledger *ledger, unsigned slot, LedgerView view) {
 }
 
 static void add_settling(Pool *pool, const Entry *entry, const Policy *policy, uint64_t end_us) {
+        if (pool->is_whole)
+                return; /* nobody else starts there, before or after */
+
+        pool->wake_us = MIN(pool->wake_us, end_us);
         pool->settling_end_us = MAX(pool->settling_end_us, end_us);
         if (entry->task->delay_given || policy->delay_strict)
                 pool->strict_end_us = MAX(pool->strict_end_us, end_us);
@@ -121,8 +125,6 @@ static void add_share(Ledger *ledger, const Entry *entry, const Share *share, Le
                 factor = 1000;
         else
                 add_settling(pool, entry, policy, end_us);
-        if (!over && !share_is_filled(&seen))
-                pool->wake_us = MIN(pool->wake_us, end_us);
 
         pool->promised_bytes =
                 sat_add(pool->promised_bytes, share_missing_bytes(&seen, 1000, whole_bytes));

@@ -52,7 +52,7 @@ typedef struct Ledger {
 /* Which figures to reckon with. */
 typedef enum LedgerView {
         LEDGER_AS_SEEN,
-        LEDGER_AT_BEST, /* where another look could say something else: the best that it could say */
+        LEDGER_AT_BEST, /* where another look could say something else: the best it could */
 } LedgerView;
 
 void ledger_build(Ledger *ret, const Core *core, uint64_t now_boot_us, LedgerView view);

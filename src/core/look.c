@@ -85,7 +85,7 @@ static void take_gpu(Core *core, const GpuSample *sample, int slot) {
         gpu->sample.free_bytes = MIN(sample->free_bytes, sample->total_bytes);
         gpu->sample.n_processes = sample->n_processes;
         gpu->sample.processes_known = sample->processes_known;
-        if (sample->processes_known && sample->n_processes == 0) {
+        if (sample->processes_known && sample->n_processes == 0 && !gpus_is_held(core, slot)) {
                 gpu->idle_known = true;
                 gpu->idle_bytes = gpu->sample.total_bytes - gpu->sample.free_bytes;
         }

@@ -5,8 +5,8 @@
 /*
  * The machine
  *
- * What was measured, and what the settings say of it: the values that the core reckons with. A figure that
- * was not measured is absent (a flag, or GPU_STATE_UNKNOWN), never zero.
+ * What was measured, and what the settings say of it: the values that the core reckons with. A
+ * figure that was not measured is absent (a flag, or GPU_STATE_UNKNOWN), never zero.
  */
 
 #include <stdbool.h>
@@ -41,7 +41,7 @@ typedef struct GpuSample {
         uint64_t total_bytes;
         uint64_t free_bytes;  /* unavailable is total - free; drivers differ on "used" */
         unsigned n_processes; /* that the driver listed */
-        bool processes_known; /* false: no list, or one without memory (WSL): use can't be told by task */
+        bool processes_known; /* false: no list, or one without memory (WSL) */
 } GpuSample;
 
 /* What a task was seen to hold on a GPU in the same look. */

@@ -2,6 +2,7 @@
 
 #include "core/order.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -22,11 +23,17 @@ static const Entry *cursor_entry(const Cursor *cursor) {
         return class_queued(cursor->class, cursor->at);
 }
 
-static bool cursor_is_before(const Cursor *a, const Cursor *b) {
-        if (a->class->priority != b->class->priority)
-                return a->class->priority > b->class->priority;
+static void cursor_set(Cursor *cursor, const Class *class, size_t at) {
+        *cursor = (Cursor){
+                .class = class,
+                .at = at,
+                .id = class_queued(class, at)->task->id,
+                .priority = class->priority,
+        };
+}
 
-        return cursor_entry(a)->task->id < cursor_entry(b)->task->id;
+static bool cursor_is_before(const Cursor *a, const Cursor *b) {
+        return a->priority != b->priority ? a->priority > b->priority : a->id < b->id;
 }
 
 static void cursors_sift_down(Cursor *heap, size_t n, size_t at) {
@@ -107,11 +114,12 @@ static size_t lane_init(const Order *order, Lane *lane, const User *user, Cursor
 
         *lane = (Lane){ .user = user, .heap = cursors, .n_offers = user->n_offers };
         TAILQ_FOREACH(class, &user->classes, link)
-        lane->heap[lane->n++] = (Cursor){ .class = class };
+        cursor_set(&lane->heap[lane->n++], class, 0);
 
         for (size_t i = lane->n / 2; i > 0; i--)
                 cursors_sift_down(lane->heap, lane->n, i - 1);
 
+        assert(lane->n > 0); /* a user is in the list as long as it has a class that waits */
         lane_set_rank(order, lane);
         return lane->n;
 }
@@ -121,13 +129,16 @@ int order_init(Order *ret, const Core *core, uint64_t now_boot_us) {
         const User *user;
         size_t n_used = 0;
 
-        if (core->n_queued_classes > 0) {
-                order.cursors = calloc(core->n_queued_classes, sizeof(Cursor));
-                order.lanes = calloc(core->n_queued_users, sizeof(Lane));
-                if (!order.cursors || !order.lanes) {
-                        order_done(&order);
-                        return -ENOMEM;
-                }
+        if (core->n_queued_classes == 0) {
+                *ret = order;
+                return 0;
+        }
+
+        order.cursors = calloc(core->n_queued_classes, sizeof(Cursor));
+        order.lanes = calloc(core->n_queued_users, sizeof(Lane));
+        if (!order.cursors || !order.lanes) {
+                order_done(&order);
+                return -ENOMEM;
         }
 
         TAILQ_FOREACH(user, &core->users, link) {
@@ -192,7 +203,7 @@ void order_next(Order *order) {
                 return;
         }
 
-        lane->heap[0].at++;
+        cursor_set(&lane->heap[0], lane->heap[0].class, lane->heap[0].at + 1);
         settle_first_lane(order);
 }
 

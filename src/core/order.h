@@ -15,10 +15,12 @@
 
 #include "core/queue.h"
 
-/* A member of a class. */
+/* A member of a class, with what it is compared by, so that nothing is looked up in a heap. */
 typedef struct Cursor {
         const Class *class;
         size_t at;
+        uint64_t id;
+        unsigned priority;
 } Cursor;
 
 /* A user's line. */

@@ -25,8 +25,7 @@ typedef struct Policy {
         unsigned priority_limit;            /* 0 to 200 */
         uint64_t priority_age_us;           /* TASK_TIME_INF: never */
         uint64_t max_delay_us;              /* for others than admins; or TASK_TIME_INF */
-        uint64_t
-                sample_max_age_us; /* a start needs figures no older than this: policy_default() says why */
+        uint64_t sample_max_age_us; /* a start needs figures no older: policy_default() says why */
         unsigned max_offers_per_uid;
         unsigned n_cpus; /* cores of the machine that are online */
         bool gpus_all;   /* gpus = all; else only those listed */

@@ -5,8 +5,8 @@
 /*
  * Arithmetic that saturates
  *
- * Sizes come from drivers, files and users. Whatever they are, a sum of them never wraps around: it stops
- * at the largest number, and a difference at 0.
+ * Sizes come from drivers, files and users. Whatever they are, a sum of them never wraps around: it
+ * stops at the largest number, and a difference at 0.
  */
 
 #include <stdint.h>

@@ -132,8 +132,8 @@ static void say_who(Line *line, const Lack *lack) {
                 say(line, " and %zu more task%s", lack->n_more_holders,
                     lack->n_more_holders > 1 ? "s" : "");
         if (outside)
-                say(line, "%s%s %s used outside taskflow", lack->n_holders > 0 ? "; " : "",
-                    show(&bytes, lack->outside_bytes), lack->n_holders > 0 ? "is" : "of it is");
+                say(line, "%s%s is used outside taskflow", lack->n_holders > 0 ? "; " : "",
+                    show(&bytes, lack->outside_bytes));
         say(line, ")");
 }
 
@@ -188,8 +188,6 @@ static void say_settling(Line *line, const Lack *lack) {
 static void say_shared(Line *line, const Lack *lack) {
         say(line, "is in use");
         say_who(line, lack);
-        if (lack->gpu_index >= 0)
-                say(line, "; --gpu %d:SIZE would share it", lack->gpu_index);
 }
 
 static void say_cores(Line *line, const Lack *lack) {
@@ -262,6 +260,8 @@ static void say_place(Line *line, const Lack *lack) {
         else
                 say(line, "needs %s of RAM: ", show(&asked, lack->asked_bytes));
         say_matter(line, lack);
+        if (lack->reason == WAIT_REASON_GPU_SHARED && lack->gpu_index >= 0)
+                say(line, "; --gpu %d:SIZE would share it", lack->gpu_index);
 }
 
 static void say_lack(Line *line, const Lack *lack) {
@@ -311,10 +311,10 @@ static void say_alternative(Line *line, const Lack *lack, bool first) {
                 return;
         }
 
-        say(line, "%s %s", show_where(lack, where),
-            lack->reason == WAIT_REASON_GPU_MEMORY ? "has " :
-            lack->reason == WAIT_REASON_GPU_SHARED ? "" :
-                                                     "– ");
+        say(line, "%s%s", show_where(lack, where),
+            lack->reason == WAIT_REASON_GPU_MEMORY ? " has " :
+            lack->reason == WAIT_REASON_GPU_SHARED ? " " :
+                                                     ": ");
         say_matter(line, lack);
 }
 
@@ -339,6 +339,7 @@ void explain_sentence(const Explain *explain,
                 .userdata = userdata,
         };
         bool first_alternative = true;
+        bool shared = false;
 
         if (n == 0)
                 return;
@@ -355,10 +356,14 @@ void explain_sentence(const Explain *explain,
                                 say(&line, "; ");
                         say_alternative(&line, lack, first_alternative);
                         first_alternative = false;
+                        shared |= lack->reason == WAIT_REASON_GPU_SHARED;
                         continue;
                 }
                 if (i > 0)
                         say(&line, "; ");
                 say_lack(&line, lack);
         }
+
+        if (shared)
+                say(&line, "; --gpu any:SIZE would share one");
 }

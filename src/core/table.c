@@ -39,7 +39,7 @@ int table_add(Core *core, Entry *entry) {
                 return -ENOMEM;
 
         if (memcmp(entry->task->key, no_key, TASK_KEY_BYTES) == 0)
-                return 0; /* nobody will ask for it, and thousands of them would be one long chain */
+                return 0; /* nobody asks for it, and thousands of them would be one long chain */
 
         HASH_ADD_KEYPTR(hh_key, core->by_key, entry->task->key, KEY_BYTES, entry);
         if (!entry->hh_key.tbl) {

@@ -5,7 +5,7 @@
 /*
  * Tables
  *
- * Finding tasks, users and classes. The only file that knows the hash tables' macros.
+ * Finding tasks, users and classes. The only module that uses the hash tables' macros.
  */
 
 #include "core/state.h"

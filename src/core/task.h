@@ -5,8 +5,8 @@
 /*
  * Tasks
  *
- * A Task is what was asked for and how far it got. The first half is said once, by its submitter; the
- * second half changes only through core_apply() (core/core.h).
+ * A Task is what was asked for and how far it got. The first half is said once, by its submitter;
+ * the second half changes only through core_apply() (core/core.h).
  *
  * Two clocks: `_at_us` fields are CLOCK_REALTIME, for people and records; `_boot_us` fields are
  * CLOCK_BOOTTIME, for reckoning, and mean nothing under another boot id.
