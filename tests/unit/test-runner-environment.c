@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include <string.h>
+
+#include "runner/environment.h"
+#include "util/strv.h"
+
+#include "check.h"
+
+static char *base[] = { "HOME=/home/alice",       "TASKFLOW_TASK_ID=1",   "odd",
+                        "CUDA_VISIBLE_DEVICES=7", "CUDA_DEVICE_ORDERS=x", NULL };
+
+static void assert_environment(const Task *task, bool pin, const char *want) {
+        _cleanup_(environment_freep) Environment *environment = NULL;
+
+        assert_int_equal(environment_new(&environment, base, task, pin), 0);
+        assert_string_freed(strv_join(environment_vector(environment), "|"), want);
+}
+
+static void test_a_task_without_gpus_learns_its_id_alone(_unused_ void **state) {
+        const Task task = { .id = UINT64_MAX };
+
+        assert_environment(&task, true,
+                           "HOME=/home/alice|odd|CUDA_VISIBLE_DEVICES=7|CUDA_DEVICE_ORDERS=x|"
+                           "TASKFLOW_TASK_ID=18446744073709551615");
+}
+
+static void test_a_pinned_task_sees_its_gpus_alone(_unused_ void **state) {
+        GpuGrant gpus[] = { { .uuid = "GPU-b", .index = 3 }, { .uuid = "GPU-a", .index = 0 } };
+        const Task task = { .id = 12, .needs.n_gpus = 2, .gpus = gpus };
+
+        assert_environment(
+                &task, true,
+                "HOME=/home/alice|odd|CUDA_DEVICE_ORDERS=x|TASKFLOW_TASK_ID=12|TASKFLOW_GPUS=3,0|"
+                "CUDA_VISIBLE_DEVICES=GPU-b,GPU-a|CUDA_DEVICE_ORDER=PCI_BUS_ID");
+}
+
+static void test_an_unpinned_task_sees_what_its_user_said(_unused_ void **state) {
+        GpuGrant gpus[] = { { .uuid = "GPU-b", .index = 3 } };
+        const Task task = { .id = 12, .needs.n_gpus = 1, .gpus = gpus };
+
+        assert_environment(
+                &task, false,
+                "HOME=/home/alice|odd|CUDA_VISIBLE_DEVICES=7|CUDA_DEVICE_ORDERS=x|TASKFLOW_TASK_ID=12|"
+                "TASKFLOW_GPUS=3");
+}
+
+/* The longest UUIDs and indices on as many GPUs as there may be. */
+static void test_all_gpus_fit(_unused_ void **state) {
+        _cleanup_(environment_freep) Environment *environment = NULL;
+        GpuGrant gpus[GPU_MAX];
+        const Task task = { .id = 12, .needs.n_gpus = GPU_MAX, .gpus = gpus };
+        char *const *vector;
+
+        for (unsigned i = 0; i < GPU_MAX; i++) {
+                gpus[i].index = UINT32_MAX;
+                (void)memset(gpus[i].uuid, 'x', GPU_UUID_MAX - 1);
+                gpus[i].uuid[GPU_UUID_MAX - 1] = '\0';
+        }
+        assert_int_equal(environment_new(&environment, NULL, &task, true), 0);
+        vector = environment_vector(environment);
+        assert_int_equal(strv_n(vector), 4);
+        assert_int_equal(strlen(vector[1]), strlen("TASKFLOW_GPUS=") + GPU_MAX * 11 - 1);
+        assert_int_equal(strlen(vector[2]),
+                         strlen("CUDA_VISIBLE_DEVICES=") + GPU_MAX * GPU_UUID_MAX - 1);
+}
+
+static void test_a_list_that_does_not_fit_is_cut(_unused_ void **state) {
+        const GpuGrant gpus[] = { { .index = 10 }, { .index = 11 }, { .index = 12 } };
+        char buf[5];
+
+        environment_gpu_list(gpus, 3, buf, sizeof(buf));
+        assert_string_equal(buf, "10,1");
+        environment_gpu_list(gpus, 0, buf, sizeof(buf));
+        assert_string_equal(buf, "");
+}
+
+/* What a daemon says goes into an environment and to a terminal. */
+static void test_only_plain_uuids_are_sound(_unused_ void **state) {
+        static const struct {
+                const char *uuid;
+                bool sound;
+        } cases[] = {
+                { "GPU-8f0c2a3e-1b2c-3d4e-5f60-718293a4b5c6", true },
+                { "MIG-8f0c2a3e-1b2c-3d4e-5f60-718293a4b5c6", true },
+                { "MIG-GPU-8f0c/1/0", true },
+                { "0000.card", true },
+                { "", false },
+                { "GPU-1,GPU-2", false },
+                { "GPU-\n", false },
+                { "GPU 1", false },
+                { "GPU-\x1b[2J", false },
+                { "0123456789012345678901234567890123456789012345678901234567890123456789012345678x",
+                  true },
+                { "0123456789012345678901234567890123456789012345678901234567890123456789012345678xy",
+                  false },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                if (environment_uuid_is_sound(cases[i].uuid) != cases[i].sound)
+                        fail_msg("'%s'", cases[i].uuid);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_a_task_without_gpus_learns_its_id_alone),
+                cmocka_unit_test(test_a_pinned_task_sees_its_gpus_alone),
+                cmocka_unit_test(test_an_unpinned_task_sees_what_its_user_said),
+                cmocka_unit_test(test_all_gpus_fit),
+                cmocka_unit_test(test_a_list_that_does_not_fit_is_cut),
+                cmocka_unit_test(test_only_plain_uuids_are_sound),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
