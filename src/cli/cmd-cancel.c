@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * taskflow cancel: withdraw waiting tasks, end running ones.
+ *
+ * Waiting ones are gone with the daemon's answer. Running ones are ended by their runner, which the
+ * daemon has told: SIGTERM, 10 s later SIGKILL. This command waits for that, and helps where the
+ * runner cannot (decisions.md 22):
+ *
+ *      at once         a runner that is stopped is continued; where there is none any more the
+ *                      processes get the signal from here
+ *      after 2 s       runners are looked at again: one may have been stopped meanwhile
+ *      after 12 s      what is left gets SIGKILL from here
+ *      after 15 s      what is left is named: status 1
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "cli/commands.h"
+#include "cli/end-task.h"
+#include "cli/ids.h"
+#include "cli/session.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+
+#define WAKE_US    (2 * US_PER_SEC)
+#define KILL_US    (12 * US_PER_SEC) /* two seconds behind the runner's own SIGKILL */
+#define GIVE_UP_US (15 * US_PER_SEC)
+
+typedef struct Values {
+        int signal; /* 0: the usual */
+} Values;
+
+static const char *const signal_words[] = { "TERM", "INT",  "HUP",  "QUIT",
+                                            "USR1", "USR2", "KILL", NULL };
+
+static const Opt opts[] = {
+        { 's', "signal", "SIGNAL", "send this to running ones first, in place of TERM",
+          opt_parse_signal, offsetof(Values, signal), signal_words },
+        { 0 },
+};
+
+/* A running task that has not ended yet. */
+typedef struct Ending {
+        IdResult task;
+        bool ended;
+        Error error; /* why the last attempt from here failed; empty: it did not */
+} Ending;
+
+typedef struct Endings {
+        size_t n;
+        Ending *items; /* owned */
+        size_t n_left;
+        int signal;
+} Endings;
+
+static void endings_done(Endings *endings) {
+        free(endings->items);
+}
+
+static void signal_from_here(Ending *ending, int signal) {
+        ending->error.text[0] = '\0';
+        (void)end_task_signal(&ending->task, signal, &ending->error);
+}
+
+/* The first step, for each that runs. */
+static void help_now(Ending *ending, int signal) {
+        if (ending->task.outcome != ID_OUTCOME_NO_RUNNER)
+                return;
+        if (!end_task_wake_runner(&ending->task) && !end_task_has_runner(&ending->task))
+                signal_from_here(ending, signal ? signal : SIGTERM);
+}
+
+static void mark_ended(Endings *endings, uint64_t id) {
+        for (size_t i = 0; i < endings->n; i++)
+                if (endings->items[i].task.id == id && !endings->items[i].ended) {
+                        endings->items[i].ended = true;
+                        endings->n_left--;
+                }
+}
+
+static int ask_for_next_end(Client *client, const Endings *endings) {
+        _cleanup_(ids_done) IdList ids = { 0 };
+        Call call = { .type = CALL_WAIT };
+
+        ids.ids = calloc(endings->n_left, sizeof(*ids.ids));
+        if (!ids.ids)
+                return -ENOMEM;
+        for (size_t i = 0; i < endings->n; i++)
+                if (!endings->items[i].ended)
+                        ids.ids[ids.n++] = endings->items[i].task.id;
+
+        call.wait.ids = ids;
+        call.wait.any = true;
+        return client_send(client, &call, -1, NULL);
+}
+
+/* Takes note of ends until none is left or the time is over. False: the daemon has gone. */
+static bool collect_ends(Client *client, Endings *endings, bool *asked, uint64_t until_boot_us) {
+        while (endings->n_left > 0) {
+                Reply reply;
+                int r;
+
+                if (!*asked && ask_for_next_end(client, endings) != 0)
+                        return false;
+                *asked = true;
+
+                r = session_receive(client, until_boot_us, &reply, NULL);
+                if (r == SESSION_E_TIMEOUT)
+                        return true;
+                if (r != 0)
+                        return false;
+
+                *asked = false;
+                for (size_t i = 0; reply.error == ERROR_NONE && i < reply.wait.n; i++)
+                        mark_ended(endings, reply.wait.tasks[i].task->id);
+                r = reply.error == ERROR_NONE && reply.wait.n > 0 ? 0 : -1;
+                reply_done(&reply);
+                if (r < 0)
+                        return false;
+        }
+        return true;
+}
+
+static void wake_all(Endings *endings) {
+        for (size_t i = 0; i < endings->n; i++)
+                if (!endings->items[i].ended)
+                        (void)end_task_wake_runner(&endings->items[i].task);
+}
+
+static void kill_all(Endings *endings) {
+        for (size_t i = 0; i < endings->n; i++)
+                if (!endings->items[i].ended)
+                        signal_from_here(&endings->items[i], SIGKILL);
+}
+
+/* Names what could not be ended; an exit status. */
+static int report(Endings *endings) {
+        int status = CLI_STATUS_DONE;
+
+        for (size_t i = 0; i < endings->n; i++) {
+                const Ending *ending = &endings->items[i];
+
+                /* Without its processes a task is over, though the daemon may not know it yet. */
+                if (ending->ended || (ending->task.pid > 0 && !end_task_is_alive(&ending->task)))
+                        continue;
+                if (ending->error.text[0])
+                        status = cli_fail(CLI_STATUS_REFUSED, "cannot end task %" PRIu64 ": %s",
+                                          ending->task.id, ending->error.text);
+                else
+                        status = cli_fail(CLI_STATUS_REFUSED,
+                                          "task %" PRIu64
+                                          " has not ended: process %d is still there",
+                                          ending->task.id, (int)ending->task.pid);
+        }
+        return status;
+}
+
+static int wait_for_ends(Client *client, Endings *endings) {
+        const uint64_t start_us = clock_boottime_us();
+        bool asked = false;
+
+        for (size_t i = 0; i < endings->n; i++)
+                help_now(&endings->items[i], endings->signal);
+
+        if (collect_ends(client, endings, &asked, start_us + WAKE_US) && endings->n_left > 0) {
+                wake_all(endings);
+                if (collect_ends(client, endings, &asked, start_us + KILL_US) &&
+                    endings->n_left > 0) {
+                        kill_all(endings);
+                        (void)collect_ends(client, endings, &asked, start_us + GIVE_UP_US);
+                }
+        }
+        return endings->n_left > 0 ? report(endings) : CLI_STATUS_DONE;
+}
+
+static int take_results(const Reply *reply, Endings *ret, int *status) {
+        ret->items = calloc(reply->ids.n + 1, sizeof(*ret->items));
+        if (!ret->items)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < reply->ids.n; i++) {
+                const IdResult *result = &reply->ids.results[i];
+
+                if (ids_report(result, "cancel"))
+                        *status = CLI_STATUS_REFUSED;
+                else if (result->outcome != ID_OUTCOME_DONE)
+                        ret->items[ret->n++] = (Ending){ .task = *result };
+        }
+        ret->n_left = ret->n;
+        return 0;
+}
+
+static int cancel_run(const Command *command, void *v, int n_operands, char **operands) {
+        _cleanup_(client_freep) Client *client = NULL;
+        _cleanup_(reply_done) Reply reply = { 0 };
+        _cleanup_(endings_done) Endings endings = { 0 };
+        _cleanup_(ids_done) IdList ids = { 0 };
+        const Values *values = v;
+        int ends_status;
+        int status;
+
+        status = ids_parse(command, n_operands, operands, &ids);
+        if (status == 0)
+                status = ids_call(CALL_CANCEL, &ids, values->signal, &client, &reply);
+        if (status != 0)
+                return status;
+
+        endings.signal = values->signal;
+        if (take_results(&reply, &endings, &status) < 0)
+                return cli_fail(CLI_STATUS_REFUSED, "out of memory");
+        if (endings.n == 0)
+                return status;
+
+        ends_status = wait_for_ends(client, &endings);
+        return ends_status != 0 ? ends_status : status;
+}
+
+const Command command_cancel = {
+        .name = "cancel",
+        .operands = "ID...",
+        .summary = "withdraw waiting tasks, end running ones and all their processes",
+        .description =
+                "Running ones get SIGTERM and, 10 seconds later, SIGKILL; 'cancel' returns when they "
+                "have ended. Their state is 'cancelled' whatever status they leave with.",
+        .opts = opts,
+        .min_operands = 1,
+        .max_operands = -1,
+        .usage_status = CLI_STATUS_USAGE,
+        .values_size = sizeof(Values),
+        .run = cancel_run,
+};

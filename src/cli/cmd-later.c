@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Commands that are known and not there yet. They have a descriptor so that they are refused by
+ * name, and not taken for a slip of the fingers.
+ */
+
+#include "cli/commands.h"
+
+const Command command_agent = {
+        .name = "agent",
+        .operands = "[status|stop]",
+        .summary = "the process that owns your detached tasks",
+        .max_operands = -1,
+        .usage_status = CLI_STATUS_USAGE,
+        .not_available = true,
+};
+
+const Command command_drain = {
+        .name = "drain",
+        .operands = "[REASON]",
+        .summary = "start nothing more",
+        .max_operands = -1,
+        .usage_status = CLI_STATUS_USAGE,
+        .not_available = true,
+};
+
+const Command command_logs = {
+        .name = "logs",
+        .operands = "ID",
+        .summary = "output of a detached task",
+        .max_operands = -1,
+        .usage_status = CLI_STATUS_USAGE,
+        .not_available = true,
+};
+
+const Command command_submit = {
+        .name = "submit",
+        .operands = "FILE",
+        .summary = "queue many tasks at once",
+        .max_operands = -1,
+        .usage_status = CLI_STATUS_USAGE,
+        .not_available = true,
+};
+
+const Command command_top = {
+        .name = "top",
+        .operands = "",
+        .summary = "live view in the terminal",
+        .max_operands = -1,
+        .usage_status = CLI_STATUS_USAGE,
+        .not_available = true,
+};
+
+const Command command_undrain = {
+        .name = "undrain",
+        .operands = "",
+        .summary = "start tasks again",
+        .max_operands = -1,
+        .usage_status = CLI_STATUS_USAGE,
+        .not_available = true,
+};

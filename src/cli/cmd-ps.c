@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * taskflow ps: the tasks of everybody.
+ *
+ * The daemon sends them in the order in which they are shown, in several replies. Ids and JSON are
+ * printed as they come; a table needs its widest cell first.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/names.h"
+#include "cli/output.h"
+#include "cli/session.h"
+#include "cli/table.h"
+#include "cli/view.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+#include "util/units.h"
+
+/* Whose tasks. */
+typedef struct UserFilter {
+        bool given;
+        bool named; /* by a word, and not only -u */
+        uid_t uid;
+} UserFilter;
+
+typedef struct Values {
+        bool all;
+        UserFilter user;
+        bool running;
+        bool pending;
+        bool verbose;
+        bool quiet;
+        bool json;
+} Values;
+
+static int parse_user(_unused_ const Opt *opt, const char *word, void *target, Error *error) {
+        UserFilter *user = target;
+        UserFilter filter = { .given = true, .named = word != NULL, .uid = getuid() };
+
+        if (word && names_find_user(word, &filter.uid) < 0)
+                return error_set(error, -EINVAL, "there is no user '%s'", word);
+
+        *user = filter;
+        return 0;
+}
+
+static const Opt opts[] = {
+        { 'a', "all", NULL, "ended tasks too", opt_parse_flag, offsetof(Values, all), NULL },
+        { 'u', "user", "[USER]", "my tasks only, or those of USER", parse_user,
+          offsetof(Values, user), NULL },
+        { 'r', "running", NULL, "running tasks only", opt_parse_flag, offsetof(Values, running),
+          NULL },
+        { 'p', "pending", NULL, "waiting tasks only, held ones too", opt_parse_flag,
+          offsetof(Values, pending), NULL },
+        { 'v', "verbose", NULL, "more columns", opt_parse_flag, offsetof(Values, verbose), NULL },
+        { 'q', "quiet", NULL, "ids alone, one in a line", opt_parse_flag, offsetof(Values, quiet),
+          NULL },
+        { 0, "json", NULL, "print JSON", opt_parse_flag, offsetof(Values, json), NULL },
+        { 0 },
+};
+
+static const TableColumn columns[] = {
+        { "ID", true, false, false },     { "USER", false, false, false },
+        { "STATE", false, false, false }, { "TIME", true, false, false },
+        { "NEEDS", false, false, false }, { "NAME/COMMAND", false, true, false },
+};
+
+static const TableColumn verbose_columns[] = {
+        { "ID", true, false, false },      { "USER", false, false, false },
+        { "PRIO", true, false, false },    { "STATE", false, false, false },
+        { "STATUS", true, false, false },  { "TIME", true, false, false },
+        { "NEEDS", false, false, false },  { "USED", false, false, false },
+        { "PEAK", false, false, false },   { "NAME", false, true, false },
+        { "COMMAND", false, true, false }, { "FOLDER", false, true, false },
+        { "WHY", false, false, true },
+};
+
+static bool is_wanted(const Values *values, TaskState state) {
+        bool either = values->running || values->pending;
+
+        if (task_state_is_final(state))
+                return values->all;
+        if (state == TASK_STATE_RUNNING)
+                return values->running || !either;
+        return values->pending || !either;
+}
+
+/* Text for the next cells of a row; the first failure stays. */
+typedef struct Row {
+        Table *table;
+        size_t column;
+        int r;
+} Row;
+
+static void put(Row *row, const char *text, Tone tone) {
+        if (row->r == 0)
+                row->r = table_set(row->table, row->column++, text, tone);
+}
+
+static void put_owned(Row *row, char *text) {
+        if (!text)
+                row->r = -ENOMEM;
+        put(row, text, TONE_PLAIN);
+        free(text);
+}
+
+static void put_id_and_user(Row *row, const Task *task) {
+        char buf[64];
+
+        (void)snprintf(buf, sizeof(buf), "%" PRIu64, task->id);
+        put(row, buf, TONE_PLAIN);
+        put(row, cli_user_name(task->uid, buf, sizeof(buf), NULL), TONE_PLAIN);
+}
+
+static void put_state(Row *row, const Task *task) {
+        put(row, task_state_to_string(task->state), format_state_tone(task->state));
+}
+
+static const char *shown(const TaskView *view, const char *text) {
+        return view->hidden ? "(hidden)" : text;
+}
+
+static int add_row(Table *table, const TaskView *view) {
+        const Task *task = view->task;
+        Row row = { .table = table };
+        char buf[UNITS_FORMAT_MAX];
+
+        row.r = table_add_row(table);
+        put_id_and_user(&row, task);
+        put_state(&row, task);
+        put(&row, format_time(task, clock_realtime_us(), buf, sizeof(buf)), TONE_PLAIN);
+        put_owned(&row, format_needs(task));
+        put(&row, shown(view, task->name ? task->name : task->command), TONE_PLAIN);
+        return row.r;
+}
+
+static int add_verbose_row(Table *table, const TaskView *view, uint64_t now_boot_us) {
+        const Task *task = view->task;
+        Row row = { .table = table };
+        char sentence[VIEW_SENTENCE_MAX];
+        char status[FORMAT_STATUS_MAX];
+        char buf[UNITS_FORMAT_MAX];
+
+        row.r = table_add_row(table);
+        put_id_and_user(&row, task);
+        (void)snprintf(buf, sizeof(buf), "%u", task->priority);
+        put(&row, buf, TONE_PLAIN);
+        put_state(&row, task);
+        put(&row, task_state_is_final(task->state) ? format_status(task, status) : NULL,
+            TONE_PLAIN);
+        put(&row, format_time(task, clock_realtime_us(), buf, sizeof(buf)), TONE_PLAIN);
+        put_owned(&row, format_needs(task));
+        put_owned(&row, format_used(task, false));
+        put_owned(&row, format_used(task, true));
+        put(&row, shown(view, task->name), TONE_PLAIN);
+        put(&row, shown(view, task->command), TONE_PLAIN);
+        put(&row, shown(view, task->cwd), TONE_PLAIN);
+        put(&row, view_reason(view, now_boot_us, sentence), TONE_PLAIN);
+        return row.r;
+}
+
+/* What was printed so far. */
+typedef struct Listing {
+        const Values *values;
+        Table *table; /* NULL: ids or JSON */
+        size_t n_shown;
+} Listing;
+
+static int show_task(Listing *listing, const TaskView *view, uint64_t now_boot_us) {
+        if (!is_wanted(listing->values, view->task->state))
+                return 0;
+
+        listing->n_shown++;
+        if (listing->values->json) {
+                (void)fputs(listing->n_shown > 1 ? "," : "", stdout);
+                return view_print_json(view, now_boot_us);
+        }
+        if (listing->values->quiet) {
+                (void)printf("%" PRIu64 "\n", view->task->id);
+                return 0;
+        }
+        if (listing->values->verbose)
+                return add_verbose_row(listing->table, view, now_boot_us);
+        return add_row(listing->table, view);
+}
+
+/* Shows all that the daemon has; an exit status. */
+static int show_all(Listing *listing, Client *client) {
+        const Values *values = listing->values;
+        Call call = { .type = CALL_LIST, .more = true };
+        bool more = true;
+        Reply reply;
+        int status;
+
+        call.list.ended = values->all;
+        call.list.has_uid = values->user.given;
+        call.list.uid = values->user.uid;
+        call.list.explain = values->json || values->verbose;
+
+        status = session_call(client, &call, &reply);
+        while (status == 0 && more) {
+                int r = 0;
+
+                for (size_t i = 0; i < reply.list.n && r == 0; i++)
+                        r = show_task(listing, &reply.list.tasks[i], view_now_boot_us(&reply));
+                more = reply.continues;
+                reply_done(&reply);
+
+                if (r < 0)
+                        return cli_fail(CLI_STATUS_REFUSED, "out of memory");
+                if (more)
+                        status = session_read(client, &reply);
+        }
+
+        return status;
+}
+
+/* `-u bob`: the word after an option whose argument may be missing is an operand at first. */
+static int take_operand(Values *values, int n_operands, char **operands) {
+        if (n_operands == 0)
+                return 0;
+        if (!values->user.given || values->user.named)
+                return cli_fail(CLI_STATUS_USAGE,
+                                "ps: unexpected '%s'; for the tasks of a user: -u %s", operands[0],
+                                operands[0]);
+
+        values->user.named = true;
+        if (names_find_user(operands[0], &values->user.uid) < 0)
+                return cli_fail(CLI_STATUS_USAGE, "ps: -u: there is no user '%s'", operands[0]);
+        return 0;
+}
+
+static int check_form(const Values *values) {
+        if (values->quiet + values->verbose + values->json > 1)
+                return cli_fail(CLI_STATUS_USAGE,
+                                "ps: of --quiet, --verbose and --json only one can be had");
+        return 0;
+}
+
+static int ps_run(_unused_ const Command *command, void *v, int n_operands, char **operands) {
+        _cleanup_(client_freep) Client *client = NULL;
+        _cleanup_(table_freep) Table *table = NULL;
+        Values *values = v;
+        Listing listing = { .values = values };
+        int status;
+        int r = 0;
+
+        status = check_form(values);
+        if (status == 0)
+                status = take_operand(values, n_operands, operands);
+        if (status == 0)
+                status = session_open(&client, values->all ? SESSION_ACT : SESSION_LOOK);
+        if (status != 0)
+                return status;
+
+        if (values->verbose)
+                r = table_new(&table, verbose_columns, ELEMENTSOF(verbose_columns));
+        else if (!values->json && !values->quiet)
+                r = table_new(&table, columns, ELEMENTSOF(columns));
+        if (r < 0)
+                return cli_fail(CLI_STATUS_REFUSED, "out of memory");
+        listing.table = table;
+
+        if (values->json)
+                (void)fputs("{\"schema\":1,\"tasks\":[", stdout);
+        if (client)
+                status = show_all(&listing, client);
+        if (values->json && status == 0)
+                (void)puts("]}");
+        if (table && status == 0 && table_print(table) < 0)
+                return cli_fail(CLI_STATUS_REFUSED, "out of memory");
+        return output_finish(status);
+}
+
+const Command command_ps = {
+        .name = "ps",
+        .operands = "",
+        .summary = "show the tasks of everybody: what runs, what waits",
+        .description =
+                "Running tasks come first, then the waiting ones in the order in which they would "
+                "start. TIME is how long a task has been running or waiting, and how long it ran if it "
+                "has ended.",
+        .opts = opts,
+        .max_operands = 1,
+        .usage_status = CLI_STATUS_USAGE,
+        .values_size = sizeof(Values),
+        .run = ps_run,
+};

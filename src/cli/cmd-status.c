@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * taskflow status: the machine.
+ *
+ * With a personal queue that nobody serves, what can be seen without a daemon is shown: RAM. The
+ * GPUs are known by the daemon's probe alone.
+ */
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/fields.h"
+#include "cli/output.h"
+#include "cli/session.h"
+#include "cli/table.h"
+#include "core/policy.h"
+#include "probe/ram.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+#include "util/units.h"
+
+enum {
+        OTHER_DAEMONS_MAX = 16,
+};
+
+typedef struct Values {
+        bool json;
+} Values;
+
+static const Opt opts[] = {
+        { 0, "json", NULL, "print JSON", opt_parse_flag, offsetof(Values, json), NULL },
+        { 0 },
+};
+
+static const TableColumn columns[] = {
+        { "", false, false, false },      { "TOTAL", true, false, false },
+        { "USED", true, false, false },   { "PROMISED", true, false, false },
+        { "FREE", true, false, false },   { "TASKS", false, true, false },
+        { "DEVICE", false, true, false },
+};
+
+/* RAM as this process sees it, with the reserve that is the default. */
+static void look_without_daemon(MachineStatus *ret) {
+        Policy policy = policy_default();
+        RamSource source;
+        RamFigures ram;
+
+        *ret = (MachineStatus){
+                .gpu_age_us = TASK_TIME_INF,
+                .personal = true,
+                .daemon_uid = getuid(),
+        };
+        if (ram_source_open(&source) < 0)
+                return;
+        if (ram_read(&source, &ram) == 0) {
+                uint64_t reserved_bytes = policy.reserved_memory_bytes;
+
+                ret->ram.known = true;
+                ret->ram.total_bytes = ram.total_bytes;
+                ret->ram.available_bytes = ram.available_bytes;
+                ret->ram.reserved_bytes = reserved_bytes;
+                ret->ram.free_bytes =
+                        ram.available_bytes - MIN(ram.available_bytes, reserved_bytes);
+        }
+        ram_source_close(&source);
+}
+
+/* A cell: a size, or nothing where it is not known. */
+static int set_size(Table *table, size_t column, bool known, uint64_t bytes, Tone tone) {
+        char buf[UNITS_FORMAT_MAX];
+
+        return table_set(table, column, known ? units_format_bytes(buf, sizeof(buf), bytes) : NULL,
+                         tone);
+}
+
+static int add_ram(Table *table, const RamView *ram) {
+        uint64_t used_bytes = ram->total_bytes - MIN(ram->available_bytes, ram->total_bytes);
+        int r;
+
+        r = table_add_row(table);
+        if (r == 0)
+                r = table_set(table, 0, "RAM", TONE_PLAIN);
+        if (r == 0)
+                r = set_size(table, 1, ram->known, ram->total_bytes, TONE_PLAIN);
+        if (r == 0)
+                r = set_size(table, 2, ram->known, used_bytes, TONE_PLAIN);
+        if (r == 0)
+                r = set_size(table, 3, ram->known, ram->promised_bytes, TONE_PLAIN);
+        if (r == 0)
+                r = set_size(table, 4, ram->known, ram->free_bytes, TONE_GOOD);
+        return r;
+}
+
+static int set_tasks(Table *table, size_t column, const GpuView *gpu) {
+        char text[256] = "";
+
+        for (size_t i = 0; i < gpu->n_tasks; i++) {
+                size_t n = strlen(text);
+
+                if (n > sizeof(text) - 32) {
+                        (void)snprintf(text + n, sizeof(text) - n, ",...");
+                        break;
+                }
+                (void)snprintf(text + n, sizeof(text) - n, "%s%" PRIu64, i > 0 ? "," : "",
+                               gpu->task_ids[i]);
+        }
+        return table_set(table, column, text, TONE_PLAIN);
+}
+
+static int set_device(Table *table, size_t column, const GpuView *gpu) {
+        const char *state = gpu_state_to_string(gpu->sample.state);
+        bool ok = gpu->sample.state == GPU_STATE_OK;
+        char text[GPU_NAME_MAX + 64];
+
+        (void)snprintf(text, sizeof(text), "%s%s%s%s%s", gpu->sample.name, ok ? "" : " (",
+                       ok ? "" : state, ok ? "" : ")", gpu->allowed ? "" : " (not given out here)");
+        return table_set(table, column, text, ok ? TONE_PLAIN : TONE_BAD);
+}
+
+static int add_gpu(Table *table, const GpuView *gpu) {
+        const GpuSample *sample = &gpu->sample;
+        uint64_t used_bytes = sample->total_bytes - MIN(sample->free_bytes, sample->total_bytes);
+        bool known = sample->total_bytes > 0; /* the last figures; the notes tell their age */
+        bool ok = sample->state == GPU_STATE_OK;
+        char name[32];
+        int r;
+
+        (void)snprintf(name, sizeof(name), "GPU %u", sample->index);
+        r = table_add_row(table);
+        if (r == 0)
+                r = table_set(table, 0, name, TONE_PLAIN);
+        if (r == 0)
+                r = set_size(table, 1, known, sample->total_bytes, TONE_PLAIN);
+        if (r == 0)
+                r = set_size(table, 2, known, used_bytes, TONE_PLAIN);
+        if (r == 0)
+                r = set_size(table, 3, known, gpu->promised_bytes, TONE_PLAIN);
+        if (r == 0)
+                r = set_size(table, 4, known && ok, gpu->free_bytes, TONE_GOOD);
+        if (r == 0)
+                r = set_tasks(table, 5, gpu);
+        if (r == 0)
+                r = set_device(table, 6, gpu);
+        return r;
+}
+
+static int print_resources(const MachineStatus *status) {
+        _cleanup_(table_freep) Table *table = NULL;
+        int r;
+
+        r = table_new(&table, columns, ELEMENTSOF(columns));
+        if (r == 0)
+                r = add_ram(table, &status->ram);
+        for (size_t i = 0; i < status->n_gpus && r == 0; i++)
+                r = add_gpu(table, &status->gpus[i]);
+        if (r == 0)
+                r = table_print(table);
+        return r;
+}
+
+static void print_gpu_notes(const MachineStatus *status) {
+        char age[UNITS_FORMAT_MAX];
+
+        if (!status->gpus_known && status->gpu_text[0])
+                field_text("gpus", status->gpu_text);
+        if (status->n_gpus > 0 && status->gpu_age_us != TASK_TIME_INF &&
+            status->gpu_age_us >= 5 * US_PER_SEC)
+                field_printf("gpus", "figures are %s old: nothing needs a GPU now",
+                             units_format_duration(age, sizeof(age), status->gpu_age_us));
+}
+
+/* Whether a process is called taskflowd and is another user's; its user. */
+static bool is_other_daemon(int proc_fd, const char *pid, uid_t *ret) {
+        _cleanup_free_ char *name = NULL;
+        char path[64];
+        struct stat st;
+
+        (void)snprintf(path, sizeof(path), "%.20s/comm", pid);
+        if (fd_read_file(proc_fd, path, &name, NULL, 64) < 0 || strcmp(name, "taskflowd\n") != 0)
+                return false;
+        if (fstatat(proc_fd, pid, &st, 0) < 0 || st.st_uid == getuid())
+                return false;
+
+        *ret = st.st_uid;
+        return true;
+}
+
+/* A queue of one's own must not look shared: the other users' daemons are named (decisions.md 30). */
+static void print_other_daemons(void) {
+        char names[OTHER_DAEMONS_MAX * 66] = "";
+        DIR *proc = opendir("/proc");
+        size_t n_found = 0;
+
+        if (!proc)
+                return;
+
+        for (const struct dirent *entry; n_found < OTHER_DAEMONS_MAX && (entry = readdir(proc));) {
+                size_t n = strlen(names);
+                char name[64];
+                uid_t uid;
+
+                if (!isdigit((unsigned char)entry->d_name[0]) ||
+                    !is_other_daemon(dirfd(proc), entry->d_name, &uid))
+                        continue;
+                (void)snprintf(names + n, sizeof(names) - n, "%s%s", n_found++ ? ", " : "",
+                               cli_user_name(uid, name, sizeof(name), NULL));
+        }
+        (void)closedir(proc);
+
+        if (n_found > 0)
+                field_printf("beside it",
+                             "taskflowd of %s: these queues know nothing of each other", names);
+}
+
+static void print_queue(const Client *client, const MachineStatus *status) {
+        char name[64];
+
+        (void)cli_user_name(status->daemon_uid, name, sizeof(name), NULL);
+        if (!client)
+                field_text("queue",
+                           "yours alone, and empty: no taskflowd runs; 'taskflow run' starts "
+                           "one");
+        else if (status->personal)
+                field_printf("queue",
+                             "of %s alone (taskflowd %s, pid %d); to share the machine, install "
+                             "taskflow's system service",
+                             name, status->version, (int)status->daemon_pid);
+        else
+                field_printf("queue", "of all users (taskflowd %s of user %s, pid %d)",
+                             status->version, name, (int)status->daemon_pid);
+        if (client)
+                field_printf("socket", "%s", client_path(client));
+        if (status->personal)
+                print_other_daemons();
+}
+
+static int print_status(const Client *client, const MachineStatus *status) {
+        int r;
+
+        r = print_resources(status);
+        if (r < 0)
+                return r;
+
+        (void)putchar('\n');
+        print_gpu_notes(status);
+        if (status->n_cpus > 0)
+                field_printf("cores", "%u, %u of them promised", status->n_cpus,
+                             status->n_cpus_promised);
+        field_printf("tasks", "%zu running, %zu pending, %zu held", status->n_running,
+                     status->n_pending, status->n_held);
+        print_queue(client, status);
+        return 0;
+}
+
+static int print_status_json(const MachineStatus *status) {
+        _cleanup_free_ char *json = NULL;
+        int r;
+
+        r = machine_status_json(status, &json);
+        if (r < 0)
+                return r;
+
+        (void)puts(json);
+        return 0;
+}
+
+static int status_run(_unused_ const Command *command,
+                      void *v,
+                      _unused_ int n,
+                      _unused_ char **operands) {
+        _cleanup_(client_freep) Client *client = NULL;
+        _cleanup_(reply_done) Reply reply = { .to = CALL_STATUS };
+        const Values *values = v;
+        Call call = { .type = CALL_STATUS };
+        int status;
+        int r;
+
+        status = session_open(&client, SESSION_LOOK);
+        if (status == 0 && client)
+                status = session_call(client, &call, &reply);
+        if (status != 0)
+                return status;
+        if (!client)
+                look_without_daemon(&reply.status);
+
+        r = values->json ? print_status_json(&reply.status) : print_status(client, &reply.status);
+        if (r < 0)
+                return cli_fail(CLI_STATUS_REFUSED, "out of memory");
+        return output_finish(CLI_STATUS_DONE);
+}
+
+const Command command_status = {
+        .name = "status",
+        .operands = "",
+        .summary = "show the machine: RAM and GPUs, and what is free for the next task",
+        .description =
+                "PROMISED is what running tasks asked for and have not yet been seen to take. FREE is "
+                "what the next task can get: what is measured as free, less the reserve and what is "
+                "promised.",
+        .opts = opts,
+        .usage_status = CLI_STATUS_USAGE,
+        .values_size = sizeof(Values),
+        .run = status_run,
+};

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * taskflow wait: until tasks have ended.
+ *
+ * One call that the daemon answers when it is so. A daemon that goes away meanwhile is waited for:
+ * whoever waits in a script wants the end of the tasks, and not that of the daemon.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/ids.h"
+#include "cli/session.h"
+#include "core/task.h"
+#include "util/clock.h"
+#include "util/macro.h"
+
+enum {
+        STATUS_TIMEOUT = 124,
+};
+
+#define RETRY_US US_PER_SEC
+
+typedef struct Values {
+        bool any;
+        uint64_t timeout_us;
+} Values;
+
+static void init(void *v) {
+        Values *values = v;
+
+        values->timeout_us = TASK_TIME_INF;
+}
+
+static const Opt opts[] = {
+        { 0, "any", NULL, "until the first of them has ended", opt_parse_flag,
+          offsetof(Values, any), NULL },
+        { 't', "time", "TIME", "give up after TIME, with status 124", opt_parse_duration,
+          offsetof(Values, timeout_us), NULL },
+        { 0 },
+};
+
+static uint64_t deadline_us(uint64_t timeout_us) {
+        uint64_t now_us = clock_boottime_us();
+
+        return timeout_us > UINT64_MAX - now_us ? UINT64_MAX : now_us + timeout_us;
+}
+
+static void sleep_us(uint64_t us) {
+        struct timespec left = { .tv_sec = (time_t)(us / US_PER_SEC),
+                                 .tv_nsec = (long)(us % US_PER_SEC * NS_PER_USEC) };
+
+        (void)nanosleep(&left, NULL);
+}
+
+/* Tries until it is there again; its status, or that of the time-out. */
+static int reconnect(Client **client, uint64_t until_boot_us) {
+        *client = client_free(*client);
+
+        for (;;) {
+                Error error;
+
+                if (clock_boottime_us() >= until_boot_us)
+                        return STATUS_TIMEOUT;
+                if (session_connect(client, CLIENT_START | CLIENT_QUIET, &error) == 0)
+                        return 0;
+                sleep_us(RETRY_US);
+        }
+}
+
+/* Asks again until there is an answer: 0, or a status. */
+static int wait_for_reply(Client **client, const Call *call, uint64_t until_boot_us, Reply *reply) {
+        bool said = false;
+
+        for (;;) {
+                Error error = { .text = "the connection has ended" };
+                int status;
+                int r;
+
+                r = client_send(*client, call, -1, &error);
+                if (r == 0)
+                        r = session_receive(*client, until_boot_us, reply, &error);
+                if (r == 0)
+                        return 0;
+                if (r == SESSION_E_TIMEOUT)
+                        return STATUS_TIMEOUT;
+
+                if (!said)
+                        (void)cli_fail(0, "lost taskflowd (%s); waiting for it", error.text);
+                said = true;
+                status = reconnect(client, until_boot_us);
+                if (status != 0)
+                        return status;
+        }
+}
+
+/* The status of the last one named; `--any`: of the only one. */
+static int status_of(const Reply *reply) {
+        const TaskView *last;
+
+        if (reply->wait.n == 0)
+                return CLI_STATUS_DONE; /* none was mine, or waited */
+
+        last = &reply->wait.tasks[reply->wait.n - 1];
+        return format_exit_status(last->task);
+}
+
+static int wait_run(const Command *command, void *v, int n_operands, char **operands) {
+        _cleanup_(client_freep) Client *client = NULL;
+        _cleanup_(reply_done) Reply reply = { 0 };
+        _cleanup_(ids_done) IdList ids = { 0 };
+        const Values *values = v;
+        Call call = { .type = CALL_WAIT };
+        int status;
+
+        status = ids_parse(command, n_operands, operands, &ids);
+        if (status == 0)
+                status = session_open(&client, n_operands > 0 ? SESSION_ACT : SESSION_LOOK);
+        if (status != 0)
+                return status;
+        if (!client)
+                return ids.n > 0 ? session_no_task(ids.ids[0]) : CLI_STATUS_DONE;
+
+        call.wait.ids = ids;
+        call.wait.any = values->any;
+        status = wait_for_reply(&client, &call, deadline_us(values->timeout_us), &reply);
+        if (status != 0)
+                return status;
+        if (reply.error != ERROR_NONE)
+                return cli_fail(CLI_STATUS_REFUSED, "%s",
+                                reply.message ? reply.message : error_name_to_string(reply.error));
+        return status_of(&reply);
+}
+
+const Command command_wait = {
+        .name = "wait",
+        .operands = "[ID...]",
+        .summary = "wait until tasks have ended, and return the status of the last one",
+        .description =
+                "Without an ID: until all of your own have ended. The status is that of the last task "
+                "named, or with --any of the first to end; 124 if it was ended by its time limit or "
+                "'wait' by its own; 125 if it has none, because it never started or was lost.",
+        .opts = opts,
+        .max_operands = -1,
+        .usage_status = CLI_STATUS_USAGE,
+        .values_size = sizeof(Values),
+        .init = init,
+        .run = wait_run,
+};

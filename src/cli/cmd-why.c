@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * taskflow why: what a task waits for, in numbers.
+ *
+ * The daemon's answer has the numbers of each thing that is missing. Who is ahead, and when the
+ * time limits of those that hold it end, comes from the list of tasks, which is read up to the task
+ * itself.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/session.h"
+#include "cli/view.h"
+#include "util/cleanup.h"
+#include "util/clock.h"
+#include "util/units.h"
+
+enum {
+        AHEAD_MAX = 8,         /* tasks ahead that are named */
+        LIST_PLACE_MAX = 1000, /* further back the list is too long to be read for it */
+};
+
+/* What is known of tasks other than the one asked about. */
+typedef struct Others {
+        size_t n_ahead; /* waiting, and before it */
+        struct {
+                uint64_t id;
+                uid_t uid;
+        } ahead[AHEAD_MAX];
+        size_t n_limits;
+        struct {
+                uint64_t id;
+                uint64_t left_us; /* until its time limit ends it */
+        } limits[EXPLAIN_HOLDERS_MAX * 4];
+} Others;
+
+static const char *user(uid_t uid, char buf[static 64]) {
+        return cli_user_name(uid, buf, 64, NULL);
+}
+
+static void note_other(Others *others, const Task *task) {
+        uint64_t now_us = clock_realtime_us();
+        uint64_t ran_us = now_us - MIN(task->started_at_us, now_us);
+
+        if (task->state == TASK_STATE_PENDING) {
+                if (others->n_ahead < AHEAD_MAX) {
+                        others->ahead[others->n_ahead].id = task->id;
+                        others->ahead[others->n_ahead].uid = task->uid;
+                }
+                others->n_ahead++;
+                return;
+        }
+
+        if (task->state != TASK_STATE_RUNNING || task->time_limit_us == TASK_TIME_INF ||
+            others->n_limits == ELEMENTSOF(others->limits))
+                return;
+        others->limits[others->n_limits].id = task->id;
+        others->limits[others->n_limits].left_us =
+                task->time_limit_us > ran_us ? task->time_limit_us - ran_us : 0;
+        others->n_limits++;
+}
+
+/* Reads the list up to task @id. What can't be had is left out: the numbers were printed already. */
+static void read_others(Client *client, uint64_t id, Others *ret) {
+        Call call = { .type = CALL_LIST, .more = true };
+        bool more = true;
+        Reply reply;
+        int status;
+
+        status = session_call(client, &call, &reply);
+        while (status == 0 && more) {
+                more = reply.continues;
+                for (size_t i = 0; i < reply.list.n; i++) {
+                        const Task *task = reply.list.tasks[i].task;
+
+                        if (task->id == id) {
+                                more = false;
+                                break;
+                        }
+                        note_other(ret, task);
+                }
+                reply_done(&reply);
+                if (more)
+                        status = session_read(client, &reply);
+        }
+}
+
+static void print_size(const char *what, uint64_t bytes) {
+        char buf[UNITS_FORMAT_MAX];
+
+        (void)printf("  %s %s", what, units_format_bytes(buf, sizeof(buf), bytes));
+}
+
+static void print_numbers(const Lack *lack) {
+        if (lack->reason == WAIT_REASON_CPUS) {
+                (void)printf("  asked %" PRIu64 "  free %" PRIu64 "  missing %" PRIu64
+                             "  total %" PRIu64,
+                             lack->asked_bytes, lack->free_bytes, lack->missing_bytes,
+                             lack->total_bytes);
+                return;
+        }
+
+        if (lack->asked_bytes == GPU_WHOLE)
+                (void)fputs("  asked: all of it", stdout);
+        else
+                print_size("asked", lack->asked_bytes);
+        print_size("free", lack->free_bytes);
+        if (lack->missing_bytes > 0)
+                print_size("missing", lack->missing_bytes);
+        print_size("total", lack->total_bytes);
+        if (lack->reserved_bytes > 0)
+                print_size("reserved", lack->reserved_bytes);
+}
+
+static bool has_numbers(WaitReason reason) {
+        switch (reason) {
+        case WAIT_REASON_MEMORY:
+        case WAIT_REASON_GPU_MEMORY:
+        case WAIT_REASON_GPU_SHARED:
+        case WAIT_REASON_GPU_WHOLE:
+        case WAIT_REASON_CPUS:
+        case WAIT_REASON_DELAY:
+        case WAIT_REASON_SETTLING:
+                return true;
+        case WAIT_REASON_GPU_UNKNOWN:
+        case WAIT_REASON_GPU_LOST:
+        case WAIT_REASON_HELD:
+        case WAIT_REASON_AWAY:
+        case WAIT_REASON_OFFERS:
+        case WAIT_REASON_LOOK:
+        case WAIT_REASON_GPU_KEPT:
+                return false;
+        }
+        return false;
+}
+
+static void print_holders(const Lack *lack) {
+        char name[64];
+
+        for (size_t i = 0; i < lack->n_holders; i++) {
+                const Holder *holder = &lack->holders[i];
+
+                (void)printf("    task %" PRIu64 " of ", holder->task_id);
+                output_text(user(holder->uid, name));
+                if (lack->reason != WAIT_REASON_CPUS) {
+                        print_size("uses", holder->used_bytes);
+                        if (holder->promised_bytes > 0)
+                                print_size("still has to come:", holder->promised_bytes);
+                }
+                (void)putchar('\n');
+        }
+        if (lack->n_more_holders > 0)
+                (void)printf("    and %zu tasks more\n", lack->n_more_holders);
+        if (lack->outside_bytes > 0) {
+                (void)fputs("    outside taskflow", stdout);
+                print_size("uses", lack->outside_bytes);
+                (void)putchar('\n');
+        }
+}
+
+static uint64_t bytes_of(const Lack *lack, uint64_t task_id) {
+        for (size_t i = 0; i < lack->n_holders; i++)
+                if (lack->holders[i].task_id == task_id)
+                        return lack->holders[i].used_bytes + lack->holders[i].promised_bytes;
+        return 0;
+}
+
+/* When time limits alone make enough room; TASK_TIME_INF if they do not. */
+static uint64_t room_within_us(const Lack *lack, const Others *others) {
+        uint64_t best_us = TASK_TIME_INF;
+
+        if (lack->missing_bytes == 0 || lack->reason == WAIT_REASON_CPUS)
+                return TASK_TIME_INF;
+
+        /* For each limit as the last one to be waited for: what is free when it has ended. */
+        for (size_t i = 0; i < others->n_limits; i++) {
+                uint64_t until_us = others->limits[i].left_us;
+                uint64_t bytes = 0;
+
+                for (size_t j = 0; j < others->n_limits; j++)
+                        if (others->limits[j].left_us <= until_us)
+                                bytes += bytes_of(lack, others->limits[j].id);
+                if (bytes >= lack->missing_bytes)
+                        best_us = MIN(best_us, until_us);
+        }
+        return best_us;
+}
+
+static void print_when(const Lack *lack, const Others *others, uint64_t now_boot_us) {
+        char buf[UNITS_FORMAT_MAX];
+        uint64_t room_us = room_within_us(lack, others);
+
+        if (lack->until_boot_us > now_boot_us)
+                (void)printf("    over in %s at the latest\n",
+                             units_format_duration(buf, sizeof(buf),
+                                                   lack->until_boot_us - now_boot_us));
+        if (room_us != TASK_TIME_INF)
+                (void)printf("    time limits make room in %s at the latest\n",
+                             units_format_duration(buf, sizeof(buf), room_us));
+}
+
+static void print_lack(const Lack *lack, const Others *others, uint64_t now_boot_us) {
+        if (!has_numbers(lack->reason))
+                return;
+
+        if (lack->gpu_index >= 0)
+                (void)printf("  GPU %d", lack->gpu_index);
+        else
+                (void)fputs(lack->reason == WAIT_REASON_CPUS ? "  cores" : "  RAM", stdout);
+        print_numbers(lack);
+        (void)putchar('\n');
+        print_holders(lack);
+        print_when(lack, others, now_boot_us);
+}
+
+static void print_place(const Explain *explain, const Others *others) {
+        char name[64];
+
+        if (explain->place == 0)
+                return;
+
+        (void)printf("  place %zu in the queue", explain->place);
+        for (size_t i = 0; i < MIN(others->n_ahead, (size_t)AHEAD_MAX); i++) {
+                (void)printf("%s %" PRIu64 " of ", i == 0 ? "; before it: task" : ",",
+                             others->ahead[i].id);
+                output_text(user(others->ahead[i].uid, name));
+        }
+        if (others->n_ahead > AHEAD_MAX)
+                (void)printf(" and %zu more", others->n_ahead - AHEAD_MAX);
+        (void)putchar('\n');
+}
+
+static void print_why(Client *client, const Reply *reply) {
+        const Explain *explain = reply->explain;
+        uint64_t now_boot_us = view_now_boot_us(reply);
+        char sentence[VIEW_SENTENCE_MAX];
+        Others others = { 0 };
+
+        (void)printf("task %" PRIu64 " ", reply->why.id);
+        if (explain->n_lacks == 0) {
+                (void)puts("lacks nothing: it starts at the next look at the machine");
+        } else {
+                explain_sentence(explain, now_boot_us, cli_user_name, NULL, sentence,
+                                 sizeof(sentence));
+                output_text(sentence);
+                (void)putchar('\n');
+        }
+
+        if (explain->place <= LIST_PLACE_MAX)
+                read_others(client, reply->why.id, &others);
+        for (size_t i = 0; i < explain->n_lacks; i++)
+                print_lack(&explain->lacks[i], &others, now_boot_us);
+        if (explain->any_gpu && explain->n_lacks > 1)
+                (void)puts("  one of these GPUs would do");
+        print_place(explain, &others);
+}
+
+static int why_run(_unused_ const Command *command,
+                   _unused_ void *v,
+                   _unused_ int n,
+                   char **operands) {
+        _cleanup_(client_freep) Client *client = NULL;
+        _cleanup_(reply_done) Reply reply = { 0 };
+        Call call = { .type = CALL_WHY };
+        Error error;
+        int status;
+
+        if (cli_parse_id(operands[0], &call.show.id, &error) < 0)
+                return cli_fail(CLI_STATUS_USAGE, "why: %s", error.text);
+
+        status = session_open(&client, SESSION_ACT);
+        if (status != 0)
+                return status;
+        if (!client)
+                return session_no_task(call.show.id);
+
+        status = session_call(client, &call, &reply);
+        if (status != 0)
+                return status;
+
+        if (reply.explain)
+                print_why(client, &reply);
+        else
+                (void)printf("task %" PRIu64 " does not wait: it is %s\n", call.show.id,
+                             task_state_to_string(reply.why.state));
+        return output_finish(CLI_STATUS_DONE);
+}
+
+const Command command_why = {
+        .name = "why",
+        .operands = "ID",
+        .summary = "say what a task waits for, who holds it, and when it may start",
+        .min_operands = 1,
+        .max_operands = 1,
+        .usage_status = CLI_STATUS_USAGE,
+        .run = why_run,
+};

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "cli/format.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "util/macro.h"
+#include "util/units.h"
+
+/* Statuses of tasks that have none of their own: those of `taskflow run`. */
+enum {
+        STATUS_TIMEOUT = 124,
+        STATUS_UNKNOWN = 125, /* never started, or its end was not seen */
+        STATUS_SIGNAL = 128,
+};
+
+/* Text that grows; NULL from text_end() when out of memory. */
+typedef struct Text {
+        FILE *stream;
+        char *data;
+        size_t n;
+        bool started;
+} Text;
+
+static bool text_begin(Text *text) {
+        *text = (Text){ 0 };
+        text->stream = open_memstream(&text->data, &text->n);
+        return text->stream != NULL;
+}
+
+static char *text_end(Text *text) {
+        bool failed = ferror(text->stream) != 0;
+
+        if (fclose(text->stream) == 0 && !failed)
+                return text->data;
+        free(text->data);
+        return NULL;
+}
+
+/* Puts what stands between two items, from the second on. */
+static FILE *next(Text *text, const char *separator) {
+        if (text->started)
+                (void)fputs(separator, text->stream);
+        text->started = true;
+        return text->stream;
+}
+
+static const char *size_or_all(uint64_t bytes, char buf[static UNITS_FORMAT_MAX]) {
+        return bytes == GPU_WHOLE ? "all" : units_format_bytes(buf, UNITS_FORMAT_MAX, bytes);
+}
+
+/* A number has "gpu" in front, a UUID or "any" speaks for itself. */
+static const char *gpu_prefix(const char *want) {
+        return want[0] >= '0' && want[0] <= '9' ? "gpu" : "";
+}
+
+char *format_needs(const Task *task) {
+        char buf[UNITS_FORMAT_MAX];
+        Text text;
+
+        if (!text_begin(&text))
+                return NULL;
+
+        if (task->needs.memory_bytes > 0)
+                (void)fputs(units_format_bytes(buf, sizeof(buf), task->needs.memory_bytes),
+                            next(&text, ","));
+        for (unsigned i = 0; i < task->needs.n_gpus; i++) {
+                const GpuNeed *need = &task->needs.gpus[i];
+
+                if (task->gpus)
+                        (void)fprintf(next(&text, ","), "gpu%u:", task->gpus[i].index);
+                else
+                        (void)fprintf(next(&text, ","), "%s%s:", gpu_prefix(need->want),
+                                      need->want);
+                (void)fputs(size_or_all(need->bytes, buf), text.stream);
+        }
+        if (task->needs.cpus > 0)
+                (void)fprintf(next(&text, ","), "%uc", task->needs.cpus);
+
+        return text_end(&text);
+}
+
+static void put_gpu_words(FILE *out, const GpuNeed *need) {
+        char buf[UNITS_FORMAT_MAX];
+        bool any = strcmp(need->want, "any") == 0;
+
+        if (need->bytes == GPU_WHOLE && any)
+                (void)fputs("a whole GPU (any)", out);
+        else if (need->bytes == GPU_WHOLE)
+                (void)fprintf(out, "the whole GPU %s", need->want);
+        else
+                (void)fprintf(out, "%s on %s%s", units_format_bytes(buf, sizeof(buf), need->bytes),
+                              any ? "any GPU" : "GPU ", any ? "" : need->want);
+}
+
+char *format_needs_words(const Needs *needs) {
+        char buf[UNITS_FORMAT_MAX];
+        Text text;
+
+        if (!text_begin(&text))
+                return NULL;
+
+        if (needs->memory_bytes > 0)
+                (void)fprintf(next(&text, ", "), "%s of RAM",
+                              units_format_bytes(buf, sizeof(buf), needs->memory_bytes));
+        for (unsigned i = 0; i < needs->n_gpus; i++)
+                put_gpu_words(next(&text, ", "), &needs->gpus[i]);
+        if (needs->cpus > 0)
+                (void)fprintf(next(&text, ", "), "%u core%s", needs->cpus,
+                              needs->cpus == 1 ? "" : "s");
+        if (!text.started)
+                (void)fputs("nothing", text.stream);
+
+        return text_end(&text);
+}
+
+static uint64_t usage_bytes(const Usage *usage, bool peak) {
+        return peak ? usage->peak_bytes : usage->used_bytes;
+}
+
+static bool has_gpu_usage(const Task *task, unsigned i) {
+        return task->gpus && task->gpu_usage && task->gpu_usage[i].known;
+}
+
+char *format_used(const Task *task, bool peak) {
+        char buf[UNITS_FORMAT_MAX];
+        Text text;
+
+        if (!text_begin(&text))
+                return NULL;
+
+        if (task->memory.known)
+                (void)fputs(units_format_bytes(buf, sizeof(buf), usage_bytes(&task->memory, peak)),
+                            next(&text, ","));
+        for (unsigned i = 0; i < task->needs.n_gpus; i++)
+                if (has_gpu_usage(task, i))
+                        (void)fprintf(next(&text, ","), "gpu%u:%s", task->gpus[i].index,
+                                      units_format_bytes(buf, sizeof(buf),
+                                                         usage_bytes(&task->gpu_usage[i], peak)));
+
+        return text_end(&text);
+}
+
+char *format_used_words(const Task *task, bool peak) {
+        char buf[UNITS_FORMAT_MAX];
+        Text text;
+
+        if (!text_begin(&text))
+                return NULL;
+
+        if (task->memory.known)
+                (void)fprintf(next(&text, ", "), "%s of RAM",
+                              units_format_bytes(buf, sizeof(buf),
+                                                 usage_bytes(&task->memory, peak)));
+        for (unsigned i = 0; i < task->needs.n_gpus; i++)
+                if (has_gpu_usage(task, i))
+                        (void)fprintf(next(&text, ", "), "%s on GPU %u",
+                                      units_format_bytes(buf, sizeof(buf),
+                                                         usage_bytes(&task->gpu_usage[i], peak)),
+                                      task->gpus[i].index);
+        if (!text.started)
+                (void)fputs("not known", text.stream);
+
+        return text_end(&text);
+}
+
+char *format_gpus(const Task *task) {
+        char buf[UNITS_FORMAT_MAX];
+        Text text;
+
+        if (!text_begin(&text))
+                return NULL;
+
+        for (unsigned i = 0; task->gpus && i < task->needs.n_gpus; i++)
+                (void)fprintf(next(&text, ", "), "%u (%s, %s)", task->gpus[i].index,
+                              task->gpus[i].uuid, size_or_all(task->gpus[i].bytes, buf));
+
+        return text_end(&text);
+}
+
+const char *format_time(const Task *task, uint64_t now_us, char *buf, size_t n) {
+        uint64_t from_us = task->started_at_us ? task->started_at_us : task->submitted_at_us;
+        uint64_t to_us = task->ended_at_us ? task->ended_at_us : now_us;
+
+        /* The clock may have been set back meanwhile. */
+        return units_format_duration(buf, n, to_us > from_us ? to_us - from_us : 0);
+}
+
+const char *format_instant(uint64_t realtime_us, char buf[static FORMAT_INSTANT_MAX]) {
+        time_t seconds = (time_t)(realtime_us / US_PER_SEC);
+        struct tm tm;
+
+        if (realtime_us == 0 || !localtime_r(&seconds, &tm) ||
+            strftime(buf, FORMAT_INSTANT_MAX, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+                (void)snprintf(buf, FORMAT_INSTANT_MAX, "-");
+        return buf;
+}
+
+const char *format_status(const Task *task, char buf[static FORMAT_STATUS_MAX]) {
+        const char *name = task->signal > 0 ? sigabbrev_np(task->signal) : NULL;
+
+        if (name)
+                (void)snprintf(buf, FORMAT_STATUS_MAX, "SIG%s", name);
+        else if (task->signal > 0)
+                (void)snprintf(buf, FORMAT_STATUS_MAX, "signal %d", task->signal);
+        else if (task->exit_status >= 0)
+                (void)snprintf(buf, FORMAT_STATUS_MAX, "%d", task->exit_status);
+        else
+                (void)snprintf(buf, FORMAT_STATUS_MAX, "-");
+        return buf;
+}
+
+const char *format_priority(unsigned priority, char *buf, size_t n) {
+        if (priority == 0)
+                return "low";
+        if (priority == TASK_PRIORITY_DEFAULT)
+                return "medium";
+        if (priority == TASK_PRIORITY_MAX)
+                return "high";
+        (void)snprintf(buf, n, "%u", priority);
+        return buf;
+}
+
+Tone format_state_tone(TaskState state) {
+        switch (state) {
+        case TASK_STATE_RUNNING:
+                return TONE_GOOD;
+        case TASK_STATE_PENDING:
+        case TASK_STATE_HELD:
+                return TONE_WAITING;
+        case TASK_STATE_FAILED:
+        case TASK_STATE_TIMEOUT:
+        case TASK_STATE_LOST:
+                return TONE_BAD;
+        case TASK_STATE_CANCELLED:
+                return TONE_FAINT;
+        case TASK_STATE_DONE:
+                return TONE_PLAIN;
+        }
+        return TONE_PLAIN;
+}
+
+int format_exit_status(const Task *task) {
+        if (task->state == TASK_STATE_TIMEOUT)
+                return STATUS_TIMEOUT;
+        if (task->signal > 0)
+                return STATUS_SIGNAL + task->signal;
+        if (task->exit_status >= 0)
+                return task->exit_status;
+        return STATUS_UNKNOWN;
+}

@@ -1,0 +1,57 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Tasks in words
+ *
+ * What `ps`, `show` and their like print of a task. Strings that are returned are to be freed with
+ * free(); NULL when out of memory. Nothing here is made visible yet: whoever prints does that.
+ */
+
+#include <stdint.h>
+
+#include "cli/output.h"
+#include "core/task.h"
+
+enum {
+        FORMAT_INSTANT_MAX = 64,
+        FORMAT_STATUS_MAX = 32,
+};
+
+/* The NEEDS column: "5G,gpu0:10G,any:all,4c"; "" for nothing. Once GPUs were given, their numbers. */
+char *format_needs(const Task *task);
+
+/* The same in words: "5G of RAM, 10G on GPU 0, a whole GPU (any), 4 cores"; "nothing". */
+char *format_needs_words(const Needs *needs);
+
+/* What it was seen to hold, now or at most: "4.2G,gpu0:9.8G"; "" if nothing is known. */
+char *format_used(const Task *task, bool peak);
+
+/* The same in words: "4.2G of RAM, 9.8G on GPU 0"; "not known". */
+char *format_used_words(const Task *task, bool peak);
+
+/* The GPUs that it was given, one after another: "0 (GPU-12ab, 10G)"; "" for none. */
+char *format_gpus(const Task *task);
+
+/**
+ * format_time() - the TIME column: how long it waits, runs, or ran
+ * @now_us:     CLOCK_REALTIME
+ *
+ * Return: @buf.
+ */
+const char *format_time(const Task *task, uint64_t now_us, char *buf, size_t n);
+
+/* The local time of an instant, "2026-01-31 10:00:00"; "-" for 0. Returns @buf. */
+const char *format_instant(uint64_t realtime_us, char buf[static FORMAT_INSTANT_MAX]);
+
+/* "0", "3", "SIGKILL", "-". Returns @buf. */
+const char *format_status(const Task *task, char buf[static FORMAT_STATUS_MAX]);
+
+/* The priority as a word where it has one: "high", "150". Returns @buf. */
+const char *format_priority(unsigned priority, char *buf, size_t n);
+
+Tone format_state_tone(TaskState state);
+
+/* The exit status that stands for a task's end (`wait`, and `run` itself). */
+int format_exit_status(const Task *task);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "cli/ids.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "cli/session.h"
+
+static bool contains(const IdList *ids, uint64_t id) {
+        for (size_t i = 0; i < ids->n; i++)
+                if (ids->ids[i] == id)
+                        return true;
+        return false;
+}
+
+int ids_parse(const Command *command, int n_operands, char **operands, IdList *ret) {
+        IdList ids = { 0 };
+        Error error;
+
+        if (n_operands > WIRE_IDS_MAX)
+                return cli_fail(CLI_STATUS_USAGE, "%s: more than %d ids", command->name,
+                                WIRE_IDS_MAX);
+
+        ids.ids = calloc((size_t)n_operands + 1, sizeof(*ids.ids));
+        if (!ids.ids)
+                return cli_fail(CLI_STATUS_REFUSED, "out of memory");
+
+        for (int i = 0; i < n_operands; i++) {
+                uint64_t id;
+
+                if (cli_parse_id(operands[i], &id, &error) < 0) {
+                        ids_done(&ids);
+                        return cli_fail(CLI_STATUS_USAGE, "%s: %s", command->name, error.text);
+                }
+                if (!contains(&ids, id))
+                        ids.ids[ids.n++] = id;
+        }
+
+        *ret = ids;
+        return 0;
+}
+
+void ids_done(IdList *ids) {
+        free(ids->ids);
+        *ids = (IdList){ 0 };
+}
+
+bool ids_report(const IdResult *result, const char *verb) {
+        switch (result->outcome) {
+        case ID_OUTCOME_DONE:
+        case ID_OUTCOME_ENDING:
+        case ID_OUTCOME_NO_RUNNER:
+                return false;
+        case ID_OUTCOME_NO_SUCH_TASK:
+                (void)session_no_task(result->id);
+                return true;
+        case ID_OUTCOME_NOT_YOURS:
+                (void)cli_fail(CLI_STATUS_REFUSED, "cannot %s task %" PRIu64 ": it is not yours",
+                               verb, result->id);
+                return true;
+        case ID_OUTCOME_WRONG_STATE:
+                (void)cli_fail(CLI_STATUS_REFUSED, "cannot %s task %" PRIu64 ": it is %s", verb,
+                               result->id, task_state_to_string(result->state));
+                return true;
+        }
+        return false;
+}
+
+int ids_report_all(const Reply *reply, const char *verb) {
+        int status = CLI_STATUS_DONE;
+
+        for (size_t i = 0; i < reply->ids.n; i++)
+                if (ids_report(&reply->ids.results[i], verb))
+                        status = CLI_STATUS_REFUSED;
+        return status;
+}
+
+int ids_call(CallType type, const IdList *ids, int signal, Client **ret_client, Reply *reply) {
+        _cleanup_(client_freep) Client *client = NULL;
+        Call call = { .type = type };
+        int status;
+
+        status = session_open(&client, SESSION_ACT);
+        if (status != 0)
+                return status;
+        if (!client) {
+                for (size_t i = 0; i < ids->n; i++)
+                        (void)session_no_task(ids->ids[i]);
+                return CLI_STATUS_REFUSED;
+        }
+
+        call.ids.ids = *ids;
+        call.ids.signal = signal;
+        status = session_call(client, &call, reply);
+        if (status != 0)
+                return status;
+
+        if (ret_client)
+                *ret_client = TAKE_PTR(client);
+        return 0;
+}
