@@ -8,7 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,25 +156,14 @@ int fd_mkdir_p(const char *path, mode_t mode) {
         return make_folder(copy, mode);
 }
 
-/* A name beside @path that nobody has and nobody can foresee. */
-static int open_beside(int dir_fd, const char *path, char **ret_name) {
-        _cleanup_free_ char *name = NULL;
+/* A name beside @path that nobody has and nobody can foresee; NULL with errno. */
+static char *name_beside(const char *path) {
         uint64_t random;
-        int fd;
+        char *name;
 
         if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
-                return -EIO;
-        if (asprintf(&name, "%s.%016llx", path, (unsigned long long)random) < 0) {
-                name = NULL;
-                return -ENOMEM;
-        }
-
-        fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0)
-                return -errno;
-
-        *ret_name = TAKE_PTR(name);
-        return fd;
+                return NULL;
+        return asprintf(&name, "%s.%016" PRIx64, path, random) < 0 ? NULL : name;
 }
 
 int fd_write_file_atomic(int dir_fd, const char *path, const void *data, size_t n, mode_t mode) {
@@ -182,9 +171,13 @@ int fd_write_file_atomic(int dir_fd, const char *path, const void *data, size_t 
         _cleanup_close_ int fd = -1;
         int r;
 
-        fd = open_beside(dir_fd, path, &name);
+        name = name_beside(path);
+        if (!name)
+                return -errno;
+
+        fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
-                return fd;
+                return -errno;
 
         r = fd_write_all(fd, data, n);
         if (r == 0 && fchmod(fd, mode) < 0)

@@ -25,6 +25,10 @@ enum {
         MAX_SHOWN = 100,
 };
 
+#define SEC_PER_MIN  UINT64_C(60)
+#define SEC_PER_HOUR UINT64_C(3600)
+#define SEC_PER_DAY  UINT64_C(86400)
+
 typedef struct Decimal {
         uint64_t whole;
         uint64_t fraction; /* in units of 1 / scale */
@@ -41,8 +45,10 @@ static const char size_letters[] = "kmgtp";
 
 /* From large to small: the parts of a duration must come in this order. */
 static const Unit duration_units[] = {
-        { "d", 24 * 3600 * US_PER_SEC }, { "h", 3600 * US_PER_SEC },
-        { "m", 60 * US_PER_SEC },        { "s", US_PER_SEC },
+        { "d", SEC_PER_DAY *US_PER_SEC },
+        { "h", SEC_PER_HOUR *US_PER_SEC },
+        { "m", SEC_PER_MIN *US_PER_SEC },
+        { "s", US_PER_SEC },
         { "ms", US_PER_MSEC },
 };
 
@@ -303,22 +309,22 @@ char *units_format_duration(char *buf, size_t n, uint64_t us) {
                 return buf;
         }
 
-        if (seconds < 60) {
+        if (seconds < SEC_PER_MIN) {
                 (void)snprintf(buf, n, "%" PRIu64 "s", seconds);
                 return buf;
         }
 
-        if (seconds < UINT64_C(3600)) {
-                large = seconds / 60;
-                small = seconds % 60;
+        if (seconds < SEC_PER_HOUR) {
+                large = seconds / SEC_PER_MIN;
+                small = seconds % SEC_PER_MIN;
                 names = "ms";
-        } else if (seconds < UINT64_C(24) * 3600) {
-                large = seconds / 3600;
-                small = seconds / 60 % 60;
+        } else if (seconds < SEC_PER_DAY) {
+                large = seconds / SEC_PER_HOUR;
+                small = seconds / SEC_PER_MIN % 60;
                 names = "hm";
         } else {
-                large = seconds / (UINT64_C(24) * 3600);
-                small = seconds / 3600 % 24;
+                large = seconds / SEC_PER_DAY;
+                small = seconds / SEC_PER_HOUR % 24;
                 names = "dh";
         }
 
