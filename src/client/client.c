@@ -7,6 +7,7 @@
 
 #include "client/client.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -130,6 +131,7 @@ static int grow_outstanding(Client *client) {
 }
 
 static void push_outstanding(Client *client, CallType type) {
+        assert(client->n_allocated > 0);
         client->outstanding[(client->first + client->n_outstanding++) % client->n_allocated] = type;
 }
 
@@ -174,6 +176,8 @@ int client_send(Client *client, const Call *call, int fd, Error *error) {
                 return error_set(error, r, "out of memory");
 
         r = channel_send(client->channel, bytes, n, fd);
+        if (r == FRAME_E_CLOSED && !oneway)
+                r = 0; /* it may have said why before it closed: whoever waits for the reply reads that */
         if (r != 0)
                 return from_frame(r, error);
 
@@ -284,11 +288,11 @@ static int receive_waiting(Client *client, Incoming *ret, Error *error) {
         }
 }
 
-/* The reply before which @n_later replies of calls that came first have to be read. */
+/* Our reply comes after those to @n_before calls that were sent earlier. */
 static int await_reply(Client *client, size_t n_before, Reply *reply, Error *error) {
         for (;;) {
                 size_t n_outstanding = client->n_outstanding;
-                Incoming incoming;
+                Incoming incoming = {};
                 int r;
 
                 r = receive_waiting(client, &incoming, error);
@@ -316,12 +320,7 @@ int client_call(Client *client, const Call *call, Reply *reply, Error *error) {
         int r;
 
         r = client_send(client, call, -1, error);
-        if (r == CLIENT_E_CLOSED) {
-                /* It may have said why before it closed: a limit, for example. */
-                if (grow_outstanding(client) < 0)
-                        return error_set(error, -ENOMEM, "out of memory");
-                push_outstanding(client, call->type);
-        } else if (r != 0)
+        if (r != 0)
                 return r;
 
         return await_reply(client, n_before, reply, error);

@@ -204,7 +204,7 @@ static int open_log(const char *state, Starting *starting, Error *error) {
 static void clean_up(void) {
         struct sigaction action = { .sa_handler = SIG_DFL };
         struct rlimit limit;
-        cpu_set_t *cpus;
+        cpu_set_t cpus[CPUS_MAX / CPU_SETSIZE];
         sigset_t none;
 
         for (int i = 1; i <= SIGRTMAX; i++)
@@ -219,9 +219,8 @@ static void clean_up(void) {
                 (void)setrlimit(RLIMIT_NOFILE, &limit);
         }
 
-        cpus = alloca(CPU_ALLOC_SIZE(CPUS_MAX));
-        memset(cpus, 0xff, CPU_ALLOC_SIZE(CPUS_MAX));
-        (void)sched_setaffinity(0, CPU_ALLOC_SIZE(CPUS_MAX), cpus);
+        memset(cpus, 0xff, sizeof(cpus));
+        (void)sched_setaffinity(0, sizeof(cpus), cpus);
 }
 
 /* In the new process: stdin, stdout and stderr as a daemon has them, and nothing else. */

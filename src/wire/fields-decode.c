@@ -15,7 +15,9 @@
 #include <jansson.h>
 
 #include "core/task.h"
+#include "util/cleanup.h"
 #include "util/macro.h"
+#include "util/text.h"
 #include "wire/fields.h"
 #include "wire/message.h"
 
@@ -467,15 +469,18 @@ static bool is_known(const Field *fields, const char *key) {
 }
 
 static int refuse_unknown_key(FieldsReader *reader, const Field *fields, json_t *json) {
+        _cleanup_free_ char *visible = NULL;
+        const char *key = "";
         char path[128];
 
-        format_path(reader, path, sizeof(path));
         for (void *i = json_object_iter(json); i; i = json_object_iter_next(json, i))
                 if (!is_known(fields, json_object_iter_key(i)))
-                        return error_set(reader->error, MESSAGE_E_BAD, "unknown key '%s%s%.64s'",
-                                         path, reader->depth > 0 ? "." : "",
-                                         json_object_iter_key(i));
-        return 0;
+                        key = json_object_iter_key(i);
+
+        format_path(reader, path, sizeof(path));
+        visible = text_visible(key);
+        return error_set(reader->error, MESSAGE_E_BAD, "unknown key '%s%s%.64s'", path,
+                         path[0] ? "." : "", visible ? visible : "?");
 }
 
 int fields_decode(FieldsReader *reader, const Object *object, json_t *json, void *base) {

@@ -79,7 +79,7 @@ static void encode_hex(JsonText *text, const Field *field, const uint8_t *bytes)
                 hex[2 * i] = digits[bytes[i] >> 4];
                 hex[2 * i + 1] = digits[bytes[i] & 0xf];
         }
-        hex[2 * field->size] = '\0';
+        hex[(size_t)2 * field->size] = '\0';
 
         json_text_key(text, field->key);
         json_text_string(text, hex, sizeof(hex));

@@ -157,7 +157,17 @@ static int grow(char **buffer, size_t *n_allocated, size_t n_needed) {
         return 0;
 }
 
-/* Keeps the descriptors that came, as far as they are allowed, and closes the others. */
+/* Keeps a descriptor that came if one more is allowed, else closes it. */
+static void take_fd(Channel *channel, int fd) {
+        if (channel->n_fds < FRAME_FDS_MAX && !channel->failed) {
+                channel->fds[channel->n_fds++] = fd;
+                return;
+        }
+
+        (void)fd_close(fd);
+        channel->failed = FRAME_E_BAD;
+}
+
 static void take_control(Channel *channel, struct msghdr *message) {
         if (message->msg_flags & MSG_CTRUNC)
                 channel->failed = FRAME_E_BAD;
@@ -173,12 +183,7 @@ static void take_control(Channel *channel, struct msghdr *message) {
                         int fd;
 
                         memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-                        if (channel->n_fds < FRAME_FDS_MAX && !channel->failed)
-                                channel->fds[channel->n_fds++] = fd;
-                        else {
-                                (void)fd_close(fd);
-                                channel->failed = FRAME_E_BAD;
-                        }
+                        take_fd(channel, fd);
                 }
         }
 }

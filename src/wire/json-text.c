@@ -24,11 +24,24 @@ void json_text_fail(JsonText *text, int r) {
                 text->r = r;
 }
 
-/* Room for @n more; NULL when there is none. */
-static char *room(JsonText *text, size_t n) {
+static bool grow(JsonText *text, size_t n_needed) {
         size_t n_allocated;
         char *bytes;
 
+        n_allocated = MAX(n_needed, MAX(text->n_allocated * 2, (size_t)FIRST_BYTES));
+        bytes = realloc(text->bytes, n_allocated);
+        if (!bytes) {
+                text->r = -ENOMEM;
+                return false;
+        }
+
+        text->bytes = bytes;
+        text->n_allocated = n_allocated;
+        return true;
+}
+
+/* Room for @n more; NULL when there is none. */
+static char *room(JsonText *text, size_t n) {
         if (text->r != 0)
                 return NULL;
 
@@ -37,18 +50,8 @@ static char *room(JsonText *text, size_t n) {
                 return NULL;
         }
 
-        if (text->n + n > text->n_allocated) {
-                n_allocated = MAX(text->n + n, MAX(text->n_allocated * 2, (size_t)FIRST_BYTES));
-                bytes = realloc(text->bytes, n_allocated);
-                if (!bytes) {
-                        text->r = -ENOMEM;
-                        return NULL;
-                }
-
-                text->bytes = bytes;
-                text->n_allocated = n_allocated;
-        }
-
+        if (text->n + n > text->n_allocated && !grow(text, text->n + n))
+                return NULL;
         return text->bytes + text->n;
 }
 

@@ -9,14 +9,15 @@
 
 #include "wire/message.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
+#include <sys/random.h>
 
 #include <jansson.h>
 
+#include "util/cleanup.h"
+#include "util/text.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/tables.h"
@@ -164,45 +165,53 @@ static int check_shape(const char *bytes, size_t n, size_t n_values_max, Error *
 }
 
 /*
- * jansson's seed for its hash tables, against keys that are chosen to collide. By itself it would open /dev/urandom for
- * it; the kernel gave us random bytes already.
+ * jansson's seed for its hash tables, against keys that are chosen to collide. By itself it would open and read
+ * /dev/urandom for it, which is not there in every chroot.
  */
 static void seed(void) {
         static bool done;
-        const void *bytes;
         size_t value;
 
         if (done)
                 return;
 
         done = true;
-        bytes = (const void *)getauxval(
-                AT_RANDOM); /* NOLINT(performance-no-int-to-ptr): it is one */
-        if (!bytes)
-                return;
-        memcpy(&value, bytes, sizeof(value));
-        json_object_seed(value);
+        if (getrandom(&value, sizeof(value), GRND_NONBLOCK) == (ssize_t)sizeof(value))
+                json_object_seed(value);
 }
 
-/* The object that a message is; NULL with @error. */
-static json_t *load(const char *bytes, size_t n, size_t n_values_max, Error *error) {
+/* @word as it may be shown: whoever sent it is not trusted with anybody's terminal. */
+static const char *visible(const char *word, char **buf) {
+        *buf = text_visible(word);
+        return *buf ? *buf : "?";
+}
+
+/* The object that a message is. */
+static int load(const char *bytes, size_t n, size_t n_values_max, json_t **ret, Error *error) {
+        _cleanup_free_ char *buf = NULL;
         json_error_t json_error;
         json_t *json;
+        int r;
 
-        if (check_shape(bytes, n, n_values_max, error) != 0)
-                return NULL;
+        r = check_shape(bytes, n, n_values_max, error);
+        if (r != 0)
+                return r;
 
         seed();
         json = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &json_error);
+        if (!json && json_error_code(&json_error) == json_error_out_of_memory)
+                return -ENOMEM;
         if (!json)
-                (void)error_set(error, MESSAGE_E_BAD, "bad JSON: %s", json_error.text);
-        else if (!json_is_object(json)) {
-                (void)error_set(error, MESSAGE_E_BAD, "is no JSON object");
+                return error_set(error, MESSAGE_E_BAD, "bad JSON: %s",
+                                 visible(json_error.text, &buf));
+
+        if (!json_is_object(json)) {
                 json_decref(json);
-                json = NULL;
+                return error_set(error, MESSAGE_E_BAD, "no JSON object");
         }
 
-        return json;
+        *ret = json;
+        return 0;
 }
 
 typedef json_t Json;
@@ -223,6 +232,7 @@ static int decode_call_envelope(json_t *json, Call *call, json_t **ret_parameter
         json_t *oneway = json_object_get(json, "oneway"), *more = json_object_get(json, "more");
         json_t *method = json_object_get(json, "method"),
                *parameters = json_object_get(json, "parameters");
+        _cleanup_free_ char *buf = NULL;
         size_t n_known = (size_t) !!oneway + !!more + !!method + !!parameters;
         int type;
 
@@ -245,8 +255,8 @@ static int decode_call_envelope(json_t *json, Call *call, json_t **ret_parameter
 
         type = find_method(json_string_value(method));
         if (type < 0)
-                return error_set(error, MESSAGE_E_METHOD_NOT_FOUND, "no method '%.80s'",
-                                 json_string_value(method));
+                return error_set(error, MESSAGE_E_METHOD_NOT_FOUND, "no method '%.100s'",
+                                 visible(json_string_value(method), &buf));
 
         call->type = (CallType)type;
         if (call_specs[type].oneway && !call->oneway)
@@ -282,9 +292,9 @@ int call_decode(const char *bytes, size_t n, Call *ret, Error *error) {
         Call call = {};
         int r;
 
-        json = load(bytes, n, CALL_VALUES_MAX, error);
-        if (!json)
-                return MESSAGE_E_BAD;
+        r = load(bytes, n, CALL_VALUES_MAX, &json, error);
+        if (r != 0)
+                return r;
 
         r = decode_call_envelope(json, &call, &parameters, error);
         if (r != 0)
@@ -348,9 +358,9 @@ int reply_decode(CallType to, const char *bytes, size_t n, Reply *ret, Error *er
         Reply reply = { .to = to };
         int r;
 
-        json = load(bytes, n, REPLY_VALUES_MAX, error);
-        if (!json)
-                return MESSAGE_E_BAD;
+        r = load(bytes, n, REPLY_VALUES_MAX, &json, error);
+        if (r != 0)
+                return r;
 
         r = decode_reply(json, &reply, error);
         if (r != 0) {

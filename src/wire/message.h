@@ -152,7 +152,7 @@ typedef struct Call {
                         unsigned n_gpus;
                         GpuGrant *gpus; /* owned */
                         bool pin;
-                        bool must_accept; /* false never occurs in OFFER; see SubmitReply.granted */
+                        uint64_t time_limit_us; /* it may have been changed while it waited; or TASK_TIME_INF */
                 } offer;
                 struct {
                         uint64_t id;

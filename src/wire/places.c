@@ -38,30 +38,26 @@ static const char *folder_variable(const char *name) {
 
 /* $VARIABLE/taskflow, else ~/FALLBACK/taskflow */
 static int personal_folder(const char *variable, const char *fallback, char **ret, Error *error) {
-        _cleanup_free_ char *in_home = NULL;
         const char *folder, *home;
-        char *path;
+        int r;
 
         folder = folder_variable(variable);
-        if (!folder) {
-                home = folder_variable("HOME");
-                if (!home)
-                        return error_set(
-                                error, -ENOENT,
-                                "HOME is not set to a folder: set it, or set %s, or name the socket "
-                                "of a daemon in TASKFLOW_SOCKET",
-                                variable);
+        home = folder_variable("HOME");
+        if (!folder && !home)
+                return error_set(
+                        error, -ENOENT,
+                        "HOME is not set to a folder: set it, or set %s, or name the socket of a daemon in "
+                        "TASKFLOW_SOCKET",
+                        variable);
 
-                folder = in_home = join(home, fallback);
-                if (!folder)
-                        return error_set(error, -ENOMEM, "out of memory");
-        }
-
-        path = join(folder, "taskflow");
-        if (!path)
+        if (folder)
+                r = asprintf(ret, "%s/taskflow", folder);
+        else
+                r = asprintf(ret, "%s/%s/taskflow", home, fallback);
+        if (r < 0) {
+                *ret = NULL;
                 return error_set(error, -ENOMEM, "out of memory");
-
-        *ret = path;
+        }
         return 0;
 }
 
