@@ -44,7 +44,7 @@ static const int transitions[N_EVENT_TYPES][N_PHASES] = {
         [EVENT_RAM]            = { NO,     NO,     NO,     NO,     NO,     NO,     NO },
         [EVENT_GPUS]           = { NO,     NO,     NO,     NO,     NO,     NO,     NO },
         [EVENT_OFFERED]        = { OFFER,  NO,     NO,     NO,     NO,     NO,     NO },
-        [EVENT_OFFER_RETURNED] = { NO,     NO,     NO,     WAIT,   NO,     NO,     NO },
+        [EVENT_OFFER_RETURNED] = { NO,     NO,     NO,     WAIT,   WAIT,   NO,     NO },
         [EVENT_OFFER_EXPIRED]  = { NO,     NO,     NO,     AWAY,   NO,     NO,     NO },
         [EVENT_ACCEPTED]       = { NO,     NO,     NO,     RUN,    NO,     NO,     NO },
         [EVENT_STARTED]        = { NO,     NO,     NO,     NO,     RUN,    NO,     NO },
@@ -266,7 +266,15 @@ static int on_offered(Core *core, Entry *entry, const Event *event) {
 }
 
 static int on_offer_returned(Core *core, Entry *entry) {
+        Task *task = entry->task;
+
+        /* Accepted, but word of it never reached the runner: it waits again if nothing runs. */
+        if (entry->phase == PHASE_RUNNING && task->pid != 0)
+                return CORE_E_ILLEGAL;
+
         drop_grants(core, entry);
+        task->state = TASK_STATE_PENDING;
+        task->started_at_us = 0;
         entry->n_missed = 0;
         return 0;
 }

@@ -50,7 +50,7 @@ typedef enum EventType {
         EVENT_RAM,         /* a look at RAM */
         EVENT_GPUS,        /* a look at the GPUs */
         EVENT_OFFERED, /* an offer of a Plan was sent: its share is in the ledger from here on */
-        EVENT_OFFER_RETURNED, /* it was not taken, and nobody is to blame: pending again */
+        EVENT_OFFER_RETURNED, /* not taken, nobody is to blame: pending again; not after STARTED */
         EVENT_OFFER_EXPIRED,  /* not answered: passed over until RUNNER_BACK; the third time held */
         EVENT_ACCEPTED,       /* the runner may exec: running */
         EVENT_STARTED,        /* the command's process is known */

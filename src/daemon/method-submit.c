@@ -446,6 +446,12 @@ void method_attach(Peer *peer, Call *call, bool resumed) {
         record_set_owner(record, peer);
         event = daemon_event(EVENT_RUNNER_BACK, record->task_id);
         (void)core_apply(daemon->core, &event);
+        if (!started && core_find(daemon->core, record->task_id)->state == TASK_STATE_RUNNING) {
+                /* accepted, but that word did not reach it: nothing runs */
+                event = daemon_event(EVENT_OFFER_RETURNED, record->task_id);
+                (void)core_apply(daemon->core, &event);
+                record->granted = false;
+        }
         if (started) {
                 if (attached)
                         make_running(record, attached);

@@ -261,7 +261,7 @@ int record_offer(Record *record, const PlanOffer *offer) {
                                                      .n_gpus = offer->n_gpus,
                                                      .gpus = offer->gpus,
                                                      .pin = daemon_pins(daemon, task),
-                                                     .must_accept = true } });
+                                                     .time_limit_us = task->time_limit_us } });
         return 0;
 }
 

@@ -377,6 +377,7 @@ static void on_offer(Run *run, Call *offer) {
         }
         if (!take_grant(run, offer->offer.n_gpus, &offer->offer.gpus, offer->offer.pin))
                 return;
+        run->task->time_limit_us = offer->offer.time_limit_us;
         run->phase = RUN_PHASE_ACCEPTING;
         run->offer = offer->offer.offer;
         say(run, &answer, -1);

@@ -115,7 +115,7 @@ static const Field offer_fields[] = {
         ROW_NUMBER("offer", Call, offer.offer, 0, 0, INT64_MAX),
         ROW_ARRAY("gpus", Call, offer.gpus, offer.n_gpus, 0, &object_grant, NEEDS_GPUS_MAX),
         ROW_BOOL("pin", Call, offer.pin),
-        ROW_BOOL("must_accept", Call, offer.must_accept),
+        ROW_OR_NULL("time_limit_us", Call, offer.time_limit_us, TASK_TIME_INF, 0, 0, INT64_MAX),
         {},
 };
 

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "daemon/methods.h"
+
+static const Method *find(CallType type, size_t *ret_n) {
+        const Method *found = NULL;
+
+        *ret_n = 0;
+        for (size_t i = 0; i < n_methods; i++)
+                if (methods[i].type == type) {
+                        found = &methods[i];
+                        (*ret_n)++;
+                }
+        return found;
+}
+
+static void test_every_call_of_a_client_has_one_method(_unused_ void **state) {
+        for (int type = 0; type < CALL_OFFER; type++) {
+                size_t n;
+
+                (void)find((CallType)type, &n);
+                if (n != 1)
+                        fail_msg("%s has %zu methods", call_type_to_string((CallType)type), n);
+        }
+}
+
+static void test_what_only_the_daemon_says_has_no_method(_unused_ void **state) {
+        for (int type = CALL_OFFER; type < N_CALL_TYPES; type++) {
+                size_t n;
+
+                (void)find((CallType)type, &n);
+                assert_int_equal(n, 0);
+        }
+}
+
+/* What a runner says of a task must come from the connection that has it: no other access fits. */
+static void test_what_runners_say_is_for_runners_alone(_unused_ void **state) {
+        static const CallType of_runners[] = { CALL_ACCEPT, CALL_DECLINE, CALL_STARTED, CALL_USED,
+                                               CALL_ENDED,  CALL_AWAY,    CALL_WITHDRAW };
+
+        for (size_t i = 0; i < ELEMENTSOF(of_runners); i++) {
+                size_t n;
+
+                assert_int_equal(find(of_runners[i], &n)->access, ACCESS_RUNNER);
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_every_call_of_a_client_has_one_method),
+                cmocka_unit_test(test_what_only_the_daemon_says_has_no_method),
+                cmocka_unit_test(test_what_runners_say_is_for_runners_alone),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
