@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Tasks, machine and policy: values, their defaults and their words
+ */
+
+#include "core/explain.h"
+#include "core/gpu-word.h"
+#include "core/policy.h"
+#include "core/sat.h"
+#include "core/task.h"
+
+#include "check.h"
+
+static void test_every_word_stands_for_its_value(_unused_ void **state) {
+        assert_string_table(task_state, TaskState, N_TASK_STATES);
+        assert_string_table(pin_mode, PinMode, N_PIN_MODES);
+        assert_string_table(gpu_state, GpuState, N_GPU_STATES);
+        assert_string_table(wait_reason, WaitReason, N_WAIT_REASONS);
+}
+
+/* They are on the wire and in the database: a change is a migration. */
+static void test_the_words_of_states_stay(_unused_ void **state) {
+        const char *const words[N_TASK_STATES] = { "pending", "held",      "running", "done",
+                                                   "failed",  "cancelled", "timeout", "lost" };
+
+        for (unsigned i = 0; i < N_TASK_STATES; i++)
+                assert_string_equal(task_state_to_string((TaskState)i), words[i]);
+}
+
+static void test_a_new_task_has_the_defaults(_unused_ void **state) {
+        Task *task = task_new();
+
+        assert_non_null(task);
+        assert_int_equal(task->priority, TASK_PRIORITY_DEFAULT);
+        assert_true(task->time_limit_us == TASK_TIME_INF);
+        assert_int_equal(task->exit_status, -1);
+        assert_int_equal(task->state, TASK_STATE_PENDING);
+        assert_null(task_free(task));
+        assert_null(task_free(NULL));
+}
+
+static void test_final_is_what_does_not_change(_unused_ void **state) {
+        assert_false(task_state_is_final(TASK_STATE_PENDING));
+        assert_false(task_state_is_final(TASK_STATE_HELD));
+        assert_false(task_state_is_final(TASK_STATE_RUNNING));
+        for (unsigned i = TASK_STATE_DONE; i < N_TASK_STATES; i++)
+                assert_true(task_state_is_final((TaskState)i));
+}
+
+static void test_status_zero_is_done(_unused_ void **state) {
+        assert_int_equal(task_end_state(0), TASK_STATE_DONE);
+        assert_int_equal(task_end_state(1), TASK_STATE_FAILED);
+        assert_int_equal(task_end_state(255), TASK_STATE_FAILED);
+        assert_int_equal(task_end_state(-1), TASK_STATE_FAILED);
+}
+
+static void test_the_default_policy_is_the_manual_s(_unused_ void **state) {
+        Policy policy = policy_default();
+
+        assert_true(policy.default_delay_us == 60 * US_PER_SEC);
+        assert_false(policy.delay_strict);
+        assert_int_equal(policy.ample_factor_permille, 2000);
+        assert_false(policy.unfilled_delay);
+        assert_true(policy.reserved_memory_bytes == 100 * MIB);
+        assert_true(policy.reserved_gpu_memory_bytes == MIB);
+        assert_int_equal(policy.whole_gpu_used_permyriad, 500);
+        assert_false(policy.gpu_pick_pack);
+        assert_int_equal(policy.priority_limit, 100);
+        assert_true(policy.priority_age_us == 3600 * US_PER_SEC);
+        assert_true(policy.max_delay_us == 600 * US_PER_SEC);
+        assert_true(policy.sample_max_age_us > 0 && policy.sample_max_age_us < US_PER_SEC);
+        assert_int_equal(policy.max_offers_per_uid, 64);
+        assert_int_equal(policy.n_cpus, 1);
+        assert_true(policy.gpus_all);
+}
+
+static void test_the_policy_gives_out_what_it_lists(_unused_ void **state) {
+        Policy policy = policy_default();
+
+        assert_true(policy_allows_gpu(&policy, "GPU-12ab", 7));
+
+        policy.gpus_all = false;
+        assert_false(policy_allows_gpu(&policy, "GPU-12ab", 7));
+
+        policy.n_gpus = 2;
+        strcpy(policy.gpus[0], "3");
+        strcpy(policy.gpus[1], "GPU-12");
+        assert_true(policy_allows_gpu(&policy, "GPU-12ab", 7));
+        assert_true(policy_allows_gpu(&policy, "GPU-77", 3));
+        assert_false(policy_allows_gpu(&policy, "GPU-77", 33));
+        assert_false(policy_allows_gpu(&policy, "GPU-1", 7));
+}
+
+static void test_words_name_gpus(_unused_ void **state) {
+        const struct {
+                const char *word, *uuid;
+                unsigned index;
+                bool want;
+        } cases[] = {
+                { "0", "GPU-0", 0, true },         { "0", "GPU-0", 1, false },
+                { "00", "GPU-0", 0, true },        { "10", "GPU-0", 1, false },
+                { "GPU-", "GPU-0", 1, true },      { "GPU-0", "GPU-0", 1, true },
+                { "GPU-01", "GPU-0", 1, false },   { "gpu-0", "GPU-0", 1, false },
+                { "", "GPU-0", 0, false },         { "-1", "GPU-0", 1, false },
+                { "1x", "GPU-0", 1, false },       { "99999999999", "GPU-0", 1, false },
+                { "4294967296", "GPU", 0, false },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                if (gpu_word_matches(cases[i].word, cases[i].uuid, cases[i].index) != cases[i].want)
+                        fail_msg("'%s' and %s, %u", cases[i].word, cases[i].uuid, cases[i].index);
+}
+
+static void test_a_fixed_text_is_cut_and_filled_with_zeros(_unused_ void **state) {
+        char text[GPU_UUID_MAX], source[GPU_UUID_MAX];
+
+        memset(text, 'x', sizeof(text));
+        gpu_text_copy(text, "ab");
+        for (size_t i = 2; i < sizeof(text); i++)
+                assert_int_equal(text[i], 0);
+
+        memset(source, 'y', sizeof(source)); /* no NUL anywhere */
+        gpu_text_copy(text, source);
+        assert_int_equal(strlen(text), GPU_UUID_MAX - 1);
+}
+
+static void test_sums_stop_at_the_ends(_unused_ void **state) {
+        assert_true(sat_add(UINT64_MAX, 1) == UINT64_MAX);
+        assert_true(sat_add(UINT64_MAX - 1, 1) == UINT64_MAX);
+        assert_true(sat_add(1, 2) == 3);
+        assert_true(sat_sub(1, 2) == 0);
+        assert_true(sat_sub(UINT64_MAX, UINT64_MAX) == 0);
+        assert_true(sat_sub(3, 2) == 1);
+        assert_true(sat_mul_div(UINT64_MAX, 2000, 1000) == UINT64_MAX);
+        assert_true(sat_mul_div(UINT64_MAX, 1000, 1000) == UINT64_MAX);
+        assert_true(sat_mul_div(UINT64_MAX, 103, 100) == UINT64_MAX);
+        assert_true(sat_mul_div(5, 3, 2) == 7);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_every_word_stands_for_its_value),
+                cmocka_unit_test(test_the_words_of_states_stay),
+                cmocka_unit_test(test_a_new_task_has_the_defaults),
+                cmocka_unit_test(test_final_is_what_does_not_change),
+                cmocka_unit_test(test_status_zero_is_done),
+                cmocka_unit_test(test_the_default_policy_is_the_manual_s),
+                cmocka_unit_test(test_the_policy_gives_out_what_it_lists),
+                cmocka_unit_test(test_words_name_gpus),
+                cmocka_unit_test(test_a_fixed_text_is_cut_and_filled_with_zeros),
+                cmocka_unit_test(test_sums_stop_at_the_ends),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
