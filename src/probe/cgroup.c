@@ -252,9 +252,15 @@ static int read_memory_v1(int dir_fd, CgroupMemory *ret) {
         static const char *const reclaimable[] = { "total_inactive_file", "total_active_file",
                                                    NULL };
         char text[FIELDS_TEXT_MAX];
-        CgroupMemory memory = {};
+        CgroupMemory memory = { .limit_bytes = UINT64_MAX };
         ssize_t n;
         int r;
+
+        /* Only the machine's root has this file, and it can't be limited. */
+        if (faccessat(dir_fd, "release_agent", F_OK, 0) == 0) {
+                *ret = memory;
+                return 0;
+        }
 
         n = fields_read(dir_fd, "memory.stat", text, sizeof(text));
         if (n < 0 && n != -ENOENT)

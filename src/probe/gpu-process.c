@@ -349,22 +349,23 @@ typedef struct Vendor {
         uint64_t next_open_us; /* CLOCK_BOOTTIME */
 } Vendor;
 
-/* Open the driver unless that failed a moment ago: 0, also if there is none of this kind. */
-static int open_driver(Vendor *vendor, const char *library) {
-        uint64_t now_us = clock_boottime_us();
+static int note_failure(Vendor *vendor, int r) {
+        vendor->failure = r;
+        vendor->back_off_us = MAX(REOPEN_MIN_US, MIN(vendor->back_off_us * 2, REOPEN_MAX_US));
+        vendor->next_open_us = clock_boottime_us() + vendor->back_off_us;
+        return r;
+}
 
-        if (vendor->failure < 0 && now_us < vendor->next_open_us)
+/* Open the driver unless it failed a moment ago: 0, also if there is none of this kind. */
+static int open_driver(Vendor *vendor, const char *library) {
+        int r;
+
+        if (vendor->failure < 0 && clock_boottime_us() < vendor->next_open_us)
                 return vendor->failure;
 
         vendor->text[0] = '\0';
-        vendor->failure = vendor->vendor->open(&vendor->driver, library, vendor->text);
-        if (vendor->failure >= 0) {
-                vendor->back_off_us = 0;
-                return 0;
-        }
-        vendor->back_off_us = MAX(REOPEN_MIN_US, MIN(vendor->back_off_us * 2, REOPEN_MAX_US));
-        vendor->next_open_us = now_us + vendor->back_off_us;
-        return vendor->failure;
+        r = vendor->vendor->open(&vendor->driver, library, vendor->text);
+        return r < 0 ? note_failure(vendor, r) : 0;
 }
 
 /*
@@ -385,8 +386,11 @@ static int look_at_vendor(Vendor *vendor, const char *library, GpuReport *report
                                 return r;
                 }
                 r = vendor->vendor->look(vendor->driver, report, GPU_REPORT_PROCESSES_MAX);
-                if (r >= 0)
+                if (r >= 0) {
+                        vendor->failure = 0;
+                        vendor->back_off_us = 0;
                         return 1;
+                }
 
                 vendor->vendor->free(TAKE_PTR(vendor->driver));
                 report->n_gpus = n_gpus;
@@ -396,7 +400,7 @@ static int look_at_vendor(Vendor *vendor, const char *library, GpuReport *report
 
         (void)snprintf(vendor->text, sizeof(vendor->text), "the driver of %s GPUs fails: %s",
                        vendor->vendor->name, strerror(-r));
-        return r;
+        return note_failure(vendor, r);
 }
 
 static void clean_text(char *text) {

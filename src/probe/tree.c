@@ -309,6 +309,8 @@ static int measure_processes(int proc_fd,
                 if (read_rss(proc_fd, pids[i], &rss) < 0)
                         continue;
                 use.n_processes++;
+                if (rss.all_bytes == 0)
+                        continue; /* about to be gone: there is nothing to look into */
                 if (spent_us < budget_us && pss_fits(&rss, budget_us - spent_us) &&
                     read_pss(proc_fd, pids[i], &pss_bytes) >= 0) {
                         use.memory_bytes += pss_bytes;

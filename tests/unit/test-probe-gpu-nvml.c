@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "probe/gpu-nvml.h"
+#include "util/cleanup.h"
+
+#include "stand-in.h"
+
+enum {
+        N_PROCESSES_MAX = 1024,
+        N_MANY = 140, /* more than a first list has room for */
+};
+
+static const char two_gpus[] = "gpu 0\nuuid GPU-a\nname NVIDIA H200 NVL\ntotal 140G\nused 2G\n"
+                               "gpu 1\nuuid GPU-b\nused 1G\n";
+
+static GpuDriver *open_driver(const StandIn *stand_in) {
+        char text[GPU_REPORT_TEXT_MAX] = "";
+        GpuDriver *driver = NULL;
+
+        assert_int_equal(gpu_nvml.open(&driver, stand_in->library, text), 0);
+        assert_non_null(driver);
+        return driver;
+}
+
+/* To be freed. */
+static GpuReport *look(GpuDriver *driver, size_t n_max) {
+        GpuReport *report = calloc(1, sizeof(*report) + n_max * sizeof(GpuProcess));
+
+        assert_non_null(report);
+        assert_int_equal(gpu_nvml.look(driver, report, n_max), 0);
+        return report;
+}
+
+/* One look at what a script says. */
+static GpuReport *look_at(StandIn *stand_in, const char *script) {
+        GpuDriver *driver;
+        GpuReport *report;
+
+        stand_in_write(stand_in, script);
+        driver = open_driver(stand_in);
+        report = look(driver, N_PROCESSES_MAX);
+        gpu_nvml.free(driver);
+        return report;
+}
+
+static pid_t fork_child(void) {
+        pid_t pid = fork();
+
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+                for (;;)
+                        (void)pause();
+        }
+        return pid;
+}
+
+static void end_child(pid_t pid) {
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static uint64_t used_by(const GpuReport *report, unsigned gpu, pid_t pid) {
+        for (unsigned i = 0; i < report->n_processes; i++)
+                if (report->processes[i].pid == pid && report->processes[i].gpu == gpu)
+                        return report->processes[i].used_bytes;
+        return 0;
+}
+
+static void test_figures_are_the_drivers(void **state) {
+        _cleanup_free_ GpuReport *report = look_at(*state, two_gpus);
+
+        assert_int_equal(report->n_gpus, 2);
+        assert_string_equal(report->gpus[0].uuid, "GPU-a");
+        assert_string_equal(report->gpus[0].name, "NVIDIA H200 NVL");
+        assert_int_equal(report->gpus[0].index, 0);
+        assert_int_equal(report->gpus[0].state, GPU_STATE_OK);
+        assert_int_equal(report->gpus[0].total_bytes, 140 * GIB);
+        assert_int_equal(report->gpus[0].free_bytes, 138 * GIB);
+        assert_true(report->gpus[0].processes_known);
+        assert_int_equal(report->gpus[0].n_processes, 0);
+        assert_string_equal(report->gpus[1].uuid, "GPU-b");
+        assert_int_equal(report->gpus[1].index, 1);
+        assert_int_equal(report->gpus[1].free_bytes, 79 * GIB);
+        assert_string_equal(report->text, "");
+}
+
+/* v1 counts what the driver reserved as used, v2 does not: only `free` is the same. */
+static void test_what_the_driver_reserves_is_not_free_in_any_generation(void **state) {
+        static const char *const generations[] = { "nvidia-ml", "nvidia-ml-r470" };
+
+        for (size_t i = 0; i < ELEMENTSOF(generations); i++) {
+                _cleanup_free_ GpuReport *report = NULL;
+
+                stand_in_choose(*state, generations[i]);
+                report = look_at(*state, "gpu 0\ntotal 40G\nused 1G\nreserved 600M\n");
+                assert_int_equal(report->gpus[0].free_bytes, 39 * GIB);
+        }
+}
+
+/* Entries have 16, 24 or 32 bytes: a wrong guess mixes up pids and bytes from the second one on. */
+static void test_lists_of_every_generation_are_read(void **state) {
+        static const char *const generations[] = { "nvidia-ml", "nvidia-ml-r535",
+                                                   "nvidia-ml-r470" };
+        pid_t pids[3];
+        char script[512];
+
+        for (size_t i = 0; i < ELEMENTSOF(pids); i++)
+                pids[i] = fork_child();
+        (void)snprintf(script, sizeof(script),
+                       "gpu 0\nused 9G\nprocess %d 1G\nprocess %d 2G\nprocess %d 3G\n"
+                       "gpu 1\nprocess %d 4G graphics\nprocess %d 5G mps\n",
+                       pids[0], pids[1], pids[2], pids[1], pids[2]);
+
+        for (size_t i = 0; i < ELEMENTSOF(generations); i++) {
+                _cleanup_free_ GpuReport *report = NULL;
+
+                stand_in_choose(*state, generations[i]);
+                report = look_at(*state, script);
+                assert_int_equal(report->n_processes, 5);
+                assert_int_equal(report->gpus[0].n_processes, 3);
+                assert_int_equal(report->gpus[1].n_processes, 2);
+                assert_int_equal(used_by(report, 0, pids[0]), 1 * GIB);
+                assert_int_equal(used_by(report, 0, pids[1]), 2 * GIB);
+                assert_int_equal(used_by(report, 0, pids[2]), 3 * GIB);
+                assert_int_equal(used_by(report, 1, pids[1]), 4 * GIB);
+                assert_int_equal(used_by(report, 1, pids[2]), 5 * GIB);
+                assert_true(report->gpus[0].processes_known && report->gpus[1].processes_known);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(pids); i++)
+                end_child(pids[i]);
+}
+
+static void test_a_process_in_two_lists_counts_once(void **state) {
+        _cleanup_free_ GpuReport *report =
+                look_at(*state, "gpu 0\nprocess self 2G\nprocess self 3G graphics\n");
+
+        assert_int_equal(report->n_processes, 1);
+        assert_int_equal(used_by(report, 0, getpid()), 3 * GIB);
+}
+
+static void test_a_process_that_is_gone_is_left_out(void **state) {
+        _cleanup_free_ GpuReport *report =
+                look_at(*state, "gpu 0\nprocess 4194305 2G\nprocess 0 1G\nprocess 4294967295 1G\n"
+                                "process self 1G\n");
+
+        assert_int_equal(report->n_processes, 1);
+        assert_int_equal(used_by(report, 0, getpid()), 1 * GIB);
+        assert_true(report->gpus[0].processes_known);
+}
+
+/* On WSL. As a number it would be 17179869184 GiB. */
+static void test_use_that_is_not_told_is_not_known(void **state) {
+        _cleanup_free_ GpuReport *report =
+                look_at(*state, "gpu 0\nprocesses n/a\nprocess self 1G\ngpu 1\nprocess self 1G\n");
+
+        assert_false(report->gpus[0].processes_known);
+        assert_int_equal(report->gpus[0].n_processes, 1);
+        assert_int_equal(used_by(report, 0, getpid()), UINT64_MAX);
+        assert_true(report->gpus[1].processes_known);
+        assert_int_equal(report->gpus[0].state, GPU_STATE_OK);
+}
+
+static void test_a_list_that_makes_no_sense_is_dropped(void **state) {
+        _cleanup_free_ GpuReport *report =
+                look_at(*state, "gpu 0\nprocess self 1G\ngpu 1\nprocess self 1G\nprocess 1 81G\n");
+
+        assert_int_equal(report->n_processes, 1);
+        assert_true(report->gpus[0].processes_known);
+        assert_false(report->gpus[1].processes_known);
+        assert_int_equal(report->gpus[1].n_processes, 0);
+        assert_int_equal(report->gpus[1].state, GPU_STATE_OK);
+        assert_string_equal(report->text, "GPU 1: its list of processes makes no sense");
+}
+
+static void test_without_a_list_use_is_not_known(void **state) {
+        static const struct {
+                const char *label;
+                const char *script;
+                bool known;
+        } cases[] = {
+                { "compute", "gpu 0\nerror nvmlDeviceGetComputeRunningProcesses_v2 3\n", false },
+                { "denied", "gpu 0\nerror nvmlDeviceGetGraphicsRunningProcesses_v2 4\n", false },
+                { "graphics", "gpu 0\nerror nvmlDeviceGetGraphicsRunningProcesses_v2 3\n", true },
+                { "mps", "gpu 0\nerror nvmlDeviceGetMPSComputeRunningProcesses_v2 13\n", true },
+                { "race", "gpu 0\nrace 3\n", true },
+                { "endless race", "gpu 0\nrace 1000\n", false },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ GpuReport *report = look_at(*state, cases[i].script);
+
+                if (report->gpus[0].processes_known != cases[i].known ||
+                    report->gpus[0].state != GPU_STATE_OK)
+                        fail_msg("%s", cases[i].label);
+        }
+}
+
+static void test_long_lists_are_read_whole(void **state) {
+        _cleanup_free_ char *script = malloc(N_MANY * 32 + 32);
+        pid_t pids[N_MANY];
+        size_t n;
+
+        n = (size_t)sprintf(script, "gpu 0\n");
+        for (size_t i = 0; i < N_MANY; i++) {
+                pids[i] = fork_child();
+                n += (size_t)sprintf(script + n, "process %d %zuM\n", pids[i], i + 1);
+        }
+        {
+                _cleanup_free_ GpuReport *report = look_at(*state, script);
+
+                assert_int_equal(report->n_processes, N_MANY);
+                for (size_t i = 0; i < N_MANY; i++)
+                        assert_int_equal(used_by(report, 0, pids[i]), (i + 1) * MIB);
+        }
+        for (size_t i = 0; i < N_MANY; i++)
+                end_child(pids[i]);
+}
+
+static void test_no_more_processes_are_taken_than_fit(void **state) {
+        _cleanup_free_ GpuReport *report = NULL;
+        GpuDriver *driver;
+
+        stand_in_write(*state, "gpu 0\nprocess self 1G\ngpu 1\nprocess self 1G\n");
+        driver = open_driver(*state);
+        report = look(driver, 1);
+        assert_int_equal(report->n_processes, 1);
+        assert_true(report->gpus[0].processes_known);
+        assert_false(report->gpus[1].processes_known);
+        gpu_nvml.free(driver);
+}
+
+static void test_a_lost_gpu_leaves_the_others(void **state) {
+        GpuDriver *driver;
+        GpuReport *report;
+
+        stand_in_write(*state, two_gpus);
+        driver = open_driver(*state);
+        free(look(driver, N_PROCESSES_MAX));
+
+        stand_in_write(*state, "gpu 0\nuuid GPU-a\nlost\nprocess self 1G\ngpu 1\nuuid GPU-b\n");
+        report = look(driver, N_PROCESSES_MAX);
+        assert_int_equal(report->n_gpus, 2);
+        assert_string_equal(report->gpus[0].uuid, "GPU-a");
+        assert_string_equal(report->gpus[0].name, "NVIDIA H200 NVL");
+        assert_int_equal(report->gpus[0].state, GPU_STATE_LOST);
+        assert_int_equal(report->gpus[1].state, GPU_STATE_OK);
+        assert_int_equal(report->n_processes, 0);
+        assert_string_equal(report->text, "GPU 0: GPU is lost (NVML error 15)");
+        free(report);
+
+        stand_in_write(*state, two_gpus);
+        report = look(driver, N_PROCESSES_MAX);
+        assert_int_equal(report->gpus[0].state, GPU_STATE_OK);
+        free(report);
+        gpu_nvml.free(driver);
+}
+
+static void test_one_bad_gpu_leaves_the_others(void **state) {
+        static const struct {
+                const char *label;
+                const char *script;
+                unsigned n_gpus;
+                GpuState first;
+        } cases[] = {
+                { "no permission", "gpu 0\nerror * 4\ngpu 1\n", 1, GPU_STATE_OK },
+                { "lost from the start", "gpu 0\nlost\ngpu 1\n", 1, GPU_STATE_OK },
+                { "no UUID", "gpu 0\nerror nvmlDeviceGetUUID 999\ngpu 1\n", 1, GPU_STATE_OK },
+                { "a UUID that harms", "gpu 0\nuuid GPU-\"x\ngpu 1\n", 1, GPU_STATE_OK },
+                { "no name", "gpu 0\nerror nvmlDeviceGetName 999\ngpu 1\n", 2, GPU_STATE_OK },
+                { "one UUID for two", "gpu 0\nuuid GPU-a\nprocess self 1G\ngpu 1\nuuid GPU-a\n", 1,
+                  GPU_STATE_OK },
+                { "v2 does not work", "gpu 0\nerror nvmlDeviceGetMemoryInfo_v2 999\ngpu 1\n", 2,
+                  GPU_STATE_OK },
+                { "no memory",
+                  "gpu 0\nerror nvmlDeviceGetMemoryInfo_v2 999\nerror nvmlDeviceGetMemoryInfo 999\n"
+                  "gpu 1\n",
+                  2, GPU_STATE_UNKNOWN },
+                { "unified memory",
+                  "gpu 0\nerror nvmlDeviceGetMemoryInfo_v2 3\nerror nvmlDeviceGetMemoryInfo 3\n"
+                  "gpu 1\n",
+                  2, GPU_STATE_UNKNOWN },
+                { "no memory of its own", "gpu 0\ntotal 0\ngpu 1\n", 2, GPU_STATE_UNKNOWN },
+                { "split", "gpu 0\nmig\ngpu 1\n", 2, GPU_STATE_UNKNOWN },
+                { "no MIG", "gpu 0\nerror nvmlDeviceGetMigMode 3\ngpu 1\n", 2, GPU_STATE_OK },
+                { "lost on the way",
+                  "gpu 0\nprocess self 1G\nerror nvmlDeviceGetGraphicsRunningProcesses_v2 15\n"
+                  "gpu 1\n",
+                  2, GPU_STATE_LOST },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ GpuReport *report = look_at(*state, cases[i].script);
+
+                if (report->n_gpus != cases[i].n_gpus || report->gpus[0].state != cases[i].first ||
+                    report->gpus[report->n_gpus - 1].state != GPU_STATE_OK)
+                        fail_msg("%s: %u GPUs, '%s'", cases[i].label, report->n_gpus, report->text);
+        }
+}
+
+static void test_a_gpu_without_memory_of_its_own_is_named_so(void **state) {
+        _cleanup_free_ GpuReport *report = look_at(*state, "gpu 0\nmig\n");
+        _cleanup_free_ GpuReport *unified = look_at(*state, "gpu 0\ntotal 0\n");
+
+        assert_string_equal(report->text,
+                            "GPU 0: split into instances (MIG), which are not supported");
+        assert_string_equal(unified->text,
+                            "GPU 0: it shares the machine's RAM, which is not supported");
+}
+
+static void test_texts_without_an_end_are_cut(void **state) {
+        _cleanup_free_ GpuReport *report =
+                look_at(*state, "gpu 0\nuuid GPU-a\nname A\nunterminated\n");
+
+        assert_int_equal(report->n_gpus, 1);
+        assert_int_equal(strlen(report->gpus[0].uuid), GPU_UUID_MAX - 1);
+        assert_int_equal(strlen(report->gpus[0].name), GPU_NAME_MAX - 1);
+}
+
+static void test_names_are_made_harmless(void **state) {
+        _cleanup_free_ GpuReport *report = look_at(*state, "gpu 0\nname A\033[2J\xff B\n");
+
+        assert_string_equal(report->gpus[0].name, "A?[2J? B");
+}
+
+static void test_gpus_may_come_and_go(void **state) {
+        static const struct {
+                const char *script;
+                const char *uuids;
+        } steps[] = {
+                { "gpu 0\nuuid A\ngpu 1\nuuid B\n", "A B " },
+                { "gpu 0\nuuid B\n", "B " },
+                { "gpu 0\nuuid C\ngpu 1\nuuid B\ngpu 2\nuuid A\n", "C B A " },
+                { "count 0\n", "" },
+                /* The count is of a moment ago. */
+                { "count 3\ngpu 0\nuuid A\ngpu 1\nuuid B\n", "A B " },
+        };
+        GpuDriver *driver;
+
+        stand_in_write(*state, "");
+        driver = open_driver(*state);
+        for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
+                _cleanup_free_ GpuReport *report = NULL;
+                char uuids[64] = "";
+
+                stand_in_write(*state, steps[i].script);
+                report = look(driver, N_PROCESSES_MAX);
+                for (unsigned k = 0; k < report->n_gpus; k++)
+                        if (report->gpus[k].state == GPU_STATE_OK)
+                                (void)strcat(strcat(uuids, report->gpus[k].uuid), " ");
+                if (strcmp(uuids, steps[i].uuids) != 0)
+                        fail_msg("'%s': %s", steps[i].script, uuids);
+        }
+        gpu_nvml.free(driver);
+}
+
+static void test_there_is_a_bound_on_gpus(void **state) {
+        _cleanup_free_ GpuReport *report = NULL;
+        char script[1024];
+        size_t n = 0;
+
+        for (unsigned i = 0; i < GPU_MAX + 6; i++)
+                n += (size_t)sprintf(script + n, "gpu %u\n", i);
+        report = look_at(*state, script);
+        assert_int_equal(report->n_gpus, GPU_MAX);
+}
+
+static void test_a_driver_that_does_not_start_says_what_to_do(void **state) {
+        static const struct {
+                int status;
+                const char *words;
+        } cases[] = {
+                { 9, "is not loaded" },        { 4, "no permission" },     { 17, "its devices" },
+                { 18, "reboot or reload it" }, { 999, "NVML error 999)" },
+        };
+        const StandIn *stand_in = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char text[GPU_REPORT_TEXT_MAX] = "";
+                GpuDriver *driver = NULL;
+                char script[32];
+
+                (void)snprintf(script, sizeof(script), "init %d\n", cases[i].status);
+                stand_in_write(stand_in, script);
+                if (gpu_nvml.open(&driver, stand_in->library, text) >= 0 || driver ||
+                    !strstr(text, cases[i].words))
+                        fail_msg("%d: '%s'", cases[i].status, text);
+        }
+}
+
+static void test_what_is_no_such_library_is_refused(void **state) {
+        static const struct {
+                const char *library;
+                int r;
+                const char *words;
+        } cases[] = {
+                { "/no/such/library.so", -ENOENT, "there is no library '/no/such/library.so'" },
+                { "/etc/passwd", -EIO, "cannot use NVIDIA's library '/etc/passwd'" },
+                { "libm.so.6", -EIO, "libm.so.6 has no nvmlInit_v2" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char text[GPU_REPORT_TEXT_MAX] = "";
+                GpuDriver *driver = NULL;
+                int r = gpu_nvml.open(&driver, cases[i].library, text);
+
+                if (r != cases[i].r || driver || !strstr(text, cases[i].words))
+                        fail_msg("%s: %d, '%s'", cases[i].library, r, text);
+        }
+}
+
+static void test_a_driver_that_went_away_asks_to_be_opened_anew(void **state) {
+        static const char *const scripts[] = {
+                "error nvmlDeviceGetCount_v2 999\ngpu 0\n",
+                "gpu 0\nerror nvmlDeviceGetMemoryInfo_v2 1\n",
+                "gpu 0\nerror nvmlDeviceGetComputeRunningProcesses_v2 1\n",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(scripts); i++) {
+                _cleanup_free_ GpuReport *report =
+                        calloc(1, sizeof(*report) + N_PROCESSES_MAX * sizeof(GpuProcess));
+                GpuDriver *driver;
+
+                stand_in_write(*state, scripts[i]);
+                driver = open_driver(*state);
+                assert_int_equal(gpu_nvml.look(driver, report, N_PROCESSES_MAX), -EIO);
+                gpu_nvml.free(driver);
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                stand_in_test(test_figures_are_the_drivers),
+                stand_in_test(test_what_the_driver_reserves_is_not_free_in_any_generation),
+                stand_in_test(test_lists_of_every_generation_are_read),
+                stand_in_test(test_a_process_in_two_lists_counts_once),
+                stand_in_test(test_a_process_that_is_gone_is_left_out),
+                stand_in_test(test_use_that_is_not_told_is_not_known),
+                stand_in_test(test_a_list_that_makes_no_sense_is_dropped),
+                stand_in_test(test_without_a_list_use_is_not_known),
+                stand_in_test(test_long_lists_are_read_whole),
+                stand_in_test(test_no_more_processes_are_taken_than_fit),
+                stand_in_test(test_a_lost_gpu_leaves_the_others),
+                stand_in_test(test_one_bad_gpu_leaves_the_others),
+                stand_in_test(test_a_gpu_without_memory_of_its_own_is_named_so),
+                stand_in_test(test_texts_without_an_end_are_cut),
+                stand_in_test(test_names_are_made_harmless),
+                stand_in_test(test_gpus_may_come_and_go),
+                stand_in_test(test_there_is_a_bound_on_gpus),
+                stand_in_test(test_a_driver_that_does_not_start_says_what_to_do),
+                stand_in_test(test_what_is_no_such_library_is_refused),
+                stand_in_test(test_a_driver_that_went_away_asks_to_be_opened_anew),
+        };
+
+        return cmocka_run_group_tests_name("probe-gpu-nvml", tests, NULL, NULL);
+}
