@@ -10,17 +10,21 @@ MESON_FLAGS ?=
 # What `make fuzz` gives to each fuzzer.
 FUZZ_SECONDS ?= 60
 
-CLANG  := $(shell command -v clang-14 || echo clang)
+# Looked for when they are needed: the set-up may have installed them by then.
+CLANG   = $(shell command -v clang-14 || echo clang)
 # The distribution's: another python3 that comes first in PATH need not have pytest.
-PYTHON := $(shell test -x /usr/bin/python3 && echo /usr/bin/python3 || echo python3)
+PYTHON  = $(shell test -x /usr/bin/python3 && echo /usr/bin/python3 || echo python3)
 
+CONFIGURE = $(PYTHON) tools/configure.py
 SANITIZED = -Db_sanitize=address,undefined -Db_lundef=false
 
 .PHONY: all demo check install uninstall bench fuzz sanitize valgrind lint format clean dist deb help
-.PHONY: setup-build setup-check setup-lint
+.PHONY: setup-build setup-check setup-lint build-tests
 .NOTPARALLEL:
 
-all: setup-build $(BUILD)/build.ninja
+# The tests are built from the first `make check` on: they need more packages than the programs.
+all: setup-build
+	@$(CONFIGURE) $(BUILD) -- -Dtests=false -Dprefix=$(PREFIX) $(MESON_FLAGS)
 	@ninja -C $(BUILD)
 
 help:
@@ -37,45 +41,43 @@ setup-check: setup-build
 setup-lint: setup-check
 	@tools/setup.sh lint
 
-$(BUILD)/build.ninja:
-	@meson setup --prefix=$(PREFIX) $(MESON_FLAGS) $(BUILD)
-build-sanitize/build.ninja:
-	@CC=$(CLANG) meson setup $(SANITIZED) $(MESON_FLAGS) build-sanitize
-build-fuzz/build.ninja:
-	@CC=$(CLANG) meson setup -Dfuzz=true $(SANITIZED) $(MESON_FLAGS) build-fuzz
-
 demo: all
 	@BUILD=$(BUILD) tools/demo.sh
 
-check: setup-check all
+build-tests: setup-check
+	@$(CONFIGURE) $(BUILD) -Dtests=true -- -Dprefix=$(PREFIX) $(MESON_FLAGS)
+	@ninja -C $(BUILD)
+
+check: build-tests
 	@$(PYTHON) tools/run-tests.py $(BUILD)
 
-# Meson fixes the prefix when it sets up, so another one than then is a change of the set-up.
-install: setup-build $(BUILD)/build.ninja
-	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+install: setup-build
+	@$(CONFIGURE) $(BUILD) -Dprefix=$(PREFIX) -- -Dtests=false $(MESON_FLAGS)
 	@ninja -C $(BUILD)
 	@meson install -C $(BUILD) --no-rebuild --quiet $(if $(DESTDIR),--destdir=$(abspath $(DESTDIR)))
 	@echo "taskflow is installed in $(DESTDIR)$(PREFIX)."
-	@echo "As it is, each user gets a queue of one's own; to share the machine, one taskflowd must serve"
-	@echo "everybody: see 'SHARING A MACHINE' in the manual, man 8 taskflowd."
+	@echo "As it is, each user has a queue that is theirs alone; to share the machine, one taskflowd must"
+	@echo "serve everybody: see the examples in 'man taskflowd'."
 
-uninstall: $(BUILD)/build.ninja
-	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+uninstall: setup-build
+	@$(CONFIGURE) $(BUILD) -Dprefix=$(PREFIX) -- -Dtests=false $(MESON_FLAGS)
 	@$(PYTHON) tools/uninstall.py $(BUILD) $(if $(DESTDIR),$(abspath $(DESTDIR)))
 
-bench: all
+bench: build-tests
 	@meson test -C $(BUILD) --no-rebuild --benchmark --verbose
 
-sanitize: setup-lint build-sanitize/build.ninja
+sanitize: setup-lint
+	@CC=$(CLANG) $(CONFIGURE) build-sanitize -- $(SANITIZED) $(MESON_FLAGS)
 	@ninja -C build-sanitize
 	@$(PYTHON) tools/run-tests.py build-sanitize
 
-valgrind: setup-lint all
+valgrind: setup-lint build-tests
 	@$(PYTHON) tools/run-tests.py --suite unit --wrapper \
 		'valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99 --child-silent-after-fork=yes' \
 		$(BUILD)
 
-fuzz: setup-lint build-fuzz/build.ninja
+fuzz: setup-lint
+	@CC=$(CLANG) $(CONFIGURE) build-fuzz -- -Dfuzz=true $(SANITIZED) $(MESON_FLAGS)
 	@ninja -C build-fuzz
 	@tools/fuzz.sh build-fuzz $(FUZZ_SECONDS)
 
@@ -88,7 +90,7 @@ format: setup-lint
 clean:
 	rm -rf build build-sanitize build-fuzz build-lint $(BUILD)
 
-dist: setup-build $(BUILD)/build.ninja
+dist: all
 	@meson dist -C $(BUILD) --no-tests --formats gztar
 
 deb:
