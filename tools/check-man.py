@@ -5,9 +5,10 @@
     check-man.py MAN-FOLDER TASKFLOW [TASKFLOWD]
 
 Pages are man/taskflow.1.scd, man/taskflow-COMMAND.1.scd and man/taskflowd.8.scd. In a page an option is documented
-by a line that starts with it in bold: `*-m*, *--memory* _SIZE_`.
+by a paragraph that starts with it in bold, `*-m*, *--memory* _SIZE_`, and goes on indented.
 """
 
+import itertools
 import os
 import pathlib
 import re
@@ -46,18 +47,22 @@ def names_of_row(line):
 
 
 def options_of_help(text):
+    """Those of the rows below `Options:`, or of all rows where there is no such heading."""
     found = set()
-    for line in section(text, "Options"):
+    for line in section(text, "Options") or text.splitlines():
         if re.match(r" +-", line):
             found.update(OPTION.findall(names_of_row(line)))
     return found - EVERYWHERE
 
 
 def options_of_page(path):
+    """Those of the paragraphs that begin with options, with what they mean indented below."""
     found = set()
-    for line in path.read_text().splitlines():
-        if re.match(r"\*-", line):
-            plain = re.sub(r"[*\\]|(?<!\w)_|_(?!\w)", "", line)
+    for paragraph in re.split(r"\n{2,}", path.read_text()):
+        lines = paragraph.strip("\n").split("\n")
+        terms = list(itertools.takewhile(lambda line: line.startswith("*-"), lines))
+        if terms and len(terms) < len(lines) and lines[len(terms)].startswith("\t"):
+            plain = re.sub(r"[*\\]|(?<!\w)_|_(?!\w)", "", " ".join(terms))
             found.update(OPTION.findall(plain))
     return found - EVERYWHERE
 
@@ -87,9 +92,7 @@ def check_taskflow(man, taskflow):
     wrong += compare("taskflow", man / "taskflow.1.scd", options_of_help(help_text))
     main_page = (man / "taskflow.1.scd").read_text() if (man / "taskflow.1.scd").exists() else ""
     for command, text in helps.items():
-        page = man / f"taskflow-{command}.1.scd"
-        if page.exists() or options_of_help(text):
-            wrong += compare(f"taskflow {command}", page, options_of_help(text))
+        wrong += compare(f"taskflow {command}", man / f"taskflow-{command}.1.scd", options_of_help(text))
         if not re.search(rf"\*(taskflow )?{command}\*|taskflow-{command}\b", main_page):
             wrong.append(f"{man / 'taskflow.1.scd'}: the command {command} is not named")
     for page in sorted(man.glob("taskflow-*.1.scd")):
