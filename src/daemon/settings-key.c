@@ -20,6 +20,9 @@
 /* What sums of sizes cannot overflow with, and more than any machine has. */
 #define SIZE_BYTES_MAX (UINT64_C(1) << 60)
 
+/* The word that stands for every GPU. */
+#define GPUS_ALL "all"
+
 #define FIELD(member) \
         .offset = offsetof(Settings, member), .size = sizeof(((Settings *)NULL)->member)
 
@@ -369,7 +372,7 @@ static bool is_gpu_word(const char *word) {
         return n >= 1 && n <= 80 &&
                strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./-") ==
                        n &&
-               strcmp(word, GPU_WORD_ANY) != 0;
+               strcmp(word, GPU_WORD_ANY) != 0 && strcmp(word, GPUS_ALL) != 0;
 }
 
 static bool same_gpu(const char *a, const char *b) {
@@ -404,7 +407,7 @@ static int set_gpus(const char *value, Settings *settings, Error *error) {
         char *rest;
         int r;
 
-        policy.gpus_all = strcmp(value, "all") == 0;
+        policy.gpus_all = strcmp(value, GPUS_ALL) == 0;
         policy.n_gpus = 0;
         if (!policy.gpus_all) {
                 list = rest = strdup(value);

@@ -4,12 +4,15 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "daemon/settings-admins.h"
 #include "daemon/settings-key.h"
+#include "util/cleanup.h"
+#include "util/fd.h"
 #include "util/ini-file.h"
 #include "util/macro.h"
 
@@ -17,6 +20,9 @@ static const char section_name[] = "taskflow";
 
 enum {
         KEYS_MAX = 64, /* more than there are */
+
+        /* A file of settings has a few KiB; one that is larger is something else. */
+        FILE_BYTES_MAX = 1 << 20,
 };
 
 typedef struct Reading {
@@ -91,25 +97,32 @@ static int finish(Reading *reading, bool personal, Error *error) {
         return r < 0 ? error_set(error, r, "out of memory") : 0;
 }
 
-int settings_load(Settings *ret, const char *path, bool required, bool personal, Error *error) {
-        _cleanup_(reading_done) Reading reading = {};
-        int r;
+/*
+ * Each value comes with its section; this is about those with none in them, and those that are opened again: what stands
+ * there was not meant as it would be read.
+ */
+static int check_sections(const char *name, const char *text, size_t n, Error *error) {
+        const char *end = text + n;
+        bool seen = false;
+        unsigned line = 1;
 
-        r = set_defaults(&reading.settings, personal, error);
-        if (r < 0)
-                return r;
+        for (const char *at = text; at < end; line++) {
+                const char *stop = memchr(at, '\n', (size_t)(end - at));
+                size_t n_line = (size_t)((stop ? stop : end) - at);
 
-        if (path && (required || access(path, F_OK) == 0 || errno != ENOENT)) {
-                r = ini_file_load(path, on_value, &reading, error);
-                if (r < 0)
-                        return r;
+                if (n_line > 0 && at[0] == '[') {
+                        bool ours = n_line > sizeof(section_name) &&
+                                    strncmp(at + 1, section_name, sizeof(section_name) - 1) == 0 &&
+                                    at[sizeof(section_name)] == ']';
+
+                        if (!ours || seen)
+                                return error_set(error, -EINVAL,
+                                                 "'%s' line %u: there is one section, '[%s]'", name,
+                                                 line, section_name);
+                        seen = true;
+                }
+                at = stop ? stop + 1 : end;
         }
-
-        r = finish(&reading, personal, error);
-        if (r < 0)
-                return r;
-        *ret = reading.settings;
-        reading.settings = (Settings){};
         return 0;
 }
 
@@ -126,6 +139,8 @@ int settings_parse(Settings *ret,
         if (r == 0)
                 r = ini_file_parse(name, text, n, on_value, &reading, error);
         if (r == 0)
+                r = check_sections(name, text, n, error);
+        if (r == 0)
                 r = finish(&reading, personal, error);
         if (r < 0)
                 return r;
@@ -133,6 +148,22 @@ int settings_parse(Settings *ret,
         *ret = reading.settings;
         reading.settings = (Settings){};
         return 0;
+}
+
+int settings_load(Settings *ret, const char *path, bool required, bool personal, Error *error) {
+        _cleanup_free_ char *text = NULL;
+        size_t n = 0;
+        int r;
+
+        if (!path)
+                return settings_parse(ret, "", "", 0, personal, error);
+
+        r = fd_read_file(AT_FDCWD, path, &text, &n, FILE_BYTES_MAX);
+        if (r == -ENOENT && !required)
+                return settings_parse(ret, path, "", 0, personal, error);
+        if (r < 0)
+                return error_set(error, r, "cannot read '%s': %s", path, strerror(-r));
+        return settings_parse(ret, path, text, n, personal, error);
 }
 
 void settings_done(Settings *settings) {

@@ -33,7 +33,7 @@ enum {
 #define QUICK_CHECK_BYTES_MAX (64 * MIB)
 
 /* What lies beside the file and belongs to it, in the order in which it is moved. */
-static const char *const suffixes[] = { "", "-wal", "-journal" };
+static const char *const suffixes[] = { "", "-wal", "-journal", "-shm" };
 
 /* Return: its size, 0 if there is no such file, or negative errno. */
 static int64_t file_bytes(int dir_fd, const char *name) {
@@ -258,7 +258,7 @@ int database_find_set_aside(int dir_fd, char **ret_name) {
 
         for (errno = 0; (entry = readdir(dir)); errno = 0)
                 if (is_set_aside(entry->d_name) && strcmp(entry->d_name, last) > 0)
-                        (void)snprintf(last, sizeof(last), "%s", entry->d_name);
+                        memcpy(last, entry->d_name, sizeof(last));
         if (errno > 0)
                 return -errno;
         if (last[0] == '\0')

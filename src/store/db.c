@@ -12,6 +12,12 @@
 /* A row of ours is at most a few texts of 4 KiB and an argv; what claims to be more is damage. */
 #define VALUE_BYTES_MAX (8 * 1024 * 1024)
 
+/*
+ * Room that is taken before it is needed, of the database and of its WAL. When the disk fills up, what is in the WAL can
+ * then still be moved into the database, and the WAL used again: how tasks end is kept though nothing new fits.
+ */
+#define CHUNK_BYTES (256 * 1024)
+
 /* The errno of the system call behind @code, or @otherwise. */
 static int system_errno(sqlite3 *handle, int otherwise) {
         int e = handle ? sqlite3_system_errno(handle) : 0;
@@ -113,6 +119,9 @@ int db_open(Db *ret, const char *path) {
         int code;
         int r;
 
+        /* its statistics, which nobody reads, cost a lock at each allocation; no-op from the second call on */
+        (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+
         code = sqlite3_open_v2(path, &db.handle,
                                SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
                                NULL);
@@ -125,6 +134,34 @@ int db_open(Db *ret, const char *path) {
         }
 
         *ret = db;
+        return 0;
+}
+
+/* SQLite's own handle of the WAL, or NULL if nothing was written yet. Return: 0 or negative errno. */
+static int get_wal(Db *db, sqlite3_file **ret) {
+        sqlite3_file *wal = NULL;
+        int code;
+
+        code = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+        if (code != SQLITE_OK)
+                return db_errno(db->handle, code);
+        *ret = wal && wal->pMethods ? wal : NULL;
+        return 0;
+}
+
+/* As far as there is room: without it nothing is wrong yet. */
+static int reserve_room(Db *db) {
+        int chunk_bytes = CHUNK_BYTES;
+        sqlite3_int64 n_bytes = CHUNK_BYTES;
+        sqlite3_file *wal = NULL;
+        int r;
+
+        r = get_wal(db, &wal);
+        if (r < 0 || !wal)
+                return r;
+        (void)sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk_bytes);
+        (void)wal->pMethods->xFileControl(wal, SQLITE_FCNTL_CHUNK_SIZE, &chunk_bytes);
+        (void)wal->pMethods->xFileControl(wal, SQLITE_FCNTL_SIZE_HINT, &n_bytes);
         return 0;
 }
 
@@ -141,7 +178,10 @@ int db_set_writing(Db *db) {
         code = sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
         if (code != SQLITE_OK)
                 return db_errno(db->handle, code);
-        return db_exec(db, sql_setup_writing);
+        r = db_exec(db, sql_setup_writing);
+        if (r < 0)
+                return r;
+        return reserve_room(db);
 }
 
 void db_done(Db *db) {
@@ -243,14 +283,17 @@ int db_quick_check(Db *db) {
  */
 int db_sync(Db *db) {
         sqlite3_file *wal = NULL;
-        int code;
+        int r;
 
-        code = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
-        if (code != SQLITE_OK)
-                return db_errno(db->handle, code);
-        if (!wal || !wal->pMethods)
-                return 0; /* nothing was written yet */
+        r = get_wal(db, &wal);
+        if (r < 0 || !wal)
+                return r;
+        return db_errno(NULL, wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL));
+}
 
-        code = wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
-        return db_errno(NULL, code);
+int db_checkpoint(Db *db) {
+        int code =
+                sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+
+        return db_errno(db->handle, code);
 }

@@ -66,6 +66,9 @@ int db_quick_check(Db *db);
 /* Brings all commits to the disk. Return: 0 or negative errno. */
 int db_sync(Db *db);
 
+/* Moves what can be moved from the WAL into the database. Return: 0 or negative errno. */
+int db_checkpoint(Db *db);
+
 /**
  * db_errno() - SQLite's result code as negative errno
  * @handle:     where it happened, to know the system's own errno; may be NULL

@@ -55,6 +55,7 @@ int ids_open(Ids *ret, int dir_fd) {
 
         ids.end = parse(text, n);
         ids.next = ids.end;
+        ids.known = ids.end > 0;
         *ret = ids;
         return 0;
 }
@@ -83,6 +84,10 @@ static int reserve(Ids *ids, uint64_t end) {
 
         ids->end = end;
         return 0;
+}
+
+int ids_keep(Ids *ids) {
+        return ids->known ? 0 : reserve(ids, ids->next);
 }
 
 int ids_take(Ids *ids, unsigned block, uint64_t *ret) {

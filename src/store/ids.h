@@ -19,6 +19,7 @@
 
 typedef struct Ids {
         int fd;        /* -1: not open */
+        bool known;    /* the file was there and made sense */
         uint64_t next; /* the next to be given out */
         uint64_t end;  /* of the block: reserved on the disk up to here */
 } Ids;
@@ -27,8 +28,8 @@ typedef struct Ids {
 
 /**
  * ids_open() - what the file knows
- * @ret:        overwritten on success: both its `next` and its `end` are what was reserved, or 0 if the file was not
- *              there or makes no sense; release with ids_done()
+ * @ret:        overwritten on success: both its `next` and its `end` are what was reserved, or 0 if that is not known;
+ *              release with ids_done()
  *
  * Return: 0 or negative errno.
  */
@@ -37,6 +38,9 @@ void ids_done(Ids *ids);
 
 /* Never gives out ids below @id. */
 void ids_raise(Ids *ids, uint64_t id);
+
+/* Writes the file if it was not known, so that later it needs no room on the disk. Return: 0 or negative errno. */
+int ids_keep(Ids *ids);
 
 /**
  * ids_take() - the next id

@@ -18,13 +18,14 @@ typedef enum SqlId {
         SQL_META_PUT_IDS_END, /* ids_end */
         SQL_META_PUT_DATABASE_ID,
         SQL_META_PUT_RECOVERED_FROM,
-        SQL_TASK_PUT,      /* the columns of a task */
-        SQL_TASK_REMOVE,   /* id */
-        SQL_TASK_GPU_PUT,  /* id, n, the columns of a GPU */
-        SQL_TASK_GPU_TRIM, /* id, n: forget GPUs from the n-th on */
-        SQL_TASK_GPUS,     /* id -> the columns of a GPU, in order */
-        SQL_TASK_GET,      /* id -> the columns of a task; so all down to TASKS_DOWN */
-        SQL_TASK_GET_KEY,  /* uid, key */
+        SQL_TASK_PUT_ACTIVE, /* the columns of a task, and when it was over: NULL */
+        SQL_TASK_PUT_ENDED,  /* likewise */
+        SQL_TASK_REMOVE,     /* id */
+        SQL_TASK_GPU_PUT,    /* id, n, the columns of a GPU */
+        SQL_TASK_GPU_TRIM,   /* id, n: forget GPUs from the n-th on */
+        SQL_TASK_GPUS,       /* id -> the columns of a GPU, in order */
+        SQL_TASK_GET,        /* id -> the columns of a task; so all down to TASKS_DOWN */
+        SQL_TASK_GET_KEY,    /* uid, key */
         SQL_TASKS_ACTIVE,
         SQL_TASKS_ENDED,     /* before id, at most */
         SQL_TASKS_ENDED_UID, /* before id, at most, uid */

@@ -80,7 +80,7 @@ static int take_lock(Store *store, Error *error) {
         struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
         store->lock_fd = openat(store->dir_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        if (store->lock_fd < 0)
+        if (store->lock_fd < 0 || fchmod(store->lock_fd, 0600) < 0)
                 return -errno;
 
         if (fcntl(store->lock_fd, F_SETLK, &lock) == 0)
@@ -142,7 +142,6 @@ static int max_task_id(Store *store, uint64_t *ret) {
  */
 static int open_ids(Store *store, bool is_new) {
         uint64_t max_id = 0;
-        bool known;
         int r;
 
         r = ids_open(&store->ids, store->dir_fd);
@@ -152,9 +151,8 @@ static int open_ids(Store *store, bool is_new) {
         if (r < 0)
                 return r;
 
-        known = store->ids.end > 0;
         ids_raise(&store->ids, MAX(store->meta.ids_end, max_id + 1));
-        if (!known && !is_new)
+        if (!store->ids.known && !is_new)
                 ids_raise(&store->ids, store->ids.next + STORE_IDS_BLOCK);
         return 0;
 }
@@ -191,10 +189,17 @@ static void rollback(Store *store) {
                 (void)db_run(statement);
 }
 
-/* The end of a change: @r of it, after undoing everything if it failed. */
+/*
+ * The end of a change: @r of it, after undoing everything if it failed.
+ *
+ * On a full disk the WAL cannot grow. Once all of it is in the database it is written from its beginning again, where it
+ * needs no room: the next try may succeed.
+ */
 static int changed(Store *store, int r) {
         if (r < 0)
                 rollback(store);
+        if (r == -ENOSPC)
+                (void)db_checkpoint(&store->db);
         return r;
 }
 
@@ -563,10 +568,8 @@ static int recover_from(Store *store, const char *name, Recovered *ret) {
 
 /* Ids behind those of the damaged database. Return: whether they leapt because too little was known. */
 static bool raise_ids(Store *store, const Recovered *recovered) {
-        bool known = store->ids.end > 0;
-
         ids_raise(&store->ids, recovered->ids_end);
-        if (known)
+        if (store->ids.known)
                 return false;
         if (recovered->ids_known && recovered->whole) {
                 ids_raise(&store->ids, store->ids.next + STORE_IDS_BLOCK);
@@ -623,10 +626,13 @@ static int open_all(Store *store, bool recover, Error *error) {
                 r = database_set_aside(store->dir_fd, &set_aside);
                 if (r < 0)
                         return r;
-                if (!recover) {
-                        error_prefix(error, "set aside as '%s': ", set_aside);
-                        return STORE_E_DAMAGED;
-                }
+                if (!recover)
+                        return error_set(
+                                error, STORE_E_DAMAGED,
+                                "%s; it was set aside as '%s': start taskflowd with --recover to "
+                                "take over what can be read of it, or without to begin with an "
+                                "empty queue",
+                                error->text, set_aside);
                 r = open_database(store, &is_new, error);
         }
         if (r != 0)
@@ -635,7 +641,12 @@ static int open_all(Store *store, bool recover, Error *error) {
         r = open_ids(store, is_new && !set_aside);
         if (r < 0)
                 return r;
-        return recover ? take_over(store, set_aside, error) : 0;
+        if (recover) {
+                r = take_over(store, set_aside, error);
+                if (r < 0)
+                        return r;
+        }
+        return ids_keep(&store->ids);
 }
 
 int store_open(Store **ret, const char *dir_path, bool recover, Error *error) {

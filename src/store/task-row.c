@@ -15,6 +15,7 @@
 
 #include "store/column.h"
 #include "store/ids.h"
+#include "util/cleanup.h"
 #include "util/macro.h"
 
 enum {
@@ -129,6 +130,11 @@ static const Column gpu_columns[] = {
 };
 /* clang-format on */
 
+/* The parameter behind those of a Task: when it was over; NULL while it is active. */
+enum {
+        TASK_PARAMETER_OVER_AT_US = ELEMENTSOF(task_columns) + 1,
+};
+
 /* The parameters behind those of a TaskGpu. */
 enum {
         TASK_GPU_PARAMETER_TASK_ID = ELEMENTSOF(task_gpu_columns) + 1,
@@ -173,29 +179,6 @@ static int trim_task_gpus(Db *db, uint64_t id, unsigned n) {
         return db_run(statement);
 }
 
-int task_row_put(Db *db, const Task *task) {
-        sqlite3_stmt *statement = NULL;
-        int r;
-
-        r = db_statement(db, SQL_TASK_PUT, &statement);
-        if (r < 0)
-                return r;
-
-        r = column_bind(statement, task_columns, ELEMENTSOF(task_columns), task);
-        if (r < 0)
-                return r;
-        r = db_run(statement);
-        if (r < 0)
-                return r;
-
-        for (unsigned n = 0; n < task->needs.n_gpus; n++) {
-                r = put_task_gpu(db, task, n);
-                if (r < 0)
-                        return r;
-        }
-        return trim_task_gpus(db, task->id, task->needs.n_gpus);
-}
-
 int task_row_remove(Db *db, uint64_t id) {
         sqlite3_stmt *statement = NULL;
         int r;
@@ -212,6 +195,50 @@ int task_row_remove(Db *db, uint64_t id) {
 
         (void)sqlite3_bind_int64(statement, 1, (int64_t)id);
         return db_run(statement);
+}
+
+/* Return: 1 if it was put, 0 if the row that is there differs in what an index holds, or negative errno. */
+static int put_task(Db *db, const Task *task) {
+        bool ended = task_state_is_final(task->state);
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_statement(db, ended ? SQL_TASK_PUT_ENDED : SQL_TASK_PUT_ACTIVE, &statement);
+        if (r < 0)
+                return r;
+
+        r = column_bind(statement, task_columns, ELEMENTSOF(task_columns), task);
+        if (r < 0)
+                return r;
+        /* one that ended nobody knows when must still be forgotten one day */
+        if (ended)
+                (void)sqlite3_bind_int64(statement, TASK_PARAMETER_OVER_AT_US,
+                                         (int64_t)(task->ended_at_us > 0 ? task->ended_at_us :
+                                                                           task->submitted_at_us));
+        r = db_run(statement);
+        if (r < 0)
+                return r;
+        return sqlite3_changes(db->handle);
+}
+
+int task_row_put(Db *db, const Task *task) {
+        int r;
+
+        r = put_task(db, task);
+        if (r == 0) {
+                r = task_row_remove(db, task->id);
+                if (r == 0)
+                        r = put_task(db, task);
+        }
+        if (r < 0)
+                return r;
+
+        for (unsigned n = 0; n < task->needs.n_gpus; n++) {
+                r = put_task_gpu(db, task, n);
+                if (r < 0)
+                        return r;
+        }
+        return trim_task_gpus(db, task->id, task->needs.n_gpus);
 }
 
 static int read_task_gpu(Task *task, sqlite3_stmt *statement, unsigned n, Error *error) {
@@ -277,7 +304,10 @@ static int read_task_gpus(Db *db, Task *task, Error *error) {
 }
 
 /* Each field is good by itself; what the core relies on besides. */
-static int check(const Task *task, Error *error) {
+static int check(const Task *task, bool over, Error *error) {
+        if (over != task_state_is_final(task->state))
+                return error_set(error, TASK_ROW_E_DAMAGED,
+                                 "its 'state' and 'over_at_us' contradict each other");
         if (task->state == TASK_STATE_RUNNING && task->needs.n_gpus > 0 && !task->gpus)
                 return error_set(error, TASK_ROW_E_DAMAGED, "it is running without its GPUs");
         return 0;
@@ -286,6 +316,7 @@ static int check(const Task *task, Error *error) {
 int task_row_read(Db *db, sqlite3_stmt *statement, Task **ret, Error *error) {
         _cleanup_(task_freep) Task *task = NULL;
         int64_t id = sqlite3_column_int64(statement, 0);
+        bool over = sqlite3_column_type(statement, TASK_PARAMETER_OVER_AT_US - 1) != SQLITE_NULL;
         int r;
 
         task = task_new();
@@ -296,7 +327,7 @@ int task_row_read(Db *db, sqlite3_stmt *statement, Task **ret, Error *error) {
         if (r == 0 && task->needs.n_gpus > 0)
                 r = read_task_gpus(db, task, error);
         if (r == 0)
-                r = check(task, error);
+                r = check(task, over, error);
         if (r > 0)
                 error_prefix(error, "task %" PRIi64 ": ", id);
         if (r != 0)
