@@ -24,7 +24,8 @@ enum {
         STATUS_TIMEOUT = 124,
 };
 
-#define RETRY_US US_PER_SEC
+#define FIRST_RETRY_US (50 * US_PER_MSEC)
+#define RETRY_US       US_PER_SEC
 
 typedef struct Values {
         bool any;
@@ -62,14 +63,15 @@ static void sleep_us(uint64_t us) {
 static int reconnect(Client **client, uint64_t until_boot_us) {
         *client = client_free(*client);
 
-        for (;;) {
+        for (uint64_t pause_us = FIRST_RETRY_US;; pause_us = RETRY_US) {
                 Error error;
 
+                /* also before the first time: a daemon that ends every connection must not make us spin */
+                sleep_us(pause_us);
                 if (clock_boottime_us() >= until_boot_us)
                         return STATUS_TIMEOUT;
                 if (session_connect(client, CLIENT_START | CLIENT_QUIET, &error) == 0)
                         return 0;
-                sleep_us(RETRY_US);
         }
 }
 
@@ -89,6 +91,8 @@ static int wait_for_reply(Client **client, const Call *call, uint64_t until_boot
                         return 0;
                 if (r == SESSION_E_TIMEOUT)
                         return STATUS_TIMEOUT;
+                if (r == CLIENT_E_BAD)
+                        return cli_fail(CLI_STATUS_UNREACHABLE, "%s", error.text);
 
                 if (!said)
                         (void)cli_fail(0, "lost taskflowd (%s); waiting for it", error.text);
