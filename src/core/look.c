@@ -18,6 +18,10 @@
 #include "core/share.h"
 #include "core/table.h"
 
+enum {
+        IDLE_AT_MOST_ONE_IN = 4, /* of the total; 2 to 5 % are usual, small cards have more */
+};
+
 static void look_update(Look *look, bool known, uint64_t boot_us, uint64_t n_offers_before) {
         look->taken = true;
         look->known = known;
@@ -65,6 +69,19 @@ void look_take_report(Core *core, Entry *entry, bool known, uint64_t used_bytes)
         }
 }
 
+/*
+ * Drivers keep some memory for themselves. That no process is listed does not prove that there is
+ * none (in a container the machine's others are not seen), so the least of all looks counts, and no
+ * more than what a driver could have use for.
+ */
+static void take_idle_use(Gpu *gpu) {
+        uint64_t used = gpu->sample.total_bytes - gpu->sample.free_bytes;
+        uint64_t idle = MIN(used, gpu->sample.total_bytes / IDLE_AT_MOST_ONE_IN);
+
+        gpu->idle_bytes = gpu->idle_known ? MIN(gpu->idle_bytes, idle) : idle;
+        gpu->idle_known = true;
+}
+
 static void take_gpu(Core *core, const GpuSample *sample, int slot) {
         Gpu *gpu = &core->gpus[slot];
 
@@ -85,10 +102,8 @@ static void take_gpu(Core *core, const GpuSample *sample, int slot) {
         gpu->sample.free_bytes = MIN(sample->free_bytes, sample->total_bytes);
         gpu->sample.n_processes = sample->n_processes;
         gpu->sample.processes_known = sample->processes_known;
-        if (sample->processes_known && sample->n_processes == 0 && !gpus_is_held(core, slot)) {
-                gpu->idle_known = true;
-                gpu->idle_bytes = gpu->sample.total_bytes - gpu->sample.free_bytes;
-        }
+        if (sample->processes_known && sample->n_processes == 0 && !gpus_is_held(core, slot))
+                take_idle_use(gpu);
 }
 
 static uint64_t find_use(const GpusSample *sample, uint64_t task_id, const char *uuid) {
