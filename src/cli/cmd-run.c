@@ -17,6 +17,7 @@
 
 #include "cli/commands.h"
 #include "cli/run-options.h"
+#include "cli/shell-line.h"
 #include "cli/task-file.h"
 #include "runner/foreground.h"
 #include "util/cleanup.h"
@@ -119,8 +120,12 @@ static int run_task(const RunOptions *options, char **words) {
                 .quiet = options->quiet.set,
                 .user_name = cli_user_name,
         };
+        _cleanup_(strv_freep) char **plain_words = NULL;
         Error error = { 0 };
 
+        if (!words[1] && shell_line_split(words[0], shell_words[0], environ, &plain_words) < 0)
+                return cli_fail(RUN_STATUS_FAILED, "run: out of memory");
+        request.plain_argv = plain_words;
         if (make_task(options, words, &request.task, &error) < 0)
                 return cli_fail(RUN_STATUS_FAILED, "run: %s", error.text);
         say_unit(options);

@@ -79,8 +79,14 @@ static int start(Run *run, Error *error) {
                 return error_set(error, -ENOMEM, "out of memory");
         if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
                 return error_set(error, -errno, "cannot become a subreaper: %s", strerror(errno));
+
+        /* What can't be executed so is the shell's to judge, and to complain about. */
+        if (run->request->plain_argv &&
+            spawn(&run->child, run->request->plain_argv, environment_vector(environment),
+                  &run->signals, false, NULL) == 0)
+                return 0;
         return spawn(&run->child, run->request->argv, environment_vector(environment),
-                     &run->signals, error);
+                     &run->signals, true, error);
 }
 
 static void pass_on(Run *run, int signal) {

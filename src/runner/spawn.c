@@ -28,7 +28,8 @@ typedef struct Attempt {
         char *const *argv;
         char *const *envp;
         const Signals *signals;
-        const char *path;   /* PATH */
+        const char *path; /* PATH */
+        bool scripts;
         char *candidate;    /* room for the longest of PATH, a slash, argv[0] and NUL */
         char **script_argv; /* "/bin/sh", a place for the file, the arguments */
         int error;          /* errno of the exec that counts */
@@ -40,7 +41,7 @@ static _Alignas(16) char stack[64 * 1024];
 /* Returns only if it failed, with errno. */
 static int try_file(Attempt *attempt, const char *file) {
         (void)execve(file, attempt->argv, attempt->envp);
-        if (errno != ENOEXEC)
+        if (errno != ENOEXEC || !attempt->scripts)
                 return errno;
 
         attempt->script_argv[1] = (char *)(uintptr_t)file;
@@ -145,6 +146,7 @@ int spawn(Spawned *ret,
           char *const *argv,
           char *const *envp,
           const Signals *signals,
+          bool scripts,
           Error *error) {
         _cleanup_free_ char **script_argv = NULL;
         _cleanup_free_ char *candidate = NULL;
@@ -164,6 +166,7 @@ int spawn(Spawned *ret,
                 .envp = envp,
                 .signals = signals,
                 .path = path,
+                .scripts = scripts,
                 .candidate = candidate,
                 .script_argv = script_argv,
         };

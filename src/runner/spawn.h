@@ -8,6 +8,7 @@
  * As a shell would find and execute it, at the speed of vfork. A failed exec is an answer and no mystery status.
  */
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "runner/signals.h"
@@ -30,11 +31,15 @@ enum {
  * @argv:       program and arguments, ended by NULL; a program without a slash is looked for in PATH
  * @envp:       its environment; PATH of our own counts
  * @signals:    what is given back to it
+ * @scripts:    a file that is executable but in no known format is run by /bin/sh, as execvp(3) does; else it cannot be run
  * @error:      filled in unless 0
- *
- * A file that is executable but in no known format is run by /bin/sh, as shells do.
  *
  * Return: 0 once the program runs, an outcome, or negative errno: no process could be made.
  */
-int spawn(Spawned *ret, char *const *argv, char *const *envp, const Signals *signals, Error *error);
+int spawn(Spawned *ret,
+          char *const *argv,
+          char *const *envp,
+          const Signals *signals,
+          bool scripts,
+          Error *error);
 void spawned_done(Spawned *spawned);

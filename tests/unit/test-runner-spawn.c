@@ -57,7 +57,7 @@ static int run(char *const *argv, char *const *envp, Error *error) {
         int r;
 
         signals_prepare(&signals);
-        r = spawn(&spawned, argv, envp, &signals, error);
+        r = spawn(&spawned, argv, envp, &signals, true, error);
         if (r != 0)
                 return -r;
         assert_true(spawned.pid > 0);
@@ -178,7 +178,7 @@ static void assert_given(const char *field, void (*prepare)(void), int signal, b
                 prepare();
                 signals_prepare(&signals);
                 if (signals_take(&signals) != 0 ||
-                    spawn(&spawned, argv, none, &signals, &error) != 0)
+                    spawn(&spawned, argv, none, &signals, true, &error) != 0)
                         _exit(98);
                 if (waitpid(spawned.pid, &status, 0) != spawned.pid)
                         _exit(97);
