@@ -17,13 +17,14 @@ files() { # PATTERN...
         done
 }
 
-# Everything compiles with clang too, and without a warning. It also makes compile_commands.json,
-# from which clang-tidy and cppcheck know the flags.
+# Makes compile_commands.json, from which clang-tidy and cppcheck know the flags.
+configure() {
+        [ -f $build/build.ninja ] || CC=${CC:-clang-14} meson setup -Dwerror=true $build >/dev/null
+}
+
+# Everything compiles with clang too, and without a warning.
 step_clang() {
-        if [ ! -f $build/build.ninja ]; then
-                CC=${CC:-clang-14} meson setup -Dwerror=true $build >/dev/null || return 1
-        fi
-        ninja -C $build --quiet
+        configure && ninja -C $build -k 0 --quiet
 }
 
 # Names the files; `make format` mends them.
@@ -40,9 +41,15 @@ step_format() {
 }
 
 step_tidy() {
-        step_clang || return 1
+        configure || return 1
         files 'src/*.c' 'tests/*.c' | grep -F -x -f <(compiled) |
                 xargs -P "$(nproc)" -n 4 clang-tidy-14 -p $build --quiet 2> >(grep -v 'warnings\? generated\.$' >&2)
+}
+
+# At most three deep: what a function's first column of 8 and three more make. A keyword further in
+# would open a fourth.
+step_nesting() {
+        ! files 'src/*.[ch]' 'tests/*.[ch]' | xargs grep -nE '^ {32,}(if|for|while|switch|do|else)\b'
 }
 
 # The sources that are part of the build, as the repository names them.
@@ -56,9 +63,9 @@ for entry in json.load(open(sys.argv[1])):
 
 # Its leak checks do not know the cleanup attribute; the sanitizers and valgrind find the real ones.
 step_cppcheck() {
-        [ -f $build/compile_commands.json ] || step_clang || return 1
-        cppcheck --project=$build/compile_commands.json --enable=warning,performance,portability --inline-suppr \
-                --suppress=missingIncludeSystem --suppress=memleak --suppress=resourceLeak --error-exitcode=1 -q -j "$(nproc)"
+        configure || return 1
+        cppcheck --project=$build/compile_commands.json --library=tools/cppcheck.cfg --enable=warning,performance,portability \
+                --inline-suppr --suppress=missingIncludeSystem --suppress=memleak --suppress=resourceLeak --error-exitcode=1 -q -j "$(nproc)"
 }
 
 step_layers() {
@@ -103,7 +110,7 @@ step_whitespace() {
 }
 
 steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=(clang format layers man scripts whitespace spelling cppcheck tidy)
+[ ${#steps[@]} -gt 0 ] || steps=(clang format nesting layers man scripts whitespace spelling cppcheck tidy)
 for step in "${steps[@]}"; do
         if "step_$step"; then
                 printf 'lint: %s: fine\n' "$step"

@@ -312,7 +312,7 @@ static int decode_array(FieldsReader *reader, const Field *field, const json_t *
         if (r != 0)
                 return r;
         if ((field->flags & FIELD_COUNTED) && n != field_n(field, base))
-                return refuse(reader, "must have %zu elements", field_n(field, base));
+                return refuse(reader, "must be a list of %zu", field_n(field, base));
         if (n == 0)
                 return 0;
 

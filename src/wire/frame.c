@@ -6,8 +6,11 @@
  * buffer of a connection that says little stays as small as what it says, and one read() takes much from one that says a
  * lot. A buffer with nothing in it is freed: most connections are idle, and there may be thousands.
  *
- * What is sent goes straight from the caller's bytes to the socket; only what the socket does not take is copied. A
- * descriptor travels with the first byte of its message, which is why `out_fds` remembers where in the stream that is.
+ * What is sent goes straight from the caller's bytes to the socket; only what the socket does not take is copied.
+ *
+ * Which message a descriptor belongs to: the sender gives it with the first byte of its message and nothing behind that
+ * message in the same sendmsg(); the kernel ends a read behind the piece that a descriptor came with, but what was sent
+ * before may be in the same read. So it belongs to the last message that begins in what was read.
  */
 
 #include "wire/frame.h"
@@ -29,10 +32,17 @@ enum {
         OUT_FDS_MAX = 16,       /* messages with a descriptor that may wait to be sent */
 };
 
+/* A descriptor that came. */
+typedef struct InFd {
+        size_t at; /* where in `in` its message begins */
+        int fd;    /* owned */
+} InFd;
+
 /* A descriptor that waits to be sent. */
 typedef struct OutFd {
-        size_t before; /* bytes of `out` that go out before it */
-        int fd;        /* owned */
+        size_t before;    /* bytes of `out` that go out before it */
+        size_t n_message; /* bytes of its message, with the NUL */
+        int fd;           /* owned */
 } OutFd;
 
 struct Channel {
@@ -42,10 +52,10 @@ struct Channel {
 
         char *in; /* NULL while nothing waits in it */
         size_t n_in_allocated;
-        size_t in_start;   /* of the message that is next */
-        size_t in_end;     /* of what was received */
-        size_t in_scanned; /* no NUL in [in_start, in_scanned) */
-        int fds[FRAME_FDS_MAX];
+        size_t in_start;         /* of the message that is next */
+        size_t in_end;           /* of what was received */
+        size_t in_scanned;       /* no NUL in [in_start, in_scanned) */
+        InFd fds[FRAME_FDS_MAX]; /* in the order of their messages */
         unsigned n_fds;
 
         unsigned n_out_fds;
@@ -75,7 +85,7 @@ Channel *channel_free(Channel *channel) {
                 return NULL;
 
         for (unsigned i = 0; i < channel->n_fds; i++)
-                (void)fd_close(channel->fds[i]);
+                (void)fd_close(channel->fds[i].fd);
         for (unsigned i = 0; i < channel->n_out_fds; i++)
                 (void)fd_close(channel->out_fds[i].fd);
         (void)fd_close(channel->fd);
@@ -131,6 +141,8 @@ static void tidy_in(Channel *channel) {
         } else if (channel->in_start > 0)
                 memmove(channel->in, channel->in + channel->in_start, n);
 
+        for (unsigned i = 0; i < channel->n_fds; i++)
+                channel->fds[i].at -= channel->in_start;
         channel->in_scanned -= channel->in_start;
         channel->in_end = n;
         channel->in_start = 0;
@@ -160,7 +172,7 @@ static int grow(char **buffer, size_t *n_allocated, size_t n_needed) {
 /* Keeps a descriptor that came if one more is allowed, else closes it. */
 static void take_fd(Channel *channel, int fd) {
         if (channel->n_fds < FRAME_FDS_MAX && !channel->failed) {
-                channel->fds[channel->n_fds++] = fd;
+                channel->fds[channel->n_fds++] = (InFd){ .at = SIZE_MAX, .fd = fd };
                 return;
         }
 
@@ -186,6 +198,21 @@ static void take_control(Channel *channel, struct msghdr *message) {
                         take_fd(channel, fd);
                 }
         }
+}
+
+/* Says of the descriptors that came with the last @n bytes which message is theirs. */
+static void place_fds(Channel *channel, size_t n) {
+        const char *from = channel->in + channel->in_end - n, *end;
+        size_t at = channel->in_end - n;
+
+        if (channel->n_fds == 0 || channel->fds[channel->n_fds - 1].at != SIZE_MAX)
+                return;
+
+        end = memrchr(from, 0, n - 1);
+        if (end)
+                at = (size_t)(end + 1 - channel->in);
+        for (unsigned i = 0; i < channel->n_fds; i++)
+                channel->fds[i].at = MIN(channel->fds[i].at, at);
 }
 
 /* One read. Return: 0, FRAME_E_AGAIN, FRAME_E_CLOSED, FRAME_E_BAD, or negative errno. */
@@ -237,7 +264,22 @@ static int read_some(Channel *channel) {
         if ((size_t)n > n_in)
                 memcpy(channel->in + channel->in_end, more, (size_t)n - n_in);
         channel->in_end += (size_t)n - n_in;
+        place_fds(channel, (size_t)n);
         return 0;
+}
+
+/* The oldest descriptor, out of the list. */
+static int pop_fd(Channel *channel) {
+        int fd = channel->fds[0].fd;
+
+        channel->n_fds--;
+        memmove(channel->fds, channel->fds + 1, channel->n_fds * sizeof(channel->fds[0]));
+        return fd;
+}
+
+/* Whether there is one that belongs to a message that was given out. */
+static bool has_given_fd(const Channel *channel) {
+        return channel->n_fds > 0 && channel->fds[0].at < channel->in_start;
 }
 
 int channel_receive(Channel *channel, const char **ret, size_t *ret_n) {
@@ -246,6 +288,8 @@ int channel_receive(Channel *channel, const char **ret, size_t *ret_n) {
         if (channel->failed)
                 return channel->failed;
 
+        while (has_given_fd(channel))
+                (void)fd_close(pop_fd(channel));
         r = next_message(channel, ret, ret_n);
         if (r != FRAME_E_AGAIN)
                 return r;
@@ -268,15 +312,7 @@ bool channel_has_message(const Channel *channel) {
 }
 
 int channel_take_fd(Channel *channel) {
-        int fd;
-
-        if (channel->n_fds == 0)
-                return -1;
-
-        fd = channel->fds[0];
-        channel->n_fds--;
-        memmove(channel->fds, channel->fds + 1, channel->n_fds * sizeof(channel->fds[0]));
-        return fd;
+        return has_given_fd(channel) ? pop_fd(channel) : -1;
 }
 
 /* Sends what it can at once, *ret_n bytes. Return: 0, FRAME_E_AGAIN, FRAME_E_CLOSED, or negative errno. */
@@ -349,7 +385,7 @@ static int keep_rest(Channel *channel, const char *bytes, size_t n, size_t n_sen
         if (kept >= 0) {
                 OutFd *last = &channel->out_fds[channel->n_out_fds++];
 
-                *last = (OutFd){ .before = n_waiting, .fd = TAKE_FD(kept) };
+                *last = (OutFd){ .before = n_waiting, .n_message = n_rest, .fd = TAKE_FD(kept) };
         }
         memcpy(channel->out + channel->out_end, bytes + n_sent, n_rest - 1);
         channel->out[channel->out_end + n_rest - 1] = '\0';
@@ -406,10 +442,10 @@ int channel_flush(Channel *channel) {
                 bool with_fd;
                 int r;
 
-                /* As far as the next message that has a descriptor, or beginning with that message. */
+                /* A message with a descriptor alone, or as far as the next one. */
                 with_fd = channel->n_out_fds > 0 && channel->out_fds[0].before == 0;
-                if (channel->n_out_fds > (with_fd ? 1U : 0U))
-                        n = channel->out_fds[with_fd ? 1 : 0].before;
+                if (channel->n_out_fds > 0)
+                        n = with_fd ? channel->out_fds[0].n_message : channel->out_fds[0].before;
 
                 part = (struct iovec){ channel->out + channel->out_start, n };
                 r = send_some(channel, &part, 1, with_fd ? channel->out_fds[0].fd : -1, &n);

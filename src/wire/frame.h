@@ -56,7 +56,8 @@ int channel_receive(Channel *channel, const char **ret, size_t *ret_n);
 /* Whether a whole message waits in the buffer already, so that poll() must not be waited for. */
 bool channel_has_message(const Channel *channel);
 
-/* The oldest descriptor that came and was not taken, -1: none. The caller closes it. */
+/* The (next) descriptor that came with the message last given out, -1: none. The caller closes it; what is not taken
+ * before the next channel_receive() is closed there. */
 int channel_take_fd(Channel *channel);
 
 /**

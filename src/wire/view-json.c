@@ -172,7 +172,7 @@ int task_view_json(const TaskView *view, const char *user, const char *reason, c
         put_time(&text, "started_at", task->started_at_us);
         put_time(&text, "ended_at", task->ended_at_us);
         put_result(&text, task);
-        put_text(&text, "reason", reason ? reason : task->reason);
+        put_text(&text, "reason", reason || view->hidden ? reason : task->reason);
         put_text(&text, "output", NULL); /* comes with detached tasks */
         json_text_close(&text, '}');
         return json_text_take(&text, ret, NULL);
