@@ -148,7 +148,7 @@ static void say_tasks(Line *line, const Lack *lack) {
                 say(line, "another task");
 }
 
-/* `, for at most 45s more` */
+/* `, at most 45s more` */
 static void say_until(Line *line, const Lack *lack) {
         char text[UNITS_FORMAT_MAX];
         uint64_t left = sat_sub(lack->until_boot_us, line->now_boot_us);
@@ -158,7 +158,7 @@ static void say_until(Line *line, const Lack *lack) {
 
         /* Rounded up: the last second before the end is not 0s. */
         left = sat_add(left, US_PER_SEC - 1);
-        say(line, ", for at most %s more", units_format_duration(text, sizeof(text), left));
+        say(line, ", at most %s more", units_format_duration(text, sizeof(text), left));
 }
 
 static void say_short(Line *line, const Lack *lack) {
@@ -171,7 +171,7 @@ static void say_short(Line *line, const Lack *lack) {
 
 /* Nothing is short, but a task that has just started there must settle first. */
 static void say_settling(Line *line, const Lack *lack) {
-        Bytes ample;
+        Bytes has, missing;
 
         if (lack->reason == WAIT_REASON_DELAY) {
                 say(line, "kept for ");
@@ -179,14 +179,15 @@ static void say_settling(Line *line, const Lack *lack) {
                 say(line, " until it has taken what it asked for");
         } else {
                 say_tasks(line, lack);
-                say(line, " just started and may take more than it asked for; beyond that %s free",
-                    show(&ample, lack->free_bytes));
+                say(line, " just started and may take more than it asked for: %s free beyond that",
+                    show(&has, lack->free_bytes));
+                say(line, ", %s missing", show(&missing, lack->missing_bytes));
         }
         say_until(line, lack);
 }
 
 static void say_shared(Line *line, const Lack *lack) {
-        say(line, "is in use");
+        say(line, "in use");
         say_who(line, lack);
 }
 
@@ -254,7 +255,8 @@ static void say_place(Line *line, const Lack *lack) {
                 (void)snprintf(where, sizeof(where), "a GPU");
 
         if (is_gpu && lack->asked_bytes == GPU_WHOLE)
-                say(line, "needs %s alone: ", where);
+                say(line, "needs %s alone: %s", where,
+                    lack->reason == WAIT_REASON_GPU_SHARED ? "it is " : "");
         else if (is_gpu)
                 say(line, "needs %s on %s: ", show(&asked, lack->asked_bytes), where);
         else
@@ -313,7 +315,7 @@ static void say_alternative(Line *line, const Lack *lack, bool first) {
 
         say(line, "%s%s", show_where(lack, where),
             lack->reason == WAIT_REASON_GPU_MEMORY ? " has " :
-            lack->reason == WAIT_REASON_GPU_SHARED ? " " :
+            lack->reason == WAIT_REASON_GPU_SHARED ? " is " :
                                                      ": ");
         say_matter(line, lack);
 }
