@@ -42,7 +42,8 @@ void daemon_reload(Daemon *daemon) {
         Error error = {};
         int r;
 
-        r = settings_load(&settings, daemon->settings_path, daemon->settings_required, daemon->personal, &error);
+        r = settings_load(&settings, daemon->settings_path, daemon->settings_required,
+                          daemon->personal, &error);
         if (r < 0) {
                 log_error("%s; the settings stay as they were", error.text);
                 return;
@@ -52,7 +53,8 @@ void daemon_reload(Daemon *daemon) {
         core_set_policy(daemon->core, &daemon->settings.policy);
         r = gpu_watch_set_library(daemon->gpu_watch, daemon->settings.nvml_library);
         if (r < 0)
-                log_error("cannot use nvml_library '%s': %s", daemon->settings.nvml_library, strerror(-r));
+                log_error("cannot use nvml_library '%s': %s", daemon->settings.nvml_library,
+                          strerror(-r));
         log_info("settings read again");
         daemon_want_turn(daemon);
 }
@@ -88,10 +90,14 @@ static int on_purge(sd_event_source *source, uint64_t usec, void *userdata) {
         int n = 0;
 
         if (now_us > daemon->settings.history_us)
-                n = (int)store_purge(daemon->store, now_us - daemon->settings.history_us, PURGE_MAX);
+                n = (int)store_purge(daemon->store, now_us - daemon->settings.history_us,
+                                     PURGE_MAX);
         if (n < 0)
                 log_error("cannot forget old tasks: %s", strerror(-n));
-        (void)sd_event_source_set_time_relative(source, n == PURGE_MAX ? US_PER_SEC : PURGE_EVERY_S * US_PER_SEC);
+        daemon->write_wanted |= n > 0;
+        (void)sd_event_source_set_time_relative(source, n == PURGE_MAX ?
+                                                                US_PER_SEC :
+                                                                PURGE_EVERY_S * US_PER_SEC);
         (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         daemon_want_turn(daemon);
         return 0;
@@ -163,7 +169,8 @@ static int load_tasks(Daemon *daemon, Error *error) {
         }
         r = store_load_active(daemon->store, take_stored_task, daemon);
         if (r < 0)
-                return error_set(error, r, "cannot read the tasks in '%s': %s", daemon->state_dir, strerror(-r));
+                return error_set(error, r, "cannot read the tasks in '%s': %s", daemon->state_dir,
+                                 strerror(-r));
         return 0;
 }
 
@@ -175,7 +182,8 @@ static int one_timer(Daemon *daemon,
                      const char *description) {
         int r;
 
-        r = sd_event_add_time_relative(daemon->event, ret, CLOCK_MONOTONIC, after_us, 0, handler, daemon);
+        r = sd_event_add_time_relative(daemon->event, ret, CLOCK_MONOTONIC, after_us, 0, handler,
+                                       daemon);
         if (r < 0)
                 return r;
         (void)sd_event_source_set_description(*ret, description);
@@ -208,7 +216,8 @@ static int open_parts(Daemon *daemon, bool recover, Error *error) {
                 return r < 0 ? r : -EUCLEAN;
         if (error->text[0] != '\0')
                 log_warning("%s", error->text);
-        r = gpu_watch_new(&daemon->gpu_watch, daemon->event, daemon->settings.nvml_library, daemon_on_gpus, daemon);
+        r = gpu_watch_new(&daemon->gpu_watch, daemon->event, daemon->settings.nvml_library,
+                          daemon_on_gpus, daemon);
         if (r < 0)
                 return error_set(error, r, "cannot prepare the GPU probe: %s", strerror(-r));
         r = server_new(&daemon->server, daemon);
@@ -265,9 +274,11 @@ int daemon_new(Daemon **ret,
         if (r < 0)
                 return r;
         if (daemon->starting) {
-                r = one_timer(daemon, &daemon->starting_source, START_PATIENCE_US, true, on_started, "starting");
+                r = one_timer(daemon, &daemon->starting_source, START_PATIENCE_US, true, on_started,
+                              "starting");
                 if (r >= 0)
-                        r = one_timer(daemon, &daemon->judge_source, ATTACH_DEADLINE_US, true, on_judge, "judge");
+                        r = one_timer(daemon, &daemon->judge_source, ATTACH_DEADLINE_US, true,
+                                      on_judge, "judge");
                 if (r < 0)
                         return error_set(error, r, "cannot make a timer: %s", strerror(-r));
         }
@@ -298,7 +309,7 @@ Daemon *daemon_free(Daemon *daemon) {
         (void)sd_event_source_disable_unref(daemon->wake_source);
         (void)sd_event_source_disable_unref(daemon->starting_source);
         (void)sd_event_source_disable_unref(daemon->judge_source);
-        (void)sd_event_source_disable_unref(daemon->retry_source);
+        (void)sd_event_source_disable_unref(daemon->write_source);
         (void)sd_event_source_disable_unref(daemon->idle_source);
         (void)sd_event_source_disable_unref(daemon->purge_source);
         (void)sd_event_unref(daemon->event);

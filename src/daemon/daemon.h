@@ -38,12 +38,19 @@ typedef struct Record Record;
 typedef struct Daemon Daemon;
 
 enum {
-        OFFER_TIMEOUT_US = 5 * 1000000,     /* an offer that nobody accepted is taken back (architecture.md) */
-        START_PATIENCE_US = 2 * 1000000,    /* how long the first offers wait for known runners to attach */
-        ATTACH_DEADLINE_US = 30 * 1000000,  /* when a task whose runner did not come back is judged */
-        ENDED_GRACE_US = 5 * 1000000,       /* after the end of a process without a runner: it may still bring a status */
-        QUIET_LOOK_US = 10 * 1000000,       /* how often running tasks are measured while nothing waits */
-        STORE_RETRY_US = 5 * 1000000,       /* after the disk was full */
+        OFFER_TIMEOUT_US =
+                5 * 1000000, /* an offer that nobody accepted is taken back (architecture.md) */
+        START_PATIENCE_US =
+                2 * 1000000, /* how long the first offers wait for known runners to attach */
+        ATTACH_DEADLINE_US =
+                30 * 1000000, /* when a task whose runner did not come back is judged */
+        ENDED_GRACE_US =
+                5 *
+                1000000, /* after the end of a process without a runner: it may still bring a status */
+        QUIET_LOOK_US = 10 * 1000000, /* how often running tasks are measured while nothing waits */
+        STORE_RETRY_US = 5 * 1000000, /* after the disk was full */
+        WRITE_SOON_US =
+                50 * 1000, /* what a runner would bring back with its Attach is written no later */
 };
 
 struct Daemon {
@@ -59,27 +66,29 @@ struct Daemon {
 
         RamSource ram_source;
         GpuWatch *gpu_watch;
-        bool gpus_known;       /* the last look at the GPUs brought figures */
-        bool gpus_looked;      /* the probe has answered, or failed, at least once since the start */
+        bool gpus_known;  /* the last look at the GPUs brought figures */
+        bool gpus_looked; /* the probe has answered, or failed, at least once since the start */
         char gpu_text[GPU_REPORT_TEXT_MAX]; /* why not, for people */
-        uint64_t gpus_boot_us; /* when the figures came; 0: never */
+        uint64_t gpus_boot_us;              /* when the figures came; 0: never */
 
         Server *server;
-        Record *records; /* by task id */
-        Record *dirty;   /* those to be written */
+        Record *records;        /* by task id */
+        Record *dirty;          /* those to be written */
         uint64_t n_offers_made; /* numbers the offers */
 
         bool starting; /* no offers yet: runners known from before may still come back (decisions.md 17) */
         bool turn_wanted;
+        bool write_wanted; /* at the end of this turn */
         bool store_failing;
         uint64_t look_interval_us; /* that runners were told last */
 
-        sd_event_source *turn_source;    /* runs once after the messages of a turn */
-        sd_event_source *sample_source;  /* looks regularly while something waits */
-        sd_event_source *wake_source;    /* when time alone changes the plan */
+        sd_event_source *turn_source;   /* runs once after the messages of a turn */
+        sd_event_source *sample_source; /* looks regularly while something waits */
+        sd_event_source *wake_source;   /* when time alone changes the plan */
         sd_event_source *starting_source;
         sd_event_source *judge_source;
-        sd_event_source *retry_source;   /* writes again after the disk was full */
+        sd_event_source *
+                write_source; /* writes what could wait a little, or again after the disk was full */
         sd_event_source *idle_source;
         sd_event_source *purge_source;
 };

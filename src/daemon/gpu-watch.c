@@ -35,9 +35,16 @@
 #define BACK_OFF_MIN_US (1 * US_PER_SEC)
 #define BACK_OFF_MAX_US (60 * US_PER_SEC)
 
+/*
+ * A process that somebody traces ends for its tracer first: its descriptor says that it ended, and
+ * waiting for it does not.
+ */
+#define REAP_AGAIN_US (100 * US_PER_MSEC)
+
 enum {
-        /* At our own end a killed probe is waited for so long, which is long unless it hangs. */
-        FREE_WAIT_MS = 100,
+        /* One that was killed needs milliseconds to be gone, unless it hangs: a second in all. */
+        FREE_STEP_MS = 2,
+        FREE_TRIES = 500,
         WHY_MAX = 240,
 };
 
@@ -84,6 +91,7 @@ struct GpuWatch {
         sd_event_source *retry_source;
         sd_event_source *idle_source;
         sd_event_source *tell_source;
+        sd_event_source *reap_source;
 };
 
 static void pursue(GpuWatch *watch);
@@ -242,34 +250,42 @@ static int on_report_fd(sd_event_source *source, int fd, uint32_t revents, void 
         return 0;
 }
 
-static int on_end(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        GpuWatch *watch = userdata;
-        int status;
+static void note_end(GpuWatch *watch) {
+        int status = watch->probe.wait_status;
 
+        if (WIFSIGNALED(status))
+                set_why(watch, "the GPU probe was ended by SIG%s: a fault of the driver's library?",
+                        sigabbrev_np(WTERMSIG(status)));
+        else
+                set_why(watch, "the GPU probe ended by itself, with status %d",
+                        WEXITSTATUS(status));
+        fail(watch);
+}
+
+static void try_reap(GpuWatch *watch) {
         /* Reaping closes both descriptors: they must have left the loop. */
         disarm(watch->end_source);
         watch->report_source = sd_event_source_disable_unref(watch->report_source);
         if (!gpu_process_reap(&watch->probe)) {
-                (void)sd_event_source_set_enabled(watch->end_source, SD_EVENT_ON);
-                return 0;
+                arm(watch->reap_source, REAP_AGAIN_US);
+                return;
         }
 
-        status = watch->probe.wait_status;
-        if (watch->state == PROBE_STATE_ALIVE) {
-                if (WIFSIGNALED(status))
-                        set_why(watch,
-                                "the GPU probe was ended by SIG%s: a fault of the driver's library?",
-                                sigabbrev_np(WTERMSIG(status)));
-                else
-                        set_why(watch, "the GPU probe ended by itself, with status %d",
-                                WEXITSTATUS(status));
-                fail(watch);
-        }
-
+        if (watch->state == PROBE_STATE_ALIVE)
+                note_end(watch);
         disarm(watch->deadline_source);
         watch->end_source = sd_event_source_disable_unref(watch->end_source);
         watch->state = PROBE_STATE_ABSENT;
         pursue(watch);
+}
+
+static int on_end(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        try_reap(userdata);
+        return 0;
+}
+
+static int on_reap_again(sd_event_source *source, uint64_t usec, void *userdata) {
+        try_reap(userdata);
         return 0;
 }
 
@@ -291,6 +307,14 @@ static int add_sources(GpuWatch *watch) {
         return sd_event_source_set_priority(watch->end_source, SD_EVENT_PRIORITY_NORMAL + 1);
 }
 
+/* Kill it, and leave no zombie unless it hangs in the driver. */
+static void end_for_good(GpuProcessHandle *probe) {
+        gpu_process_stop(probe);
+        for (int i = 0; i < FREE_TRIES && !gpu_process_reap(probe); i++)
+                (void)poll(NULL, 0, FREE_STEP_MS);
+        probe->pid_fd = fd_close(probe->pid_fd);
+}
+
 static int start(GpuWatch *watch) {
         int r;
 
@@ -299,13 +323,10 @@ static int start(GpuWatch *watch) {
                 return r;
         r = add_sources(watch);
         if (r < 0) {
-                /* Out of memory or descriptors. It waits for a first request, so it dies at once. */
+                /* Out of memory or descriptors. It waits for its first request, so it dies at once. */
                 watch->report_source = sd_event_source_disable_unref(watch->report_source);
                 watch->end_source = sd_event_source_disable_unref(watch->end_source);
-                gpu_process_stop(&watch->probe);
-                while (!gpu_process_reap(&watch->probe))
-                        (void)poll(&(struct pollfd){ .fd = watch->probe.pid_fd, .events = POLLIN },
-                                   1, FREE_WAIT_MS);
+                end_for_good(&watch->probe);
                 return r;
         }
 
@@ -400,6 +421,9 @@ static int add_own_sources(GpuWatch *watch) {
         r = add_timer(watch, &watch->idle_source, on_idle, "gpu-watch-idle");
         if (r < 0)
                 return r;
+        r = add_timer(watch, &watch->reap_source, on_reap_again, "gpu-watch-reap");
+        if (r < 0)
+                return r;
         r = sd_event_add_defer(watch->event, &watch->tell_source, on_tell, watch);
         if (r < 0)
                 return r;
@@ -446,15 +470,9 @@ GpuWatch *gpu_watch_free(GpuWatch *watch) {
         sd_event_source_disable_unref(watch->retry_source);
         sd_event_source_disable_unref(watch->idle_source);
         sd_event_source_disable_unref(watch->tell_source);
+        sd_event_source_disable_unref(watch->reap_source);
 
-        gpu_process_stop(&watch->probe);
-        if (!gpu_process_reap(&watch->probe)) {
-                (void)poll(&(struct pollfd){ .fd = watch->probe.pid_fd, .events = POLLIN }, 1,
-                           FREE_WAIT_MS);
-                (void)gpu_process_reap(&watch->probe);
-                watch->probe.pid_fd = fd_close(watch->probe.pid_fd);
-        }
-
+        end_for_good(&watch->probe);
         sd_event_unref(watch->event);
         free(watch->library);
         free(watch);

@@ -19,7 +19,8 @@
 #include "util/clock.h"
 
 enum {
-        USES_MAX = 4096, /* (task, GPU) pairs in one look; more would be more than all GPUs' processes make sense of */
+        USES_MAX =
+                4096, /* (task, GPU) pairs in one look; more would be more than all GPUs' processes make sense of */
 };
 
 /* A process that stands for a task: its command, or its runner. */
@@ -46,7 +47,8 @@ static int collect_owners(Daemon *daemon, Owners *ret) {
         ret->owners = calloc(n_max + 1, sizeof(*ret->owners));
         if (!ret->owners)
                 return -ENOMEM;
-        for (const Record *record = daemon->records; record && ret->n + 2 <= n_max; record = record->hh.next) {
+        for (const Record *record = daemon->records; record && ret->n + 2 <= n_max;
+             record = record->hh.next) {
                 const Task *task = core_find(daemon->core, record->task_id);
 
                 if (!task || task->state != TASK_STATE_RUNNING)
@@ -54,7 +56,8 @@ static int collect_owners(Daemon *daemon, Owners *ret) {
                 if (task->pid > 0)
                         ret->owners[ret->n++] = (Owner){ .pid = task->pid, .task_id = task->id };
                 if (record->runner_pid > 0)
-                        ret->owners[ret->n++] = (Owner){ .pid = record->runner_pid, .task_id = task->id };
+                        ret->owners[ret->n++] =
+                                (Owner){ .pid = record->runner_pid, .task_id = task->id };
         }
         qsort(ret->owners, ret->n, sizeof(*ret->owners), compare_owners);
         return 0;
@@ -70,7 +73,11 @@ static uint64_t owner_of_pid(pid_t pid, void *userdata) {
 }
 
 /* Adds to the task's use on that GPU. */
-static void add_use(GpuTaskUse *uses, unsigned *n_uses, uint64_t task_id, const char *uuid, uint64_t bytes) {
+static void add_use(GpuTaskUse *uses,
+                    unsigned *n_uses,
+                    uint64_t task_id,
+                    const char *uuid,
+                    uint64_t bytes) {
         for (unsigned i = 0; i < *n_uses; i++)
                 if (uses[i].task_id == task_id && strcmp(uses[i].uuid, uuid) == 0) {
                         if (__builtin_add_overflow(uses[i].used_bytes, bytes, &uses[i].used_bytes))
@@ -98,10 +105,12 @@ static unsigned attribute(Daemon *daemon, const GpuReport *report, GpuTaskUse *u
 
                 if (process->used_bytes == UINT64_MAX)
                         continue;
-                id = tree_find_owner(daemon->ram_source.proc_fd, process->pid, owner_of_pid, &owners, &uid);
+                id = tree_find_owner(daemon->ram_source.proc_fd, process->pid, owner_of_pid,
+                                     &owners, &uid);
                 task = id ? core_find(daemon->core, id) : NULL;
                 if (task && task->uid == uid)
-                        add_use(uses, &n_uses, id, report->gpus[process->gpu].uuid, process->used_bytes);
+                        add_use(uses, &n_uses, id, report->gpus[process->gpu].uuid,
+                                process->used_bytes);
         }
         free(owners.owners);
         return n_uses;
@@ -117,13 +126,15 @@ static void remember_gpus(Daemon *daemon, const GpuReport *report) {
                 unsigned i;
 
                 for (i = 0; i < report->n_gpus; i++)
-                        if (strcmp(known[i].uuid, report->gpus[i].uuid) != 0 || known[i].index != report->gpus[i].index ||
+                        if (strcmp(known[i].uuid, report->gpus[i].uuid) != 0 ||
+                            known[i].index != report->gpus[i].index ||
                             known[i].total_bytes != report->gpus[i].total_bytes)
                                 break;
                 if (i == report->n_gpus)
                         return;
         }
         (void)store_put_gpus(daemon->store, report->gpus, report->n_gpus);
+        daemon->write_wanted = true;
 }
 
 static void take_report(Daemon *daemon, const GpuReport *report, uint64_t ticket) {

@@ -22,7 +22,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "config.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
@@ -30,6 +29,8 @@
 #include "util/cleanup.h"
 #include "util/fd.h"
 #include "wire/places.h"
+
+#include "config.h"
 
 enum {
         STATUS_FAILED = 1,
@@ -48,18 +49,19 @@ typedef struct Arguments {
 } Arguments;
 
 static void print_help(void) {
-        (void)puts("Usage: taskflowd [OPTION]...\n"
-                   "\n"
-                   "Decides which of the tasks that people queue with taskflow(1) may start. Stays in the\n"
-                   "foreground and logs to stderr. Without --socket it is a personal daemon: its user's alone.\n"
-                   "\n"
-                   "  --config FILE    settings to read; they must be there\n"
-                   "  --socket PATH    listen here, for everybody\n"
-                   "  --state DIR      keep tasks and history here\n"
-                   "  --check-config   say whether the settings are right, and end\n"
-                   "  --recover        take over what can be read of a damaged database\n"
-                   "  --version        print the version\n"
-                   "  --help           print this");
+        (void)puts(
+                "Usage: taskflowd [OPTION]...\n"
+                "\n"
+                "Decides which of the tasks that people queue with taskflow(1) may start. Stays in the\n"
+                "foreground and logs to stderr. Without --socket it is a personal daemon: its user's alone.\n"
+                "\n"
+                "  --config FILE    settings to read; they must be there\n"
+                "  --socket PATH    listen here, for everybody\n"
+                "  --state DIR      keep tasks and history here\n"
+                "  --check-config   say whether the settings are right, and end\n"
+                "  --recover        take over what can be read of a damaged database\n"
+                "  --version        print the version\n"
+                "  --help           print this");
 }
 
 /* Return: 0 go on, 1 done, or negative: wrong. */
@@ -116,7 +118,8 @@ static int parse_arguments(int argc, char **argv, Arguments *ret) {
                         return -EINVAL; /* getopt has said what */
                 }
         if (optind < argc) {
-                (void)fprintf(stderr, "taskflowd: '%s' is not an option; see taskflowd --help\n", argv[optind]);
+                (void)fprintf(stderr, "taskflowd: '%s' is not an option; see taskflowd --help\n",
+                              argv[optind]);
                 return -EINVAL;
         }
         if (ret->personal && ret->socket) {
@@ -200,7 +203,9 @@ static int make_socket_folder(const char *path, Error *error) {
                 return error_set(error, -ENOMEM, "out of memory");
         *strrchr(folder, '/') = '\0';
         r = fd_mkdir_p(folder[0] ? folder : "/", 0700);
-        return r < 0 ? error_set(error, r, "cannot make the folder '%s': %s", folder, strerror(-r)) : 0;
+        return r < 0 ? error_set(error, r, "cannot make the folder '%s': %s", folder,
+                                 strerror(-r)) :
+                       0;
 }
 
 static int make_folders(Setup *setup, Error *error) {
@@ -209,14 +214,16 @@ static int make_folders(Setup *setup, Error *error) {
 
         r = fd_mkdir_p(setup->state_dir, 0700);
         if (r < 0)
-                return error_set(error, r, "cannot make the folder '%s': %s", setup->state_dir, strerror(-r));
+                return error_set(error, r, "cannot make the folder '%s': %s", setup->state_dir,
+                                 strerror(-r));
         if (stat(setup->state_dir, &st) < 0 || !S_ISDIR(st.st_mode))
                 return error_set(error, -ENOTDIR, "'%s' is not a folder", setup->state_dir);
         if (st.st_uid != geteuid())
-                return error_set(error, -EPERM, "the folder '%s' belongs to another user (uid %u)", setup->state_dir,
-                                 st.st_uid);
+                return error_set(error, -EPERM, "the folder '%s' belongs to another user (uid %u)",
+                                 setup->state_dir, st.st_uid);
         if ((st.st_mode & 0077) && chmod(setup->state_dir, 0700) < 0)
-                return error_set(error, -errno, "cannot make '%s' private: %s", setup->state_dir, strerror(errno));
+                return error_set(error, -errno, "cannot make '%s' private: %s", setup->state_dir,
+                                 strerror(errno));
         for (size_t i = 0; i < ELEMENTSOF(setup->sockets) && setup->sockets[i]; i++) {
                 r = make_socket_folder(setup->sockets[i], error);
                 if (r < 0)
@@ -251,7 +258,8 @@ static int take_lock(Setup *setup, Error *error) {
                 if (flock(setup->lock_fd, LOCK_EX | LOCK_NB) == 0)
                         return 0;
                 if (errno != EWOULDBLOCK)
-                        return error_set(error, -errno, "cannot lock '%s': %s", path, strerror(errno));
+                        return error_set(error, -errno, "cannot lock '%s': %s", path,
+                                         strerror(errno));
                 if (somebody_listens(setup->sockets[0]))
                         break;
                 (void)nanosleep(&(struct timespec){ .tv_nsec = LOCK_PAUSE_US * 1000L }, NULL);
@@ -285,11 +293,15 @@ static void raise_nofile(void) {
                 log_warning("cannot raise the limit of open files: %s", strerror(errno));
 }
 
-static int on_end_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
+static int on_end_signal(sd_event_source *source,
+                         const struct signalfd_siginfo *si,
+                         void *userdata) {
         return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
-static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
+static int on_reload_signal(sd_event_source *source,
+                            const struct signalfd_siginfo *si,
+                            void *userdata) {
         daemon_reload(userdata);
         return 0;
 }
@@ -338,7 +350,8 @@ static int listen_everywhere(Daemon *daemon, const Setup *setup, Error *error) {
         int r;
 
         for (size_t i = 0; i < ELEMENTSOF(setup->sockets) && setup->sockets[i]; i++) {
-                r = server_listen(daemon->server, setup->sockets[i], setup->personal ? 0600 : 0666, i > 0, error);
+                r = server_listen(daemon->server, setup->sockets[i], setup->personal ? 0600 : 0666,
+                                  i > 0, error);
                 if (r < 0)
                         return r;
         }
@@ -349,8 +362,8 @@ static int serve(const Arguments *arguments, const Setup *setup, Error *error) {
         _cleanup_(daemon_freep) Daemon *daemon = NULL;
         int r;
 
-        r = daemon_new(&daemon, setup->settings_path, arguments->config != NULL, setup->personal, setup->state_dir,
-                       arguments->recover, error);
+        r = daemon_new(&daemon, setup->settings_path, arguments->config != NULL, setup->personal,
+                       setup->state_dir, arguments->recover, error);
         if (r < 0)
                 return r;
         r = add_signals(daemon);
@@ -414,10 +427,12 @@ int main(int argc, char **argv) {
                 return STATUS_USAGE;
         if (r > 0)
                 return 0;
-        if (!arguments.socket && places_machine_has_daemon() && !arguments.personal && !arguments.state) {
-                log_error("this machine is set up for one daemon for everybody (%s exists), which is not available yet; "
-                          "--state DIR makes a personal one, --socket PATH one for everybody at that path",
-                          PLACES_MACHINE_DIR);
+        if (!arguments.socket && places_machine_has_daemon() && !arguments.personal &&
+            !arguments.state) {
+                log_error(
+                        "this machine is set up for one daemon for everybody (%s exists), which is not available yet; "
+                        "--state DIR makes a personal one, --socket PATH one for everybody at that path",
+                        PLACES_MACHINE_DIR);
                 return STATUS_FAILED;
         }
         block_signals();

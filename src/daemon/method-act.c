@@ -84,9 +84,10 @@ static IdOutcome cancel_one(Peer *peer, Record *record, const Task *task, int si
         if (task->state == TASK_STATE_RUNNING) {
                 if (!record->owner)
                         return ID_OUTCOME_NO_RUNNER;
-                peer_send(record->owner, &(Call){ .type = CALL_END,
-                                                  .oneway = true,
-                                                  .end = { .id = record->task_id, .signal = signal } });
+                peer_send(record->owner,
+                          &(Call){ .type = CALL_END,
+                                   .oneway = true,
+                                   .end = { .id = record->task_id, .signal = signal } });
                 return ID_OUTCOME_ENDING;
         }
         if (peer->uid == task->uid)
@@ -94,9 +95,10 @@ static IdOutcome cancel_one(Peer *peer, Record *record, const Task *task, int si
         else
                 (void)snprintf(reason, sizeof(reason), "cancelled by uid %u", peer->uid);
         if (record->owner)
-                peer_send(record->owner, &(Call){ .type = CALL_WITHDRAWN,
-                                                  .oneway = true,
-                                                  .withdraw = { .id = record->task_id, .reason = reason } });
+                peer_send(record->owner,
+                          &(Call){ .type = CALL_WITHDRAWN,
+                                   .oneway = true,
+                                   .withdraw = { .id = record->task_id, .reason = reason } });
         return record_withdraw(record, reason) < 0 ? ID_OUTCOME_WRONG_STATE : ID_OUTCOME_DONE;
 }
 
@@ -153,13 +155,15 @@ static bool update_task(Peer *peer, Record *record, const Call *call, Needs *nee
         Daemon *daemon = peer_daemon(peer);
         Event event = daemon_event(EVENT_UPDATED, record->task_id);
         Error error = {};
-        bool set_needs = call->update.set_needs_memory || call->update.set_needs_cpus || call->update.set_needs_gpus;
+        bool set_needs = call->update.set_needs_memory || call->update.set_needs_cpus ||
+                         call->update.set_needs_gpus;
         int r;
 
         r = set_needs ? core_resolve(daemon->core, needs, &error) : 0;
         if (r != 0) {
                 peer_refuse(peer, CALL_UPDATE, ERROR_IMPOSSIBLE, "%s",
-                            r == CORE_E_IMPOSSIBLE ? error.text : "the GPUs were not looked at yet: try again");
+                            r == CORE_E_IMPOSSIBLE ? error.text :
+                                                     "the GPUs were not looked at yet: try again");
                 return false;
         }
         event.updated = (TaskUpdate){
@@ -171,7 +175,8 @@ static bool update_task(Peer *peer, Record *record, const Call *call, Needs *nee
         };
         if (core_apply(daemon->core, &event) == 0)
                 return true;
-        peer_refuse(peer, CALL_UPDATE, ERROR_WRONG_STATE, "task %" PRIu64 " could not be changed", record->task_id);
+        peer_refuse(peer, CALL_UPDATE, ERROR_WRONG_STATE, "task %" PRIu64 " could not be changed",
+                    record->task_id);
         return false;
 }
 
@@ -182,8 +187,9 @@ void method_update(Peer *peer, Call *call, bool resumed) {
         Needs needs = {};
 
         if (task->state != TASK_STATE_PENDING && task->state != TASK_STATE_HELD) {
-                peer_refuse(peer, CALL_UPDATE, ERROR_WRONG_STATE, "task %" PRIu64 " is %s: only a waiting task can be changed",
-                            task->id, task_state_to_string(task->state));
+                peer_refuse(peer, CALL_UPDATE, ERROR_WRONG_STATE,
+                            "task %" PRIu64 " is %s: only a waiting task can be changed", task->id,
+                            task_state_to_string(task->state));
                 return;
         }
         if (record->offer) {

@@ -30,8 +30,9 @@ static Record *open_offer(Peer *peer, const Call *call) {
         if (record->offer != 0 && record->offer == call->accept.offer)
                 return record;
         if (!call->oneway)
-                peer_refuse(peer, call->type, ERROR_WRONG_STATE, "offer %" PRIu64 " of task %" PRIu64 " is over",
-                            call->accept.offer, call->accept.id);
+                peer_refuse(peer, call->type, ERROR_WRONG_STATE,
+                            "offer %" PRIu64 " of task %" PRIu64 " is over", call->accept.offer,
+                            call->accept.id);
         return NULL;
 }
 
@@ -45,12 +46,12 @@ void method_accept(Peer *peer, Call *call, bool resumed) {
         event = daemon_event(EVENT_ACCEPTED, record->task_id);
         record_close_offer(record);
         if (core_apply(daemon->core, &event) != 0) {
-                peer_refuse(peer, CALL_ACCEPT, ERROR_WRONG_STATE, "task %" PRIu64 " can't start any more",
-                            record->task_id);
+                peer_refuse(peer, CALL_ACCEPT, ERROR_WRONG_STATE,
+                            "task %" PRIu64 " can't start any more", record->task_id);
                 return;
         }
         record->granted = true;
-        record_set_dirty(record);
+        record_set_dirty_soon(record);
         peer_reply(peer, &(Reply){ .to = CALL_ACCEPT });
 }
 
@@ -109,14 +110,15 @@ void started_process(Record *record, int pid_fd) {
         event.started.pid = pid_of_pidfd(fd);
         if (event.started.pid == 0)
                 return; /* over already: its status is on the way */
-        if (!process_is_of(event.started.pid, record->runner_pid, task->uid, &event.started.start_ticks)) {
-                log_warning("task %" PRIu64 ": process %d is not uid %u's: left out", record->task_id,
-                            event.started.pid, task->uid);
+        if (!process_is_of(event.started.pid, record->runner_pid, task->uid,
+                           &event.started.start_ticks)) {
+                log_warning("task %" PRIu64 ": process %d is not uid %u's: left out",
+                            record->task_id, event.started.pid, task->uid);
                 return;
         }
         if (core_apply(daemon->core, &event) == 0)
                 (void)record_set_process(record, TAKE_FD(fd));
-        record_set_dirty(record);
+        record_set_dirty_soon(record);
 }
 
 void method_started(Peer *peer, Call *call, bool resumed) {
@@ -134,19 +136,20 @@ void method_used(Peer *peer, Call *call, bool resumed) {
         event.used.memory_bytes = call->used.memory_bytes;
         (void)core_apply(daemon->core, &event);
 
-        /* While something waits the next look takes it in; otherwise this is the look. */
-        if (!core_is_waiting(daemon->core))
-                daemon_look_at_ram(daemon);
+        /* It counts from the next look on (decisions.md 2); what waits may need less now. */
+        daemon_look_at_ram(daemon);
+        daemon_want_turn(daemon);
 }
 
 void method_ended(Peer *peer, Call *call, bool resumed) {
         Record *record = record_find(peer_daemon(peer), call->ended.id);
         int r;
 
-        r = record_end(record, call->ended.state, call->ended.exit_status, call->ended.signal, call->ended.reason,
-                       call->ended.ended_at_us);
+        r = record_end(record, call->ended.state, call->ended.exit_status, call->ended.signal,
+                       call->ended.reason, call->ended.ended_at_us);
         if (r < 0) {
-                peer_refuse(peer, CALL_ENDED, ERROR_WRONG_STATE, "task %" PRIu64 " is not running", call->ended.id);
+                peer_refuse(peer, CALL_ENDED, ERROR_WRONG_STATE, "task %" PRIu64 " is not running",
+                            call->ended.id);
                 return;
         }
         peer_reply(peer, &(Reply){ .to = CALL_ENDED });
@@ -155,7 +158,8 @@ void method_ended(Peer *peer, Call *call, bool resumed) {
 void method_away(Peer *peer, Call *call, bool resumed) {
         Daemon *daemon = peer_daemon(peer);
         Record *record = record_find(daemon, call->away.id);
-        Event event = daemon_event(call->away.away ? EVENT_RUNNER_AWAY : EVENT_RUNNER_BACK, call->away.id);
+        Event event = daemon_event(call->away.away ? EVENT_RUNNER_AWAY : EVENT_RUNNER_BACK,
+                                   call->away.id);
 
         /* It stopped with an offer open: the room is for others meanwhile. */
         if (call->away.away && record->offer) {
@@ -172,8 +176,8 @@ void method_withdraw(Peer *peer, Call *call, bool resumed) {
         Record *record = record_find(peer_daemon(peer), call->withdraw.id);
 
         if (record_withdraw(record, call->withdraw.reason) < 0) {
-                peer_refuse(peer, CALL_WITHDRAW, ERROR_WRONG_STATE, "task %" PRIu64 " is not waiting",
-                            call->withdraw.id);
+                peer_refuse(peer, CALL_WITHDRAW, ERROR_WRONG_STATE,
+                            "task %" PRIu64 " is not waiting", call->withdraw.id);
                 return;
         }
         peer_reply(peer, &(Reply){ .to = CALL_WITHDRAW });

@@ -14,17 +14,21 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config.h"
 #include "daemon/log.h"
 #include "daemon/methods.h"
 #include "daemon/records.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 
+#include "config.h"
+
 enum {
-        LIST_PART = 64,                 /* tasks in one reply at most */
-        LIST_PART_BYTES = 256 * 1024,   /* and about so much text: one task more is still far under a message's limit */
-        STATUS_LOOK_MAX_US = 1500 * 1000, /* a driver that is slow to wake up must not make people wait */
+        LIST_PART = 64, /* tasks in one reply at most */
+        LIST_PART_BYTES =
+                256 *
+                1024, /* and about so much text: one task more is still far under a message's limit */
+        STATUS_LOOK_MAX_US =
+                1500 * 1000, /* a driver that is slow to wake up must not make people wait */
 };
 
 /* Views borrow their tasks from the core; reply_done() is never called on what holds them. */
@@ -41,7 +45,8 @@ TaskView view_task(Peer *peer, const Task *task, bool explain) {
         Daemon *daemon = peer_daemon(peer);
         TaskView view = {
                 .task = borrow(task),
-                .hidden = daemon->settings.show_commands_to_owner_only && !methods_may_act(peer, task->uid),
+                .hidden = daemon->settings.show_commands_to_owner_only &&
+                          !methods_may_act(peer, task->uid),
         };
         uint64_t end_us;
 
@@ -52,8 +57,9 @@ TaskView view_task(Peer *peer, const Task *task, bool explain) {
         }
         if (explain && (task->state == TASK_STATE_PENDING || task->state == TASK_STATE_HELD)) {
                 view.explain = malloc(sizeof(*view.explain));
-                view.has_explain = view.explain && core_explain(daemon->core, task->id, clock_boottime_us(),
-                                                                view.explain) == 0;
+                view.has_explain =
+                        view.explain && core_explain(daemon->core, task->id, clock_boottime_us(),
+                                                     view.explain) == 0;
         }
         return view;
 }
@@ -129,8 +135,9 @@ static int send_ended(Peer *peer, bool *ret_more) {
         size_t n = 0, n_bytes = 0, i;
         int r;
 
-        r = store_load_ended(daemon->store, lister->ended_before, lister->has_uid ? lister->uid : (uid_t)-1, LIST_PART,
-                             take_ended, &page);
+        r = store_load_ended(daemon->store, lister->ended_before,
+                             lister->has_uid ? lister->uid : (uid_t)-1, LIST_PART, take_ended,
+                             &page);
         for (i = 0; i < page.n && n_bytes < LIST_PART_BYTES; i++) {
                 lister->ended_before = page.tasks[i]->id;
                 if (core_find(daemon->core, page.tasks[i]->id))
@@ -140,7 +147,9 @@ static int send_ended(Peer *peer, bool *ret_more) {
         }
         *ret_more = r >= 0 && (page.n == LIST_PART || i < page.n);
         if (r >= 0)
-                peer_reply(peer, &(Reply){ .to = CALL_LIST, .continues = *ret_more, .list = { .n = n, .tasks = views } });
+                peer_reply(peer, &(Reply){ .to = CALL_LIST,
+                                           .continues = *ret_more,
+                                           .list = { .n = n, .tasks = views } });
         for (i = 0; i < page.n; i++)
                 (void)task_free(page.tasks[i]);
         return r;
@@ -165,7 +174,8 @@ void lister_continue(Peer *peer) {
                         view_done(&views[i]);
         } else if (send_ended(peer, &more) < 0) {
                 more = false;
-                peer_refuse(peer, CALL_LIST, ERROR_FAILED, "the record of ended tasks can't be read");
+                peer_refuse(peer, CALL_LIST, ERROR_FAILED,
+                            "the record of ended tasks can't be read");
         }
         if (!more || peer->ending)
                 lister_end(peer);
@@ -222,7 +232,9 @@ void method_show(Peer *peer, Call *call, bool resumed) {
                 return;
         daemon_look_at_ram(peer_daemon(peer));
         view = view_task(peer, task, true);
-        peer_reply(peer, &(Reply){ .to = CALL_SHOW, .boot_us = clock_boottime_us(), .list = { .n = 1, .tasks = &view } });
+        peer_reply(peer, &(Reply){ .to = CALL_SHOW,
+                                   .boot_us = clock_boottime_us(),
+                                   .list = { .n = 1, .tasks = &view } });
         view_done(&view);
 }
 
@@ -249,7 +261,8 @@ static void count_cpus(const Daemon *daemon, MachineStatus *status) {
         for (const Record *record = daemon->records; record; record = record->hh.next) {
                 const Task *task = core_find(daemon->core, record->task_id);
 
-                if (task && (task->state == TASK_STATE_RUNNING || core_is_offered(daemon->core, task->id)))
+                if (task &&
+                    (task->state == TASK_STATE_RUNNING || core_is_offered(daemon->core, task->id)))
                         status->n_cpus_promised += task->needs.cpus;
         }
         status->n_cpus = core_policy(daemon->core)->n_cpus;
@@ -271,7 +284,8 @@ void method_status(Peer *peer, Call *call, bool resumed) {
         MachineStatus *status = &reply.status;
         ssize_t n_gpus;
 
-        if (!resumed && wants_look(daemon) && gpu_watch_ask(daemon->gpu_watch, core_n_offers(daemon->core)) == 0) {
+        if (!resumed && wants_look(daemon) &&
+            gpu_watch_ask(daemon->gpu_watch, core_n_offers(daemon->core)) == 0) {
                 peer_park(peer, call, STATUS_LOOK_MAX_US);
                 return;
         }
@@ -344,7 +358,8 @@ bool wait_try(Peer *peer) {
                         if (tasks[i]->ended_at_us < tasks[first]->ended_at_us)
                                 first = i;
                 peer->is_waiting = false;
-                send_waited(peer, call->wait.any && n > 0 ? &tasks[first] : tasks, call->wait.any ? n_wanted : n);
+                send_waited(peer, call->wait.any && n > 0 ? &tasks[first] : tasks,
+                            call->wait.any ? n_wanted : n);
                 call_done(&peer->waiting);
                 answered = true;
         }

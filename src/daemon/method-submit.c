@@ -46,14 +46,16 @@ static bool resolve(Peer *peer, Call *call, Needs *needs, bool resumed) {
                 }
         }
         if (r == CORE_E_NO_FIGURES) {
-                peer_refuse(peer, call->type, ERROR_IMPOSSIBLE, "no GPU is known on this machine: %s",
+                peer_refuse(peer, call->type, ERROR_IMPOSSIBLE,
+                            "no GPU is known on this machine: %s",
                             daemon->gpu_text[0] ? daemon->gpu_text : "the driver does not answer");
                 return false;
         }
         if (r == CORE_E_IMPOSSIBLE)
                 peer_refuse(peer, call->type, ERROR_IMPOSSIBLE, "%s", error.text);
         else if (r != 0)
-                peer_refuse(peer, call->type, ERROR_FAILED, "%s", r < 0 ? strerror(-r) : "the request makes no sense");
+                peer_refuse(peer, call->type, ERROR_FAILED, "%s",
+                            r < 0 ? strerror(-r) : "the request makes no sense");
         return r == 0;
 }
 
@@ -143,12 +145,15 @@ static bool is_within_limits(Peer *peer, CallType type) {
         size_t n = core_n_waiting_of(daemon->core, peer->uid);
 
         if (n >= daemon->settings.max_pending_per_user) {
-                peer_refuse(peer, type, ERROR_LIMIT, "you have %zu tasks waiting already, as many as max_pending_per_user allows",
-                            n);
+                peer_refuse(
+                        peer, type, ERROR_LIMIT,
+                        "you have %zu tasks waiting already, as many as max_pending_per_user allows",
+                        n);
                 return false;
         }
         if (daemon->store_failing) {
-                peer_refuse(peer, type, ERROR_FAILED, "the daemon cannot write to its folder '%s': is the disk full?",
+                peer_refuse(peer, type, ERROR_FAILED,
+                            "the daemon cannot write to its folder '%s': is the disk full?",
                             daemon->state_dir);
                 return false;
         }
@@ -192,13 +197,15 @@ static Record *enter(Peer *peer, Task *task) {
                 return NULL;
         }
         record_set_owner(record, peer);
-        record_set_dirty(record);
+        record_set_dirty_soon(record);
+        daemon_want_turn(daemon);
         return record;
 }
 
 static void fill_submit_reply(const Daemon *daemon, const Task *task, Reply *reply) {
         reply->submit.id = task->id;
-        (void)snprintf(reply->submit.database, sizeof(reply->submit.database), "%s", store_database_id(daemon->store));
+        (void)snprintf(reply->submit.database, sizeof(reply->submit.database), "%s",
+                       store_database_id(daemon->store));
         reply->submit.granted = task->state == TASK_STATE_RUNNING;
         if (reply->submit.granted) {
                 reply->submit.n_gpus = task->needs.n_gpus;
@@ -243,8 +250,8 @@ static bool answer_known_key(Peer *peer, Call *call) {
         if (!known)
                 return false;
         if (task_state_is_final(known->state)) {
-                peer_refuse(peer, CALL_SUBMIT, ERROR_WRONG_STATE, "task %" PRIu64 " with this key is over already",
-                            known->id);
+                peer_refuse(peer, CALL_SUBMIT, ERROR_WRONG_STATE,
+                            "task %" PRIu64 " with this key is over already", known->id);
                 return true;
         }
         record = record_find(daemon, known->id);
@@ -263,7 +270,8 @@ void method_submit(Peer *peer, Call *call, bool resumed) {
         int r;
 
         if (task->detached) {
-                peer_refuse(peer, CALL_SUBMIT, ERROR_NOT_AVAILABLE, "detached tasks are not available yet");
+                peer_refuse(peer, CALL_SUBMIT, ERROR_NOT_AVAILABLE,
+                            "detached tasks are not available yet");
                 return;
         }
         if (answer_known_key(peer, call) || !is_within_limits(peer, CALL_SUBMIT) ||
@@ -273,8 +281,8 @@ void method_submit(Peer *peer, Call *call, bool resumed) {
                 return;
         r = store_take_id(daemon->store, &task->id);
         if (r < 0) {
-                peer_refuse(peer, CALL_SUBMIT, ERROR_FAILED, "the daemon cannot write to '%s': %s", daemon->state_dir,
-                            strerror(-r));
+                peer_refuse(peer, CALL_SUBMIT, ERROR_FAILED, "the daemon cannot write to '%s': %s",
+                            daemon->state_dir, strerror(-r));
                 return;
         }
         stamp(daemon, peer, task);
@@ -314,7 +322,8 @@ void method_dry_run(Peer *peer, Call *call, bool resumed) {
                 return;
         daemon_look_at_ram(daemon);
         reply.boot_us = clock_boottime_us();
-        if (core_explain_needs(daemon->core, &task->needs, peer->uid, task->priority, reply.boot_us, explain) != 0) {
+        if (core_explain_needs(daemon->core, &task->needs, peer->uid, task->priority, reply.boot_us,
+                               explain) != 0) {
                 peer_refuse(peer, CALL_DRY_RUN, ERROR_FAILED, "the request could not be judged");
                 return;
         }
@@ -353,7 +362,8 @@ static Record *enter_attached(Peer *peer, Call *call) {
         if (strcmp(task->boot_id, daemon->boot_id) != 0)
                 stamp(daemon, peer, task);
         task->state = call->attach.started ? TASK_STATE_RUNNING : TASK_STATE_PENDING;
-        (void)core_resolve(daemon->core, &task->needs, &error); /* of no matter to one that runs; the other waits */
+        (void)core_resolve(daemon->core, &task->needs,
+                           &error); /* of no matter to one that runs; the other waits */
         return enter(peer, TAKE_PTR(call->attach.task));
 }
 
@@ -389,8 +399,8 @@ static bool answer_over(Peer *peer, const Call *call) {
         if (!task && store_load_task(daemon->store, call->attach.task->id, &stored) == 0)
                 task = stored;
         over = task && task_state_is_final(task->state) &&
-               memcmp(task->key, call->attach.task->key, TASK_KEY_BYTES) == 0 && task->uid == peer->uid &&
-               !(task->state == TASK_STATE_LOST && call->attach.started);
+               memcmp(task->key, call->attach.task->key, TASK_KEY_BYTES) == 0 &&
+               task->uid == peer->uid && !(task->state == TASK_STATE_LOST && call->attach.started);
         if (over) {
                 reply.attach.id = task->id;
                 reply.attach.state = task->state;
@@ -419,7 +429,8 @@ static Record *find_attached(Peer *peer, Call *call) {
                 return NULL;
         }
         if (core_n_waiting_of(daemon->core, peer->uid) >= daemon->settings.max_pending_per_user) {
-                peer_refuse(peer, CALL_ATTACH, ERROR_LIMIT, "you have as many tasks waiting as max_pending_per_user allows");
+                peer_refuse(peer, CALL_ATTACH, ERROR_LIMIT,
+                            "you have as many tasks waiting as max_pending_per_user allows");
                 return NULL;
         }
         return enter_attached(peer, call);
@@ -439,7 +450,8 @@ void method_attach(Peer *peer, Call *call, bool resumed) {
         record = find_attached(peer, call);
         if (!record) {
                 if (call->attach.task == NULL)
-                        peer_refuse(peer, CALL_ATTACH, ERROR_FAILED, "the daemon could not take the task back");
+                        peer_refuse(peer, CALL_ATTACH, ERROR_FAILED,
+                                    "the daemon could not take the task back");
                 return;
         }
         attached = TAKE_PTR(call->attach.task);

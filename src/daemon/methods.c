@@ -5,13 +5,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "config.h"
 #include "daemon/records.h"
+
+#include "config.h"
 
 const Method methods[] = {
         { CALL_SUBMIT, ACCESS_ANYONE, method_submit },
         { CALL_DRY_RUN, ACCESS_ANYONE, method_dry_run },
-        { CALL_ATTACH, ACCESS_ANYONE, method_attach }, /* proves by key and uid that the task is its own */
+        { CALL_ATTACH, ACCESS_ANYONE,
+          method_attach }, /* proves by key and uid that the task is its own */
         { CALL_ACCEPT, ACCESS_RUNNER, method_accept },
         { CALL_DECLINE, ACCESS_RUNNER, method_decline },
         { CALL_STARTED, ACCESS_RUNNER, method_started },
@@ -93,12 +95,14 @@ static bool is_permitted(Peer *peer, const Call *call, Access access) {
                 return true;
         task = core_find(daemon->core, id);
         if (!task) {
-                (void)snprintf(text, sizeof(text), "there is no waiting or running task %" PRIu64, id);
+                (void)snprintf(text, sizeof(text), "there is no waiting or running task %" PRIu64,
+                               id);
                 refuse(peer, call, ERROR_NO_SUCH_TASK, text);
                 return false;
         }
         record = record_find(daemon, id);
-        if (access == ACCESS_RUNNER ? record && record->owner == peer : methods_may_act(peer, task->uid))
+        if (access == ACCESS_RUNNER ? record && record->owner == peer :
+                                      methods_may_act(peer, task->uid))
                 return true;
         (void)snprintf(text, sizeof(text), "task %" PRIu64 " is not %s", id,
                        access == ACCESS_RUNNER ? "this connection's" : "yours");
@@ -130,12 +134,14 @@ void methods_serve(Peer *peer, Call *call, bool resumed) {
                 return;
         }
         /* a call that only the daemon makes */
-        refuse(peer, call, ERROR_METHOD_NOT_FOUND, "this is a method of runners, not of the daemon");
+        refuse(peer, call, ERROR_METHOD_NOT_FOUND,
+               "this is a method of runners, not of the daemon");
 }
 
 void method_get_info(Peer *peer, Call *call, bool resumed) {
         Reply reply = { .to = CALL_GET_INFO };
 
-        (void)snprintf(reply.get_info.version, sizeof(reply.get_info.version), "%s", TASKFLOW_VERSION);
+        (void)snprintf(reply.get_info.version, sizeof(reply.get_info.version), "%s",
+                       TASKFLOW_VERSION);
         peer_reply(peer, &reply);
 }

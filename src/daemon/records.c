@@ -75,24 +75,47 @@ void record_free(Record *record) {
         free(record);
 }
 
+static void add_to_dirty(Record *record) {
+        if (record->is_dirty)
+                return;
+        record->is_dirty = true;
+        record->dirty_next = record->daemon->dirty;
+        record->daemon->dirty = record;
+}
+
 void record_set_dirty(Record *record) {
-        if (!record->is_dirty) {
-                record->is_dirty = true;
-                record->dirty_next = record->daemon->dirty;
-                record->daemon->dirty = record;
-        }
+        add_to_dirty(record);
+        record->daemon->write_wanted = true;
         daemon_want_turn(record->daemon);
+}
+
+static void arm_write(Daemon *daemon, uint64_t after_us) {
+        (void)sd_event_source_set_time_relative(daemon->write_source, after_us);
+        (void)sd_event_source_set_enabled(daemon->write_source, SD_EVENT_ONESHOT);
+}
+
+void record_set_dirty_soon(Record *record) {
+        Daemon *daemon = record->daemon;
+        int enabled = SD_EVENT_OFF;
+
+        add_to_dirty(record);
+        (void)sd_event_source_get_enabled(daemon->write_source, &enabled);
+        if (enabled == SD_EVENT_OFF && !daemon->write_wanted)
+                arm_write(daemon, WRITE_SOON_US);
 }
 
 static int on_timer_offer(sd_event_source *source, uint64_t usec, void *userdata);
 static int on_timer_ended(sd_event_source *source, uint64_t usec, void *userdata);
 
-static int set_timer(Record *record, uint64_t after_us, sd_event_time_handler_t handler, const char *description) {
+static int set_timer(Record *record,
+                     uint64_t after_us,
+                     sd_event_time_handler_t handler,
+                     const char *description) {
         int r;
 
         record->timer = sd_event_source_disable_unref(record->timer);
-        r = sd_event_add_time_relative(record->daemon->event, &record->timer, CLOCK_MONOTONIC, after_us, 0, handler,
-                                       record);
+        r = sd_event_add_time_relative(record->daemon->event, &record->timer, CLOCK_MONOTONIC,
+                                       after_us, 0, handler, record);
         if (r >= 0)
                 (void)sd_event_source_set_description(record->timer, description);
         return r;
@@ -113,7 +136,8 @@ static int on_timer_ended(sd_event_source *source, uint64_t usec, void *userdata
         Record *record = userdata;
 
         record->timer = sd_event_source_disable_unref(record->timer);
-        (void)record_end(record, TASK_STATE_LOST, -1, 0, "its taskflow was gone when it ended", clock_realtime_us());
+        (void)record_end(record, TASK_STATE_LOST, -1, 0, "its taskflow was gone when it ended",
+                         clock_realtime_us());
         return 0;
 }
 
@@ -123,9 +147,9 @@ static void watch_process(Record *record) {
 
         if (record->pid_source || record->process_ended)
                 return;
-        r = record->pid_fd < 0 ? -ESRCH
-                               : sd_event_add_io(record->daemon->event, &record->pid_source, record->pid_fd, EPOLLIN,
-                                                 on_process, record);
+        r = record->pid_fd < 0 ? -ESRCH :
+                                 sd_event_add_io(record->daemon->event, &record->pid_source,
+                                                 record->pid_fd, EPOLLIN, on_process, record);
         if (r < 0) {
                 (void)on_process(NULL, -1, 0, record);
                 return;
@@ -167,10 +191,12 @@ void record_set_owner(Record *record, Peer *owner) {
         if (record->owner == owner)
                 return;
         if (record->owner && owner)
-                peer_send(record->owner, &(Call){ .type = CALL_WITHDRAWN,
-                                                  .oneway = true,
-                                                  .withdraw = { .id = record->task_id,
-                                                                .reason = (char[]){ "another taskflow has it now" } } });
+                peer_send(record->owner,
+                          &(Call){ .type = CALL_WITHDRAWN,
+                                   .oneway = true,
+                                   .withdraw = {
+                                           .id = record->task_id,
+                                           .reason = (char[]){ "another taskflow has it now" } } });
         remove_from_owner(record);
         if (!owner)
                 return;
@@ -193,8 +219,8 @@ void record_owner_gone(Record *record) {
 
         /* A grant whose Started never came: its runner died between the two. */
         if (task->state == TASK_STATE_RUNNING && record->granted && task->pid == 0) {
-                (void)record_end(record, TASK_STATE_CANCELLED, -1, 0, "its taskflow ended before the start",
-                                 clock_realtime_us());
+                (void)record_end(record, TASK_STATE_CANCELLED, -1, 0,
+                                 "its taskflow ended before the start", clock_realtime_us());
                 return;
         }
         if (task->state == TASK_STATE_RUNNING) {
@@ -242,7 +268,7 @@ int record_offer(Record *record, const PlanOffer *offer) {
                 event = daemon_event(EVENT_ACCEPTED, record->task_id);
                 r = core_apply(daemon->core, &event);
                 record->granted = true;
-                record_set_dirty(record);
+                record_set_dirty_soon(record);
                 return r < 0 ? r : 0;
         }
 
@@ -273,7 +299,12 @@ static void close_ended(Record *record) {
         server_task_ended(record->daemon->server, record->task_id);
 }
 
-int record_end(Record *record, TaskState state, int exit_status, int signal, const char *reason, uint64_t at_us) {
+int record_end(Record *record,
+               TaskState state,
+               int exit_status,
+               int signal,
+               const char *reason,
+               uint64_t at_us) {
         Event event = daemon_event(EVENT_ENDED, record->task_id);
         int r;
 
@@ -312,7 +343,8 @@ void record_judge(Record *record) {
         if (record->owner || !task || task_state_is_final(task->state))
                 return;
         if (task->state != TASK_STATE_RUNNING) {
-                (void)record_withdraw(record, "its taskflow did not come back after a restart of the daemon");
+                (void)record_withdraw(
+                        record, "its taskflow did not come back after a restart of the daemon");
                 return;
         }
         if (record_set_process(record, -1) < 0) {
@@ -357,18 +389,20 @@ void records_write(Daemon *daemon) {
         Record *written = daemon->dirty;
         int r;
 
+        daemon->write_wanted = false;
         if (!written && !store_is_dirty(daemon->store))
                 return;
         r = put_all(daemon);
         if (r < 0) {
                 if (!daemon->store_failing)
-                        log_error("cannot write to '%s': %s; running tasks are kept in memory, new ones refused",
-                                  daemon->state_dir, strerror(-r));
+                        log_error(
+                                "cannot write to '%s': %s; running tasks are kept in memory, new ones refused",
+                                daemon->state_dir, strerror(-r));
                 daemon->store_failing = true;
-                (void)sd_event_source_set_time_relative(daemon->retry_source, STORE_RETRY_US);
-                (void)sd_event_source_set_enabled(daemon->retry_source, SD_EVENT_ONESHOT);
+                arm_write(daemon, STORE_RETRY_US);
                 return;
         }
+        (void)sd_event_source_set_enabled(daemon->write_source, SD_EVENT_OFF);
         if (daemon->store_failing)
                 log_info("'%s' can be written again", daemon->state_dir);
         daemon->store_failing = false;
@@ -377,10 +411,13 @@ void records_write(Daemon *daemon) {
 }
 
 void records_send_look(Daemon *daemon) {
-        Call call = { .type = CALL_LOOK, .oneway = true, .look = { .interval_us = daemon->look_interval_us } };
+        Call call = { .type = CALL_LOOK,
+                      .oneway = true,
+                      .look = { .interval_us = daemon->look_interval_us } };
 
         for (Peer *peer = server_first_peer(daemon->server); peer; peer = peer->next) {
-                const Task *task = peer->records ? core_find(daemon->core, peer->records->task_id) : NULL;
+                const Task *task =
+                        peer->records ? core_find(daemon->core, peer->records->task_id) : NULL;
 
                 if (task && task->state == TASK_STATE_RUNNING)
                         peer_send(peer, &call);

@@ -12,7 +12,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-
 #include <uthash.h>
 
 #include "daemon/daemon.h"
@@ -20,13 +19,13 @@
 struct Record {
         Daemon *daemon;
         uint64_t task_id;
-        Peer *owner; /* the runner's connection; NULL: away */
+        Peer *owner;        /* the runner's connection; NULL: away */
         Record *owner_next; /* others of the same connection */
 
-        uint64_t offer;       /* number of the open offer; 0: none */
-        bool granting;        /* its Submit is being answered: a start now is a grant in the reply */
-        bool granted;         /* it was, and Started has not come yet */
-        bool silent;          /* an offer was not answered, and its runner has not spoken since */
+        uint64_t offer; /* number of the open offer; 0: none */
+        bool granting;  /* its Submit is being answered: a start now is a grant in the reply */
+        bool granted;   /* it was, and Started has not come yet */
+        bool silent;    /* an offer was not answered, and its runner has not spoken since */
         sd_event_source *timer; /* the offer's deadline, or how long a dead process is waited for */
 
         pid_t runner_pid;
@@ -52,6 +51,9 @@ void record_set_owner(Record *record, Peer *owner);
 /* To be written at the end of the turn. */
 void record_set_dirty(Record *record);
 
+/* To be written within WRITE_SOON_US: a task that starts and ends at once then costs one commit. */
+void record_set_dirty_soon(Record *record);
+
 /* The connection of the runner ended: what becomes of its task (decisions.md 14, 17). */
 void record_owner_gone(Record *record);
 
@@ -64,7 +66,12 @@ void record_owner_gone(Record *record);
 int record_set_process(Record *record, int pid_fd);
 
 /* The task is over: applies it to the core, drops offer and process, tells whoever waits for it. */
-int record_end(Record *record, TaskState state, int exit_status, int signal, const char *reason, uint64_t at_us);
+int record_end(Record *record,
+               TaskState state,
+               int exit_status,
+               int signal,
+               const char *reason,
+               uint64_t at_us);
 
 /* A waiting task is no longer wanted: cancelled. */
 int record_withdraw(Record *record, const char *reason);

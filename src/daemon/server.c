@@ -21,7 +21,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-
 #include <uthash.h>
 
 #include "daemon/log.h"
@@ -140,7 +139,8 @@ static void peer_send_bytes(Peer *peer, const char *bytes, size_t n) {
 
         r = channel_send(peer->channel, bytes, n, -1);
         if (r == FRAME_E_FULL)
-                log_warning("connection of uid %u, pid %d does not read what it asked for: cut", peer->uid, peer->pid);
+                log_warning("connection of uid %u, pid %d does not read what it asked for: cut",
+                            peer->uid, peer->pid);
         if (r != 0)
                 peer->ending = true;
         peer_set_events(peer);
@@ -153,9 +153,11 @@ void peer_reply(Peer *peer, const Reply *reply) {
 
         r = reply_encode(reply, &bytes, &n);
         if (r < 0) {
-                log_error("cannot encode a reply to %s: %s", call_type_to_string(reply->to), strerror(-r));
+                log_error("cannot encode a reply to %s: %s", call_type_to_string(reply->to),
+                          strerror(-r));
                 if (reply->error == ERROR_NONE)
-                        peer_refuse(peer, reply->to, ERROR_FAILED, "the answer does not fit a message");
+                        peer_refuse(peer, reply->to, ERROR_FAILED,
+                                    "the answer does not fit a message");
                 return;
         }
         peer_send_bytes(peer, bytes, n);
@@ -204,8 +206,8 @@ void peer_park(Peer *peer, Call *call, uint64_t max_us) {
         peer->has_parked = true;
         *call = (Call){};
         if (max_us != TASK_TIME_INF)
-                (void)sd_event_add_time_relative(peer->server->daemon->event, &peer->park_source, CLOCK_MONOTONIC, max_us,
-                                                 0, on_park_timeout, peer);
+                (void)sd_event_add_time_relative(peer->server->daemon->event, &peer->park_source,
+                                                 CLOCK_MONOTONIC, max_us, 0, on_park_timeout, peer);
         peer_set_events(peer);
 }
 
@@ -221,7 +223,8 @@ static bool peer_serve_message(Peer *peer, const char *bytes, size_t n) {
                 return true;
         }
         if (r != 0) {
-                peer_refuse(peer, CALL_GET_INFO, ERROR_BAD_REQUEST, "%s", r < 0 ? strerror(-r) : error.text);
+                peer_refuse(peer, CALL_GET_INFO, ERROR_BAD_REQUEST, "%s",
+                            r < 0 ? strerror(-r) : error.text);
                 peer->ending = true;
                 return true;
         }
@@ -241,10 +244,11 @@ static bool peer_receive(Peer *peer) {
                 if (r == FRAME_E_AGAIN)
                         return true;
                 if (r == FRAME_E_TOO_BIG)
-                        peer_refuse(peer, CALL_GET_INFO, ERROR_LIMIT, "a message may have %d bytes at most",
-                                    FRAME_MESSAGE_MAX);
+                        peer_refuse(peer, CALL_GET_INFO, ERROR_LIMIT,
+                                    "a message may have %d bytes at most", FRAME_MESSAGE_MAX);
                 if (r == FRAME_E_BAD)
-                        peer_refuse(peer, CALL_GET_INFO, ERROR_LIMIT, "at most %d descriptors may wait", FRAME_FDS_MAX);
+                        peer_refuse(peer, CALL_GET_INFO, ERROR_LIMIT,
+                                    "at most %d descriptors may wait", FRAME_FDS_MAX);
                 if (r == FRAME_E_TOO_BIG || r == FRAME_E_BAD) {
                         peer->ending = true;
                         return true;
@@ -314,8 +318,9 @@ static bool peer_credentials_are_admin(int fd, const Settings *settings, uid_t u
 
 /* Says why and closes; there is no peer yet. */
 static void refuse_connection(int fd) {
-        static const char text[] = "{\"error\":\"" WIRE_INTERFACE
-                                   ".Limit\",\"parameters\":{\"message\":\"this user has 4096 connections already\"}}";
+        static const char text[] =
+                "{\"error\":\"" WIRE_INTERFACE
+                ".Limit\",\"parameters\":{\"message\":\"this user has 4096 connections already\"}}";
 
         _Static_assert(PEERS_PER_UID_MAX == 4096, "the sentence names the limit");
         (void)send(fd, text, sizeof(text), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -347,7 +352,8 @@ static int peer_new(Server *server, int fd) {
         peer->server = server;
         peer->pid = cred.pid;
         peer->uid = cred.uid;
-        peer->is_admin = peer_credentials_are_admin(peer_fd, &server->daemon->settings, cred.uid, cred.gid);
+        peer->is_admin =
+                peer_credentials_are_admin(peer_fd, &server->daemon->settings, cred.uid, cred.gid);
         r = channel_new(&peer->channel, peer_fd, PEER_QUEUE_MAX_BYTES);
         if (r < 0) {
                 user_remove_peer(server, cred.uid);
@@ -361,7 +367,8 @@ static int peer_new(Server *server, int fd) {
                 peer->next->prev = peer;
         server->peers = peer;
         server->n_peers++;
-        r = sd_event_add_io(server->daemon->event, &peer->io, channel_fd(peer->channel), EPOLLIN, on_peer, peer);
+        r = sd_event_add_io(server->daemon->event, &peer->io, channel_fd(peer->channel), EPOLLIN,
+                            on_peer, peer);
         if (r < 0) {
                 peer_close(peer);
                 return r;
@@ -460,8 +467,8 @@ int server_new(Server **ret, Daemon *daemon) {
         server->daemon = daemon;
 
         /* Made now: when descriptors have run out it is too late for a first timer. */
-        r = sd_event_add_time_relative(daemon->event, &server->resume_source, CLOCK_MONOTONIC, ACCEPT_PAUSE_US, 0,
-                                       on_resume, server);
+        r = sd_event_add_time_relative(daemon->event, &server->resume_source, CLOCK_MONOTONIC,
+                                       ACCEPT_PAUSE_US, 0, on_resume, server);
         if (r < 0) {
                 free(server);
                 return r;
@@ -504,7 +511,8 @@ static int bind_in_folder(int fd, int dir_fd, const char *name, mode_t mode) {
         mode_t old_mask;
         int n, r;
 
-        n = snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dir_fd, name);
+        n = snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dir_fd,
+                     name);
         if (n < 0 || (size_t)n >= sizeof(address.sun_path))
                 return -ENAMETOOLONG;
         old_mask = umask((mode_t)(~mode & 0777));
@@ -526,7 +534,8 @@ static int remove_stale(int dir_fd, const char *name) {
 
 /* Fills in listener->fd from its path and mode. */
 static int listener_open(Listener *listener, Error *error) {
-        _cleanup_free_ char *folder_copy = strdup(listener->path), *name_copy = strdup(listener->path);
+        _cleanup_free_ char *folder_copy = strdup(listener->path),
+                            *name_copy = strdup(listener->path);
         _cleanup_close_ int dir_fd = -1, fd = -1;
         const char *name;
         int r;
@@ -535,15 +544,17 @@ static int listener_open(Listener *listener, Error *error) {
                 return error_set(error, -ENOMEM, "out of memory");
         dir_fd = open(dirname(folder_copy), O_DIRECTORY | O_PATH | O_CLOEXEC);
         if (dir_fd < 0)
-                return error_set(error, -errno, "cannot listen on '%s': its folder: %s", listener->path,
-                                 strerror(errno));
+                return error_set(error, -errno, "cannot listen on '%s': its folder: %s",
+                                 listener->path, strerror(errno));
         name = basename(name_copy);
         r = remove_stale(dir_fd, name);
         if (r == -EEXIST)
-                return error_set(error, r, "cannot listen on '%s': there is something that is not a socket",
+                return error_set(error, r,
+                                 "cannot listen on '%s': there is something that is not a socket",
                                  listener->path);
         if (r < 0)
-                return error_set(error, r, "cannot remove the old socket '%s': %s", listener->path, strerror(-r));
+                return error_set(error, r, "cannot remove the old socket '%s': %s", listener->path,
+                                 strerror(-r));
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return error_set(error, -errno, "cannot make a socket: %s", strerror(errno));
@@ -551,7 +562,8 @@ static int listener_open(Listener *listener, Error *error) {
         if (r == 0 && listen(fd, SOMAXCONN) < 0)
                 r = -errno;
         if (r < 0)
-                return error_set(error, r, "cannot listen on '%s': %s", listener->path, strerror(-r));
+                return error_set(error, r, "cannot listen on '%s': %s", listener->path,
+                                 strerror(-r));
         listener->fd = TAKE_FD(fd);
         return 0;
 }
@@ -569,7 +581,8 @@ int server_listen(Server *server, const char *path, mode_t mode, bool watched, E
                 free(listener->path);
                 return r;
         }
-        r = sd_event_add_io(server->daemon->event, &listener->source, listener->fd, EPOLLIN, on_listen, server);
+        r = sd_event_add_io(server->daemon->event, &listener->source, listener->fd, EPOLLIN,
+                            on_listen, server);
         if (r < 0) {
                 listener_close(listener);
                 return error_set(error, r, "cannot listen on '%s': %s", path, strerror(-r));

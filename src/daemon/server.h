@@ -32,8 +32,8 @@ typedef struct Lister {
         bool has_uid;
         uid_t uid;
         size_t n_ids, next;
-        uint64_t *ids;          /* of active tasks, taken at the start */
-        uint64_t ended_before;  /* next page of ended ones */
+        uint64_t *ids;         /* of active tasks, taken at the start */
+        uint64_t ended_before; /* next page of ended ones */
         bool ended_done;
 } Lister;
 
@@ -49,10 +49,10 @@ struct Peer {
 
         /* While one of these stands, no further message is read: replies keep the order of their calls. */
         bool has_parked;
-        Call parked;       /* waits for a look at the GPUs */
+        Call parked;                  /* waits for a look at the GPUs */
         sd_event_source *park_source; /* how long at most; NULL: as long as the probe may take */
         bool is_waiting;
-        Call waiting;      /* WAIT, until its tasks have ended */
+        Call waiting; /* WAIT, until its tasks have ended */
         Lister *lister;
 
         bool ending; /* closed as soon as all is sent */

@@ -15,7 +15,7 @@
 #include "util/macro.h"
 #include "util/units.h"
 
-#define US_PER_DAY (24 * 3600 * US_PER_SEC)
+#define US_PER_DAY (UINT64_C(86400) * US_PER_SEC)
 
 /* What sums of sizes cannot overflow with, and more than any machine has. */
 #define SIZE_BYTES_MAX (UINT64_C(1) << 60)
@@ -131,36 +131,38 @@ enum {
         NEAR_MAX = 3,       /* letters wrong at most */
 };
 
-/* How many letters to add, drop, change or swap with their neighbour to make one of the other. */
+/* Whether letters count as one: somebody may well write a key with the other line in it. */
+static bool same_letter(char a, char b) {
+        return a == b || (a == '-' && b == '_');
+}
+
+/*
+ * How many letters to add, drop, change or swap with their neighbour to make @b of @a. Row i of the table is for the first
+ * i letters of @a, column j for the first j of @b; the first ones count letters alone.
+ */
 static unsigned distance(const char *a, const char *b) {
-        unsigned rows[3][KEY_BYTES_MAX + 1]; /* of the last two letters of @a, and of this one */
-        unsigned *last2 = rows[0];
-        unsigned *last = rows[1];
-        unsigned *now = rows[2];
+        unsigned table[KEY_BYTES_MAX + 1][KEY_BYTES_MAX + 1] = {};
         size_t n_a = strlen(a);
         size_t n_b = strlen(b);
 
         if (n_a > KEY_BYTES_MAX || n_b > KEY_BYTES_MAX)
                 return UINT32_MAX;
 
-        for (size_t j = 0; j <= n_b; j++)
-                last2[j] = last[j] = (unsigned)j;
-        for (size_t i = 1; i <= n_a; i++) {
-                unsigned *spare = last2;
+        for (size_t k = 0; k <= n_b; k++)
+                table[0][k] = (unsigned)k;
+        for (size_t k = 0; k < n_a * n_b; k++) {
+                size_t i = 1 + k / n_b;
+                size_t j = 1 + k % n_b;
+                unsigned best = table[i - 1][j - 1] + !same_letter(a[i - 1], b[j - 1]);
 
-                now[0] = (unsigned)i;
-                for (size_t j = 1; j <= n_b; j++) {
-                        bool same = a[i - 1] == b[j - 1] || (a[i - 1] == '-' && b[j - 1] == '_');
-
-                        now[j] = MIN(MIN(last[j], now[j - 1]) + 1, last[j - 1] + !same);
-                        if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                                now[j] = MIN(now[j], last2[j - 2] + 1);
-                }
-                last2 = last;
-                last = now;
-                now = spare;
+                table[i][0] = (unsigned)i;
+                best = MIN(best, table[i - 1][j] + 1);
+                best = MIN(best, table[i][j - 1] + 1);
+                if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                        best = MIN(best, table[i - 2][j - 2] + 1);
+                table[i][j] = best;
         }
-        return last[n_b];
+        return table[n_a][n_b];
 }
 
 static const char *nearest(const char *name) {

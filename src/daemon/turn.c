@@ -48,8 +48,8 @@ static void ask_for_gpus(Daemon *daemon) {
 }
 
 bool daemon_gpus_are_fresh(const Daemon *daemon) {
-        return daemon->gpus_known &&
-               clock_boottime_us() - daemon->gpus_boot_us <= core_policy(daemon->core)->sample_max_age_us;
+        return daemon->gpus_known && clock_boottime_us() - daemon->gpus_boot_us <=
+                                             core_policy(daemon->core)->sample_max_age_us;
 }
 
 /* Makes the offers of a plan. Return: how many were made. */
@@ -64,8 +64,8 @@ static size_t carry_out(Daemon *daemon, const Plan *plan) {
                         continue;
                 r = record_offer(record, &plan->offers[i]);
                 if (r < 0)
-                        log_error("cannot offer task %llu its start: %s", (unsigned long long)plan->offers[i].task_id,
-                                  strerror(-r));
+                        log_error("cannot offer task %llu its start: %s",
+                                  (unsigned long long)plan->offers[i].task_id, strerror(-r));
                 else
                         n_made++;
         }
@@ -83,15 +83,13 @@ static void arm_wake(Daemon *daemon, uint64_t wake_boot_us) {
 
 void daemon_plan(Daemon *daemon) {
         uint64_t wake_boot_us = TASK_TIME_INF;
-        bool again = true;
+        bool again = true, looked = false;
 
         if (daemon->starting)
                 return;
         while (again && core_is_waiting(daemon->core)) {
                 Plan plan;
 
-                /* Each start has a look of its own: RAM costs microseconds. */
-                daemon_look_at_ram(daemon);
                 if (core_plan(daemon->core, clock_boottime_us(), &plan) < 0) {
                         log_error("out of memory while planning");
                         return;
@@ -99,6 +97,12 @@ void daemon_plan(Daemon *daemon) {
                 again = carry_out(daemon, &plan) > 0;
                 if (plan.want_gpus)
                         ask_for_gpus(daemon);
+
+                /* Each start has a look of its own: at RAM it costs microseconds, and brings the next plan. */
+                looked = plan.want_ram && (again || !looked);
+                if (looked)
+                        daemon_look_at_ram(daemon);
+                again |= looked;
                 wake_boot_us = plan.wake_boot_us;
                 plan_done(&plan);
         }
@@ -116,9 +120,11 @@ static void arm_sampling(Daemon *daemon) {
 
         if (waiting || gpus) {
                 (void)sd_event_source_get_enabled(daemon->sample_source, &enabled);
-                if (enabled != SD_EVENT_OFF && daemon->look_interval_us == daemon_look_interval_us(daemon))
+                if (enabled != SD_EVENT_OFF &&
+                    daemon->look_interval_us == daemon_look_interval_us(daemon))
                         return; /* goes on as it is */
-                (void)sd_event_source_set_time_relative(daemon->sample_source, daemon_look_interval_us(daemon));
+                (void)sd_event_source_set_time_relative(daemon->sample_source,
+                                                        daemon_look_interval_us(daemon));
                 (void)sd_event_source_set_enabled(daemon->sample_source, SD_EVENT_ONESHOT);
                 return;
         }
@@ -131,7 +137,8 @@ static int on_turn(sd_event_source *source, void *userdata) {
 
         daemon->turn_wanted = false;
         daemon_plan(daemon);
-        records_write(daemon);
+        if (daemon->write_wanted)
+                records_write(daemon);
         arm_sampling(daemon);
         if (!core_uses_gpus(daemon->core))
                 gpu_watch_idle(daemon->gpu_watch);
@@ -158,8 +165,12 @@ static int on_wake(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
-        daemon_want_turn(userdata);
+/* The disk was full, or what could wait a little has waited. */
+static int on_write(sd_event_source *source, uint64_t usec, void *userdata) {
+        Daemon *daemon = userdata;
+
+        daemon->write_wanted = true;
+        daemon_want_turn(daemon);
         return 0;
 }
 
@@ -198,5 +209,5 @@ int daemon_turn_init(Daemon *daemon) {
         r = add_timer(daemon, &daemon->wake_source, CLOCK_BOOTTIME, on_wake, "wake");
         if (r < 0)
                 return r;
-        return add_timer(daemon, &daemon->retry_source, CLOCK_MONOTONIC, on_retry, "store-retry");
+        return add_timer(daemon, &daemon->write_source, CLOCK_MONOTONIC, on_write, "write");
 }
