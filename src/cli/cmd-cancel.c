@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -29,6 +30,10 @@
 #define WAKE_US    (2 * US_PER_SEC)
 #define KILL_US    (12 * US_PER_SEC) /* two seconds behind the runner's own SIGKILL */
 #define GIVE_UP_US (15 * US_PER_SEC)
+
+enum {
+        LOOK_MS = 50,
+};
 
 typedef struct Values {
         int signal; /* 0: the usual */
@@ -55,10 +60,13 @@ typedef struct Endings {
         Ending *items; /* owned */
         size_t n_left;
         int signal;
+        Client *client; /* owned; NULL: the daemon has gone */
+        bool asked;     /* for the next end, and not answered yet */
 } Endings;
 
 static void endings_done(Endings *endings) {
         free(endings->items);
+        (void)client_free(endings->client);
 }
 
 static void signal_from_here(Ending *ending, int signal) {
@@ -82,7 +90,7 @@ static void mark_ended(Endings *endings, uint64_t id) {
                 }
 }
 
-static int ask_for_next_end(Client *client, const Endings *endings) {
+static int ask_for_next_end(const Endings *endings) {
         _cleanup_(ids_done) IdList ids = { 0 };
         Call call = { .type = CALL_WAIT };
 
@@ -95,34 +103,47 @@ static int ask_for_next_end(Client *client, const Endings *endings) {
 
         call.wait.ids = ids;
         call.wait.any = true;
-        return client_send(client, &call, -1, NULL);
+        return client_send(endings->client, &call, -1, NULL);
 }
 
-/* Takes note of ends until none is left or the time is over. False: the daemon has gone. */
-static bool collect_ends(Client *client, Endings *endings, bool *asked, uint64_t until_boot_us) {
-        while (endings->n_left > 0) {
-                Reply reply;
-                int r;
+/* Waits for the next ends that the daemon tells of. False: it can't be asked any more. */
+static bool hear_of_ends(Endings *endings, uint64_t until_boot_us) {
+        Reply reply;
+        bool heard;
+        int r;
 
-                if (!*asked && ask_for_next_end(client, endings) != 0)
-                        return false;
-                *asked = true;
+        if (!endings->asked && ask_for_next_end(endings) != 0)
+                return false;
+        endings->asked = true;
 
-                r = session_receive(client, until_boot_us, &reply, NULL);
-                if (r == SESSION_E_TIMEOUT)
-                        return true;
-                if (r != 0)
-                        return false;
+        r = session_receive(endings->client, until_boot_us, &reply, NULL);
+        if (r != 0)
+                return r == SESSION_E_TIMEOUT;
 
-                *asked = false;
-                for (size_t i = 0; reply.error == ERROR_NONE && i < reply.wait.n; i++)
-                        mark_ended(endings, reply.wait.tasks[i].task->id);
-                r = reply.error == ERROR_NONE && reply.wait.n > 0 ? 0 : -1;
-                reply_done(&reply);
-                if (r < 0)
-                        return false;
+        endings->asked = false;
+        heard = reply.error == ERROR_NONE && reply.wait.n > 0;
+        for (size_t i = 0; heard && i < reply.wait.n; i++)
+                mark_ended(endings, reply.wait.tasks[i].task->id);
+        reply_done(&reply);
+        return heard;
+}
+
+/* Without a daemon: looks whether their commands are still there. */
+static void look_for_ends(Endings *endings) {
+        (void)poll(NULL, 0, LOOK_MS);
+        for (size_t i = 0; i < endings->n; i++)
+                if (endings->items[i].task.pid > 0 && !end_task_is_alive(&endings->items[i].task))
+                        mark_ended(endings, endings->items[i].task.id);
+}
+
+/* Takes note of ends until none is left or the time is over. */
+static void collect_ends(Endings *endings, uint64_t until_boot_us) {
+        while (endings->n_left > 0 && clock_boottime_us() < until_boot_us) {
+                if (endings->client && !hear_of_ends(endings, until_boot_us))
+                        endings->client = client_free(endings->client);
+                if (!endings->client)
+                        look_for_ends(endings);
         }
-        return true;
 }
 
 static void wake_all(Endings *endings) {
@@ -159,22 +180,17 @@ static int report(Endings *endings) {
         return status;
 }
 
-static int wait_for_ends(Client *client, Endings *endings) {
+static int wait_for_ends(Endings *endings) {
         const uint64_t start_us = clock_boottime_us();
-        bool asked = false;
 
         for (size_t i = 0; i < endings->n; i++)
                 help_now(&endings->items[i], endings->signal);
-
-        if (collect_ends(client, endings, &asked, start_us + WAKE_US) && endings->n_left > 0) {
-                wake_all(endings);
-                if (collect_ends(client, endings, &asked, start_us + KILL_US) &&
-                    endings->n_left > 0) {
-                        kill_all(endings);
-                        (void)collect_ends(client, endings, &asked, start_us + GIVE_UP_US);
-                }
-        }
-        return endings->n_left > 0 ? report(endings) : CLI_STATUS_DONE;
+        collect_ends(endings, start_us + WAKE_US);
+        wake_all(endings);
+        collect_ends(endings, start_us + KILL_US);
+        kill_all(endings);
+        collect_ends(endings, start_us + GIVE_UP_US);
+        return report(endings);
 }
 
 static int take_results(const Reply *reply, Endings *ret, int *status) {
@@ -195,7 +211,6 @@ static int take_results(const Reply *reply, Endings *ret, int *status) {
 }
 
 static int cancel_run(const Command *command, void *v, int n_operands, char **operands) {
-        _cleanup_(client_freep) Client *client = NULL;
         _cleanup_(reply_done) Reply reply = { 0 };
         _cleanup_(endings_done) Endings endings = { 0 };
         _cleanup_(ids_done) IdList ids = { 0 };
@@ -205,7 +220,7 @@ static int cancel_run(const Command *command, void *v, int n_operands, char **op
 
         status = ids_parse(command, n_operands, operands, &ids);
         if (status == 0)
-                status = ids_call(CALL_CANCEL, &ids, values->signal, &client, &reply);
+                status = ids_call(CALL_CANCEL, &ids, values->signal, &endings.client, &reply);
         if (status != 0)
                 return status;
 
@@ -215,7 +230,7 @@ static int cancel_run(const Command *command, void *v, int n_operands, char **op
         if (endings.n == 0)
                 return status;
 
-        ends_status = wait_for_ends(client, &endings);
+        ends_status = wait_for_ends(&endings);
         return ends_status != 0 ? ends_status : status;
 }
 

@@ -67,9 +67,11 @@ static int reconnect(Client **client, uint64_t until_boot_us) {
                 Error error;
 
                 /* also before the first time: a daemon that ends every connection must not make us spin */
-                sleep_us(pause_us);
-                if (clock_boottime_us() >= until_boot_us)
+                uint64_t now_us = clock_boottime_us();
+
+                if (now_us >= until_boot_us)
                         return STATUS_TIMEOUT;
+                sleep_us(MIN(pause_us, until_boot_us - now_us));
                 if (session_connect(client, CLIENT_START | CLIENT_QUIET, &error) == 0)
                         return 0;
         }
@@ -84,14 +86,14 @@ static int wait_for_reply(Client **client, const Call *call, uint64_t until_boot
                 int status;
                 int r;
 
-                r = client_send(*client, call, -1, &error);
-                if (r == 0)
-                        r = session_receive(*client, until_boot_us, reply, &error);
+                r = client_send(*client, call, -1, &error) == 0 ?
+                            session_receive(*client, until_boot_us, reply, &error) :
+                            SESSION_E_CLOSED;
                 if (r == 0)
                         return 0;
                 if (r == SESSION_E_TIMEOUT)
                         return STATUS_TIMEOUT;
-                if (r == CLIENT_E_BAD)
+                if (r == SESSION_E_BAD)
                         return cli_fail(CLI_STATUS_UNREACHABLE, "%s", error.text);
 
                 if (!said)

@@ -94,6 +94,15 @@ static int refuse_operands(const Command *command, int n_operands, char **operan
                         command->name, operands[command->max_operands], command->name);
 }
 
+static int refuse_options(const Command *command, const char *why) {
+        size_t n = strlen(why);
+
+        if (n > 0 && why[n - 1] == '?') /* the way out was named */
+                return cli_fail(command->usage_status, "%s: %s", command->name, why);
+        return cli_fail(command->usage_status, "%s: %s; see 'taskflow %s --help'", command->name,
+                        why, command->name);
+}
+
 static int run(const Command *command, int argc, char **argv) {
         _cleanup_free_ void *values = NULL;
         OptResult result;
@@ -112,8 +121,7 @@ static int run(const Command *command, int argc, char **argv) {
 
         r = opt_parse(command->opts, argc, argv, command->stop_at_operand, values, &result, &error);
         if (r < 0)
-                return cli_fail(command->usage_status, "%s: %s; see 'taskflow %s --help'",
-                                command->name, error.text, command->name);
+                return refuse_options(command, error.text);
         if (result.help) {
                 command_print_help(command);
                 return output_finish(CLI_STATUS_DONE);

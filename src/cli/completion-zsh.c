@@ -4,6 +4,8 @@
  * Each command becomes one call of _arguments.
  */
 
+#include <string.h>
+
 #include "cli/commands.h"
 #include "cli/completion.h"
 
@@ -76,8 +78,6 @@ static void put_spec_end(FILE *out, const Opt *opt) {
 static const char *attached(const Opt *opt, bool is_long) {
         if (!opt->argument)
                 return "";
-        if (opt->argument[0] == '[')
-                return is_long ? "=-" : "-";
         return is_long ? "=" : "+";
 }
 
@@ -90,7 +90,9 @@ static void put_spec(FILE *out, const Opt *opt) {
                 (void)fprintf(out, "' \\\n                '(-%c --%s)--%s%s", opt->letter,
                               opt->name, opt->name, attached(opt, true));
         } else {
-                (void)fprintf(out, "'--%s%s", opt->name, attached(opt, true));
+                /* The sentence of an option that may be repeated says so. */
+                (void)fprintf(out, "'%s--%s%s", strstr(opt->help, "repeated") ? "*" : "", opt->name,
+                              attached(opt, true));
         }
         put_spec_end(out, opt);
         (void)fputs("'", out);

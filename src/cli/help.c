@@ -92,8 +92,7 @@ static void print_program_help(void) {
         (void)puts(
                 "Usage: taskflow COMMAND [OPTION]...\n"
                 "\n"
-                "Starts commands when the machine has the memory that they need, for everybody who\n"
-                "works on it.\n"
+                "Starts commands when the machine has the memory that they need.\n"
                 "\n"
                 "  taskflow run -m 5G \"my-command --option X Y\"       needs 5 GiB of RAM\n"
                 "  taskflow run --gpu 0:10G \"my-command --option X Y\" needs 10 GiB on GPU 0\n"

@@ -92,7 +92,7 @@ int session_receive(Client *client, uint64_t until_boot_us, Reply *reply, Error 
                         continue;
                 }
                 if (r != CLIENT_E_AGAIN)
-                        return SESSION_E_CLOSED;
+                        return r == CLIENT_E_BAD ? SESSION_E_BAD : SESSION_E_CLOSED;
 
                 timeout_ms = remaining_ms(until_boot_us);
                 if (timeout_ms == 0)

@@ -48,14 +48,15 @@ int session_no_task(uint64_t id);
 /* session_receive() */
 enum {
         SESSION_E_TIMEOUT = 1,
-        SESSION_E_CLOSED,
+        SESSION_E_CLOSED, /* the daemon has gone, and may come back */
+        SESSION_E_BAD,    /* what came makes no sense */
 };
 
 /**
  * session_receive() - wait for an answer, silently
  * @until_boot_us:      CLOCK_BOOTTIME at which waiting ends; UINT64_MAX: never
  * @reply:      set if 0 is returned; may be an error of the daemon's
- * @error:      why it is closed
+ * @error:      why it is closed, or what is wrong with what came
  *
  * Return: 0, or an outcome.
  */

@@ -304,7 +304,8 @@ int table_print_to(const Table *table, const TableLayout *layout, FILE *out) {
         _cleanup_(smartcols_close) Smartcols library = { 0 };
 
         set_locale();
-        if (!layout->library || layout->width == 0 || !smartcols_open(&library, layout->library)) {
+        if (!layout->library || layout->width == 0 || table->n_rows == 0 ||
+            !smartcols_open(&library, layout->library)) {
                 print_plain(table, out);
                 return 0;
         }

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/format.h"
+#include "core/needs.h"
+#include "core/task.h"
+#include "util/units.h"
+
+#include "check.h"
+
+static Task *new_task(void) {
+        Task *task = task_new();
+
+        assert_non_null(task);
+        return task;
+}
+
+/* As it is once it runs: with GPUs 3 and 1, of which the first is given whole. */
+static Task *new_gpu_task(void) {
+        Task *task = new_task();
+
+        task->needs.memory_bytes = 5 * GIB;
+        task->needs.cpus = 4;
+        assert_int_equal(needs_add_gpu(&task->needs, "any", GPU_WHOLE), 0);
+        assert_int_equal(needs_add_gpu(&task->needs, "1", 10 * GIB), 0);
+        task->gpus = calloc(2, sizeof(*task->gpus));
+        task->gpu_usage = calloc(2, sizeof(*task->gpu_usage));
+        assert_non_null(task->gpus);
+        assert_non_null(task->gpu_usage);
+        task->gpus[0] = (GpuGrant){ .uuid = "GPU-c", .index = 3, .bytes = GPU_WHOLE };
+        task->gpus[1] = (GpuGrant){ .uuid = "GPU-a", .index = 1, .bytes = 10 * GIB };
+        return task;
+}
+
+static void test_needs_are_short(_unused_ void **state) {
+        _cleanup_(task_freep) Task *task = new_task();
+
+        assert_string_freed(format_needs(task), "");
+        task->needs.memory_bytes = 1536 * MIB;
+        assert_string_freed(format_needs(task), "1.5G");
+        assert_int_equal(needs_add_gpu(&task->needs, "0", 10 * GIB), 0);
+        assert_int_equal(needs_add_gpu(&task->needs, "any", GPU_WHOLE), 0);
+        assert_int_equal(needs_add_gpu(&task->needs, "GPU-12", 512 * MIB), 0);
+        task->needs.cpus = 8;
+        assert_string_freed(format_needs(task), "1.5G,gpu0:10G,any:all,GPU-12:512M,8c");
+}
+
+static void test_granted_gpus_are_shown_by_number(_unused_ void **state) {
+        _cleanup_(task_freep) Task *task = new_gpu_task();
+
+        assert_string_freed(format_needs(task), "5G,gpu3:all,gpu1:10G,4c");
+        assert_string_freed(format_gpus(task), "3 (GPU-c, all), 1 (GPU-a, 10G)");
+}
+
+static void test_needs_in_words(_unused_ void **state) {
+        _cleanup_(task_freep) Task *task = new_gpu_task();
+        Needs none = { 0 };
+        Needs one_core = { .cpus = 1 };
+
+        assert_string_freed(format_needs_words(&task->needs),
+                            "5G of RAM, a whole GPU (any), 10G on GPU 1, 4 cores");
+        assert_string_freed(format_needs_words(&none), "nothing");
+        assert_string_freed(format_needs_words(&one_core), "1 core");
+}
+
+static void test_use_is_left_out_where_it_is_not_known(_unused_ void **state) {
+        _cleanup_(task_freep) Task *task = new_gpu_task();
+
+        assert_string_freed(format_used(task, false), "");
+        assert_string_freed(format_used_words(task, true), "not known");
+
+        task->memory = (Usage){ .known = true, .used_bytes = GIB, .peak_bytes = 2 * GIB };
+        task->gpu_usage[1] = (Usage){ .known = true, .used_bytes = 0, .peak_bytes = 9 * GIB };
+        assert_string_freed(format_used(task, false), "1G,gpu1:0");
+        assert_string_freed(format_used(task, true), "2G,gpu1:9G");
+        assert_string_freed(format_used_words(task, true), "2G of RAM, 9G on GPU 1");
+}
+
+static void test_time_counts_from_the_start_or_from_the_submission(_unused_ void **state) {
+        _cleanup_(task_freep) Task *task = new_task();
+        const uint64_t t_us = UINT64_C(1700000000) * US_PER_SEC;
+        char buf[UNITS_FORMAT_MAX];
+
+        task->submitted_at_us = t_us;
+        assert_string_equal(format_time(task, t_us + 90 * US_PER_SEC, buf, sizeof(buf)), "1m30s");
+
+        task->started_at_us = t_us + 60 * US_PER_SEC;
+        assert_string_equal(format_time(task, t_us + 90 * US_PER_SEC, buf, sizeof(buf)), "30s");
+
+        task->ended_at_us = t_us + 65 * US_PER_SEC;
+        assert_string_equal(format_time(task, t_us + 90 * US_PER_SEC, buf, sizeof(buf)), "5s");
+
+        /* Somebody has set the clock back. */
+        task->ended_at_us = 0;
+        assert_string_equal(format_time(task, t_us, buf, sizeof(buf)), "0s");
+}
+
+static void test_a_task_that_never_started_waited_until_its_end(_unused_ void **state) {
+        _cleanup_(task_freep) Task *task = new_task();
+        char buf[UNITS_FORMAT_MAX];
+
+        task->submitted_at_us = 10 * US_PER_SEC;
+        task->ended_at_us = 17 * US_PER_SEC;
+        assert_string_equal(format_time(task, 1000 * US_PER_SEC, buf, sizeof(buf)), "7s");
+}
+
+static void test_instants_are_local(_unused_ void **state) {
+        char buf[FORMAT_INSTANT_MAX];
+
+        assert_int_equal(setenv("TZ", "UTC-2", 1), 0);
+        tzset();
+        assert_string_equal(format_instant(UINT64_C(1700000000) * US_PER_SEC + 999999, buf),
+                            "2023-11-15 00:13:20");
+        assert_string_equal(format_instant(0, buf), "-");
+}
+
+static void test_how_it_ended(_unused_ void **state) {
+        const struct {
+                TaskState state;
+                int exit_status;
+                int signal;
+                const char *shown;
+                int status;
+        } cases[] = {
+                { TASK_STATE_DONE, 0, 0, "0", 0 },
+                { TASK_STATE_FAILED, 3, 0, "3", 3 },
+                { TASK_STATE_FAILED, -1, SIGSEGV, "SIGSEGV", 139 },
+                { TASK_STATE_FAILED, -1, 40, "signal 40", 168 },
+                { TASK_STATE_CANCELLED, -1, SIGTERM, "SIGTERM", 143 },
+                { TASK_STATE_CANCELLED, -1, 0, "-", 125 },
+                { TASK_STATE_TIMEOUT, -1, SIGKILL, "SIGKILL", 124 },
+                { TASK_STATE_LOST, -1, 0, "-", 125 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(task_freep) Task *task = new_task();
+                char buf[FORMAT_STATUS_MAX];
+
+                task->state = cases[i].state;
+                task->exit_status = cases[i].exit_status;
+                task->signal = cases[i].signal;
+                assert_string_equal(format_status(task, buf), cases[i].shown);
+                assert_int_equal(format_exit_status(task), cases[i].status);
+        }
+}
+
+static void test_priorities_have_words(_unused_ void **state) {
+        char buf[16];
+
+        assert_string_equal(format_priority(0, buf, sizeof(buf)), "low");
+        assert_string_equal(format_priority(100, buf, sizeof(buf)), "medium");
+        assert_string_equal(format_priority(200, buf, sizeof(buf)), "high");
+        assert_string_equal(format_priority(150, buf, sizeof(buf)), "150");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_needs_are_short),
+                cmocka_unit_test(test_granted_gpus_are_shown_by_number),
+                cmocka_unit_test(test_needs_in_words),
+                cmocka_unit_test(test_use_is_left_out_where_it_is_not_known),
+                cmocka_unit_test(test_time_counts_from_the_start_or_from_the_submission),
+                cmocka_unit_test(test_a_task_that_never_started_waited_until_its_end),
+                cmocka_unit_test(test_instants_are_local),
+                cmocka_unit_test(test_how_it_ended),
+                cmocka_unit_test(test_priorities_have_words),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
