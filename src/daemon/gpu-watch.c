@@ -3,7 +3,7 @@
 /*
  * There is at most one probe process. Its life:
  *
- *        ABSENT ──ask──► ALIVE ──deadline, nonsense, idle, other library──► ENDING ──reaped──► ABSENT
+ *    ABSENT ──ask──► ALIVE ──deadline, nonsense, idle, other library──► ENDING ──reaped──► ABSENT
  *
  * A probe that is ENDING was killed, but may sit in a driver call that nothing interrupts; then it
  * stays so, and no other one is started beside it.
@@ -133,7 +133,9 @@ static void want(GpuWatch *watch, uint64_t ticket) {
         watch->wanted_ticket = ticket;
 }
 
-/* Whoever wanted what was under way wants it still. A newer wish stands already where there is one. */
+/*
+ * Whoever wanted what was under way wants it still. A newer wish stands already where there is one.
+ */
 static void want_again(GpuWatch *watch) {
         if (watch->is_asking && !watch->is_wanted)
                 want(watch, watch->ticket);
@@ -323,7 +325,9 @@ static int start(GpuWatch *watch) {
                 return r;
         r = add_sources(watch);
         if (r < 0) {
-                /* Out of memory or descriptors. It waits for its first request, so it dies at once. */
+                /*
+                 * Out of memory or descriptors. It waits for its first request, so it dies at once.
+                 */
                 watch->report_source = sd_event_source_disable_unref(watch->report_source);
                 watch->end_source = sd_event_source_disable_unref(watch->end_source);
                 end_for_good(&watch->probe);

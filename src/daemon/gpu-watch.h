@@ -5,9 +5,10 @@
 /*
  * The watch over the GPU probe
  *
- * Keeps one probe process alive while anybody needs it: asks it, gives it a deadline (90 s for the first answer after it was
- * started, 5 s for a later one; decisions.md 32), replaces it with back-off (1 s doubling to 60 s; never before the old one
- * was reaped), and says "unknown" until it answers again. Nothing here blocks.
+ * Keeps one probe process alive while anybody needs it: asks it, gives it a deadline (90 s for the
+ * first answer after it was started, 5 s for a later one; decisions.md 32), replaces it with
+ * back-off (1 s doubling to 60 s; never before the old one was reaped), and says "unknown" until it
+ * answers again. Nothing here blocks.
  */
 
 #include <stdbool.h>
@@ -21,7 +22,8 @@
 typedef struct GpuWatch GpuWatch;
 
 /*
- * A look has ended: @report is borrowed, or NULL if the probe did not answer in time or died: the GPUs are unknown now, and
+ * A look has ended: @report is borrowed, or NULL if the probe did not answer in time or died: the
+ * GPUs are unknown now, and
  * @why (borrowed) says so for people. @ticket is what came with gpu_watch_ask().
  */
 typedef void (*gpu_watch_fn)(const GpuReport *report,
@@ -46,9 +48,9 @@ DEFINE_CLEANUP(GpuWatch *, gpu_watch_free);
  * gpu_watch_ask() - a look is wanted
  * @ticket:     core_n_offers() now; comes back with the answer
  *
- * Starts the probe if there is none. While a look is under way a second one is remembered (with the newest ticket) and asked
- * for at its end. While the probe is being replaced, the callback comes at once with NULL the first time, and again with a report
- * as soon as there is one.
+ * Starts the probe if there is none. While a look is under way a second one is remembered (with the
+ * newest ticket) and asked for at its end. While the probe is being replaced, the callback comes at
+ * once with NULL the first time, and again with a report as soon as there is one.
  *
  * Return: 0, or negative errno.
  */
@@ -57,7 +59,10 @@ int gpu_watch_ask(GpuWatch *watch, uint64_t ticket);
 /* Whether a look is under way. */
 bool gpu_watch_is_asking(const GpuWatch *watch);
 
-/* Nobody needs GPUs now: the probe is let go after 60 s, unless gpu_watch_ask() comes before; its library is closed with it. */
+/*
+ * Nobody needs GPUs now: the probe is let go after 60 s, unless gpu_watch_ask() comes before; its
+ * library is closed with it.
+ */
 void gpu_watch_idle(GpuWatch *watch);
 
 /* Another library from now on (SIGHUP): the probe is replaced if the name differs. */

@@ -29,10 +29,9 @@ typedef struct CgroupPlace {
 
 /* The memory of one group and all below it. */
 typedef struct CgroupMemory {
-        uint64_t limit_bytes; /* UINT64_MAX: none; then the rest was not read and is 0 */
-        uint64_t used_bytes;  /* with its file cache */
-        uint64_t
-                reclaimable_bytes; /* what the kernel would rather drop than refuse memory; at most used */
+        uint64_t limit_bytes;       /* UINT64_MAX: none; then the rest was not read and is 0 */
+        uint64_t used_bytes;        /* with its file cache */
+        uint64_t reclaimable_bytes; /* at most used: the kernel drops it before it refuses memory */
 } CgroupMemory;
 
 /**
@@ -90,7 +89,8 @@ int cgroup_read_memory(int dir_fd, bool v2, CgroupMemory *ret);
 uint64_t cgroup_room_bytes(const CgroupMemory *memory);
 
 /**
- * cgroup_read_use() - what MemAvailable loses by a group: anon + shmem + kernel, less what can be dropped of it
+ * cgroup_read_use() - what MemAvailable loses by a group: anon + shmem + kernel, less what can be
+ * dropped of it
  * @dir_fd:     the folder of a group of v2
  * @ret_bytes:  set on success
  *

@@ -2,8 +2,8 @@
 
 /*
  * NVML stays open between looks, and handles, names and UUIDs are fetched once: fetching them anew
- * initialises a GPU that nobody else uses, which takes seconds. Whatever fails on one GPU is said of
- * that GPU alone.
+ * initialises a GPU that nobody else uses, which takes seconds. Whatever fails on one GPU is said
+ * of that GPU alone.
  *
  * The one figure that means the same in every version of the interface is `free`; `used` does not.
  * Lists of processes are for telling who holds what, never for what is free: they omit managed
@@ -104,7 +104,9 @@ static void set_init_text(char text[static GPU_REPORT_TEXT_MAX], const NvmlApi *
         }
 }
 
-/* Load one library and start it: 0, NVML_API_E_ABSENT, or NVML_API_E_BROKEN with @text filled in. */
+/*
+ * Load one library and start it: 0, NVML_API_E_ABSENT, or NVML_API_E_BROKEN with @text filled in.
+ */
 static int start_library(NvmlApi *api, const char *library, char text[static GPU_REPORT_TEXT_MAX]) {
         char words[GPU_REPORT_TEXT_MAX / 2];
         int r;
@@ -341,7 +343,9 @@ static int list_processes(GpuDriver *driver,
                         status = list_entries(driver, device, list, &n);
                 if (status == NVML_E_GPU_IS_LOST || status == NVML_E_UNINITIALIZED)
                         return status;
-                /* Graphics and MPS are not on every GPU; without the list of compute none is whole. */
+                /*
+                 * Graphics and MPS are not on every GPU; without the list of compute none is whole.
+                 */
                 if ((status == NVML_E_NOT_SUPPORTED || status == NVML_E_FUNCTION_NOT_FOUND) &&
                     kind != NVML_PROCESSES_COMPUTE)
                         continue;
@@ -376,7 +380,10 @@ static int read_memory(const NvmlApi *api, NvmlDevice *device, GpuSample *sample
         return status;
 }
 
-/* A list with more than the GPU has was read in another layout than it was written: no part is true. */
+/*
+ * A list with more than the GPU has was read in another layout than it was written: no part is
+ * true.
+ */
 static void check_processes(GpuReport *report, size_t first, GpuSample *sample) {
         for (size_t i = first; i < report->n_processes; i++) {
                 uint64_t used_bytes = report->processes[i].used_bytes;
@@ -401,7 +408,9 @@ static bool is_split(const NvmlApi *api, NvmlDevice *device) {
                now == NVML_MIG_ENABLED;
 }
 
-/* Figures of one GPU that has a handle: NVML's status. The processes come first (decisions.md 2). */
+/*
+ * Figures of one GPU that has a handle: NVML's status. The processes come first (decisions.md 2).
+ */
 static int measure(GpuDriver *driver,
                    const Gpu *gpu,
                    GpuReport *report,

@@ -199,7 +199,7 @@ int gpu_process_start(GpuProcessHandle *ret, const char *program, const char *li
         _cleanup_close_ int child_report_fd = -1;
         _cleanup_free_ char *buffer = NULL;
         int fds[2];
-        pid_t pid;
+        pid_t pid = 0;
         int pid_fd;
         int r;
 
@@ -272,7 +272,10 @@ int gpu_process_ask(GpuProcessHandle *handle) {
         return n < 0 ? -errno : 0;
 }
 
-/* Bytes until the frame, or at first its header, is complete. GPU_PROCESS_E_BAD if it makes no sense. */
+/*
+ * Bytes until the frame, or at first its header, is complete. GPU_PROCESS_E_BAD if it makes no
+ * sense.
+ */
 static int missing(const GpuProcessHandle *handle, size_t *ret_n) {
         FrameHeader header;
 
@@ -336,7 +339,9 @@ int gpu_process_receive(GpuProcessHandle *handle, GpuReport **ret) {
 
 /* Child */
 
-/* A driver that could not be opened is left alone for a while, the longer the more often it failed. */
+/*
+ * A driver that could not be opened is left alone for a while, the longer the more often it failed.
+ */
 #define REOPEN_MIN_US (1 * US_PER_SEC)
 #define REOPEN_MAX_US (30 * US_PER_SEC)
 

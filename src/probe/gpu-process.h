@@ -5,9 +5,9 @@
 /*
  * The GPU probe
  *
- * A child of taskflowd that opens the drivers and answers each byte on its stdin with one report on its stdout. What it sends
- * is checked before anyone sees it: sizes, counts, states, ends of strings, free <= total, UUIDs of
- * [A-Za-z0-9./-] alone and none twice.
+ * A child of taskflowd that opens the drivers and answers each byte on its stdin with one report on
+ * its stdout. What it sends is checked before anyone sees it: sizes, counts, states, ends of
+ * strings, free <= total, UUIDs of [A-Za-z0-9./-] alone and none twice.
  */
 
 #include <stdbool.h>
@@ -37,18 +37,24 @@ typedef struct GpuProcessHandle {
  * @program:    path of taskflowd ("/proc/self/exe" works)
  * @library:    NVML's, a soname or a path
  *
- * The child gets a clean start: default signals, nothing open but its pipes and stderr, the environment of the daemon
- * (LD_LIBRARY_PATH is how tests bring their own library); it ends when its stdin ends.
+ * The child gets a clean start: default signals, nothing open but its pipes and stderr, the
+ * environment of the daemon (LD_LIBRARY_PATH is how tests bring their own library); it ends when
+ * its stdin ends.
  *
  * Return: 0, or negative errno.
  */
 int gpu_process_start(GpuProcessHandle *ret, const char *program, const char *library);
 
-/* Closes the pipes, kills it if it still runs, frees the buffer; does NOT reap it: pid and pid_fd stay until
- * gpu_process_reap(). */
+/*
+ * Closes the pipes, kills it if it still runs, frees the buffer; does NOT reap it: pid and pid_fd
+ * stay until gpu_process_reap().
+ */
 void gpu_process_stop(GpuProcessHandle *handle);
 
-/* True, with everything closed, if it has ended and was reaped; false if it is still there (a driver call in D state). */
+/*
+ * True, with everything closed, if it has ended and was reaped; false if it is still there (a
+ * driver call in D state), or if its end is its tracer's yet, although pid_fd is readable.
+ */
 bool gpu_process_reap(GpuProcessHandle *handle);
 
 /* Asks for a look. Return: 0, or negative errno. */
@@ -70,6 +76,9 @@ int gpu_process_receive(GpuProcessHandle *handle, GpuReport **ret);
 /* Checks a report as it came over the pipe (n_bytes of it). Return: 0, or GPU_PROCESS_E_BAD. */
 int gpu_report_check(const void *bytes, size_t n_bytes);
 
-/* The probe itself: what taskflowd runs when its first argument is GPU_PROCESS_ARGUMENT. Returns an exit status. */
+/*
+ * The probe itself: what taskflowd runs when its first argument is GPU_PROCESS_ARGUMENT. Returns an
+ * exit status.
+ */
 #define GPU_PROCESS_ARGUMENT "--gpu-probe"
 int gpu_process_main(const char *library);

@@ -5,8 +5,8 @@
 /*
  * GPU drivers
  *
- * One struct of functions a vendor, one array of them. They run only inside the probe process (probe/gpu-process.h): a driver
- * library that hangs or crashes takes nobody else with it.
+ * One struct of functions a vendor, one array of them. They run only inside the probe process
+ * (probe/gpu-process.h): a driver library that hangs or crashes takes nobody else with it.
  */
 
 #include <stdbool.h>
@@ -28,11 +28,16 @@ typedef struct GpuProcess {
         uint64_t used_bytes; /* UINT64_MAX: the driver does not tell */
 } GpuProcess;
 
-/* What one look brings. A value of fixed layout, sent over a pipe between two processes of the same program. */
+/*
+ * What one look brings. A value of fixed layout, sent over a pipe between two processes of the same
+ * program.
+ */
 typedef struct GpuReport {
         bool ok; /* false: no driver answers; `text` says why */
-        char text
-                [GPU_REPORT_TEXT_MAX]; /* for people: "no NVIDIA driver", "driver/library version mismatch: reboot" */
+
+        /* for people: "no NVIDIA driver", or a remark about one of the GPUs; one line of ASCII */
+        char text[GPU_REPORT_TEXT_MAX];
+
         unsigned n_gpus;
         GpuSample gpus[GPU_MAX];
         unsigned n_processes;
@@ -44,7 +49,10 @@ typedef struct GpuDriver GpuDriver;
 typedef struct GpuVendor {
         const char *name; /* "nvidia" */
 
-        /* 0 and a driver; 0 and NULL if there is none of this kind here; negative errno with @text filled in */
+        /*
+         * 0 and a driver; 0 and NULL if there is none of this kind here; negative errno with @text
+         * filled in
+         */
         int (*open)(GpuDriver **ret, const char *library, char text[static GPU_REPORT_TEXT_MAX]);
 
         /* fills in gpus and processes of @report from their n_ on; negative errno: reopen */

@@ -15,41 +15,46 @@ typedef struct Symbol {
         bool optional; /* not in every driver that we work with */
 } Symbol;
 
-#define PROCESSES(kind, version)                                            \
-        (offsetof(NvmlApi, processes) + (kind) * sizeof(NvmlProcessesApi) + \
-         offsetof(NvmlProcessesApi, version))
+#define OFFSET(member) offsetof(NvmlApi, member)
+#define LIST_OFFSET(kind, member) \
+        (OFFSET(processes) + (kind) * sizeof(NvmlProcessesApi) + offsetof(NvmlProcessesApi, member))
 
 /* clang-format off */
+
+/* The three functions that list one kind of processes. */
+#define LISTS(name, kind)                                     \
+        { name,       LIST_OFFSET(kind, unversioned), true }, \
+        { name "_v2", LIST_OFFSET(kind, v2),          true }, \
+        { name "_v3", LIST_OFFSET(kind, v3),          true }
+
 static const Symbol symbols[] = {
-        { "nvmlInit_v2",                              offsetof(NvmlApi, init),             false },
-        { "nvmlShutdown",                             offsetof(NvmlApi, shutdown),         false },
-        { "nvmlErrorString",                          offsetof(NvmlApi, error_string),     true  },
-        { "nvmlDeviceGetCount_v2",                    offsetof(NvmlApi, device_count),     false },
-        { "nvmlDeviceGetHandleByIndex_v2",            offsetof(NvmlApi, device_by_index),  false },
-        { "nvmlDeviceGetName",                        offsetof(NvmlApi, device_name),      false },
-        { "nvmlDeviceGetUUID",                        offsetof(NvmlApi, device_uuid),      false },
-        { "nvmlDeviceGetMemoryInfo",                  offsetof(NvmlApi, device_memory),    false },
-        { "nvmlDeviceGetMemoryInfo_v2",               offsetof(NvmlApi, device_memory_v2), true  },
-        { "nvmlDeviceGetMigMode",                     offsetof(NvmlApi, device_mig_mode),  true  },
-        { "nvmlDeviceGetComputeRunningProcesses",     PROCESSES(NVML_PROCESSES_COMPUTE, unversioned),  true },
-        { "nvmlDeviceGetComputeRunningProcesses_v2",  PROCESSES(NVML_PROCESSES_COMPUTE, v2),           true },
-        { "nvmlDeviceGetComputeRunningProcesses_v3",  PROCESSES(NVML_PROCESSES_COMPUTE, v3),           true },
-        { "nvmlDeviceGetGraphicsRunningProcesses",    PROCESSES(NVML_PROCESSES_GRAPHICS, unversioned), true },
-        { "nvmlDeviceGetGraphicsRunningProcesses_v2", PROCESSES(NVML_PROCESSES_GRAPHICS, v2),          true },
-        { "nvmlDeviceGetGraphicsRunningProcesses_v3", PROCESSES(NVML_PROCESSES_GRAPHICS, v3),          true },
-        { "nvmlDeviceGetMPSComputeRunningProcesses",    PROCESSES(NVML_PROCESSES_MPS, unversioned), true },
-        { "nvmlDeviceGetMPSComputeRunningProcesses_v2", PROCESSES(NVML_PROCESSES_MPS, v2),          true },
-        { "nvmlDeviceGetMPSComputeRunningProcesses_v3", PROCESSES(NVML_PROCESSES_MPS, v3),          true },
-        { "nvmlDeviceGetConfComputeMemSizeInfo",      offsetof(NvmlApi, cc_memory_size),      true },
-        { "nvmlDeviceGetRunningProcessDetailList",    offsetof(NvmlApi, process_detail_list), true },
+        { "nvmlInit_v2",                           OFFSET(init),                false },
+        { "nvmlShutdown",                          OFFSET(shutdown),            false },
+        { "nvmlErrorString",                       OFFSET(error_string),        true  },
+        { "nvmlDeviceGetCount_v2",                 OFFSET(device_count),        false },
+        { "nvmlDeviceGetHandleByIndex_v2",         OFFSET(device_by_index),     false },
+        { "nvmlDeviceGetName",                     OFFSET(device_name),         false },
+        { "nvmlDeviceGetUUID",                     OFFSET(device_uuid),         false },
+        { "nvmlDeviceGetMemoryInfo",               OFFSET(device_memory),       false },
+        { "nvmlDeviceGetMemoryInfo_v2",            OFFSET(device_memory_v2),    true  },
+        { "nvmlDeviceGetMigMode",                  OFFSET(device_mig_mode),     true  },
+        LISTS("nvmlDeviceGetComputeRunningProcesses",    NVML_PROCESSES_COMPUTE),
+        LISTS("nvmlDeviceGetGraphicsRunningProcesses",   NVML_PROCESSES_GRAPHICS),
+        LISTS("nvmlDeviceGetMPSComputeRunningProcesses", NVML_PROCESSES_MPS),
+        { "nvmlDeviceGetConfComputeMemSizeInfo",   OFFSET(cc_memory_size),      true  },
+        { "nvmlDeviceGetRunningProcessDetailList", OFFSET(process_detail_list), true  },
 };
+
 /* clang-format on */
 
 static void set_text(char *text, size_t n_text, const char *words) {
         (void)snprintf(text, n_text, "%s", words ? words : "no reason given");
 }
 
-/* dlerror() alone tells a missing file from a broken one. A path says it with the file system. */
+/*
+ * Only the words tell a file that is missing from one that is broken, or lacks a library of its
+ * own.
+ */
 static bool is_absent(const char *library, const char *words) {
         if (!words)
                 return false;
@@ -65,7 +70,9 @@ static int resolve(NvmlApi *api, const char *library, char *text, size_t n_text)
                         (void)snprintf(text, n_text, "%s has no %s", library, symbols[i].name);
                         return NVML_API_E_BROKEN;
                 }
-                /* A function's address in a pointer to data: POSIX allows it, C has no cast for it. */
+                /*
+                 * A function's address in a pointer to data: POSIX allows it, C has no cast for it.
+                 */
                 memcpy((char *)api + symbols[i].offset, &address, sizeof(address));
         }
         return 0;

@@ -5,9 +5,9 @@
 /*
  * RAM
  *
- * How much RAM the machine has and how much of it new programs could take: MemAvailable, plus what ZFS would give back,
- * within the limit of the container that we may be in. Every source is hostile text: bounded, checked, absent if it makes
- * no sense.
+ * How much RAM the machine has and how much of it new programs could take: MemAvailable, plus what
+ * ZFS would give back, within the limit of the container that we may be in. Every source is hostile
+ * text: bounded, checked, absent if it makes no sense.
  */
 
 #include <stdbool.h>
@@ -26,15 +26,16 @@ typedef struct RamFigures {
         bool limited;             /* a container's limit is what counts */
 } RamFigures;
 
-/* Opens the real ones; -1 in cgroup_fd where there is none. Return: 0 or negative errno (no /proc). */
+/* Opens the real ones; -1 in cgroup_fd where there is none. Return: 0 or negative errno. */
 int ram_source_open(RamSource *ret);
 void ram_source_close(RamSource *source);
 
 /**
  * ram_read() - one look; a few microseconds
  *
- * Limits are counted at the root of our cgroup namespace only (v2 and v1): a container's, never the daemon's own unit's
- * (decisions.md 11). ZFS's ARC above its minimum counts as available, unless a container or lxcfs shows us a meminfo of its own.
+ * Limits are counted at the root of our cgroup namespace only (v2 and v1): a container's, never the
+ * daemon's own unit's (decisions.md 11). ZFS's ARC above its minimum counts as available, unless a
+ * container or lxcfs shows us a meminfo of its own.
  *
  * Return: 0, or negative errno (-ENODATA: /proc/meminfo makes no sense).
  */
@@ -42,7 +43,8 @@ int ram_read(const RamSource *source, RamFigures *ret);
 
 /**
  * ram_read_own_cgroup() - the room of the calling process's own cgroup, walked up to the root
- * @ret_room_bytes:     the smallest of (limit - use that can't be reclaimed) over all levels; UINT64_MAX: no limit
+ * @ret_room_bytes: the smallest of (limit - use that can't be reclaimed) over all levels;
+ *              UINT64_MAX: no limit
  *
  * Return: 0, or negative errno.
  */

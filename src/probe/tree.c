@@ -136,7 +136,7 @@ static int scan(int proc_fd, Processes *ret) {
         dir = fdopendir(fd);
         if (!dir)
                 return -errno;
-        fd = -1; /* the stream's now */
+        (void)TAKE_FD(fd); /* the stream's now */
 
         while (r >= 0 && (errno = 0, entry = readdir(dir))) {
                 pid_t pid = folder_pid(entry->d_name);
@@ -144,7 +144,10 @@ static int scan(int proc_fd, Processes *ret) {
 
                 if (pid <= 0 || read_stat(proc_fd, pid, &stat) < 0)
                         continue;
-                /* The first thread of a process may end long before the others: a zombie that lives. */
+                /*
+                 * The first thread of a process may end long before the others: a zombie that
+                 * lives.
+                 */
                 r = processes_add(ret,
                                   &(Process){ .pid = pid,
                                               .parent = stat.parent,
@@ -188,8 +191,8 @@ static bool is_owned_by(int proc_fd, pid_t pid, uid_t uid) {
 }
 
 /*
- * Breadth first. Each entry is taken once, so that a scan during which a process changed its parent,
- * and which thus may show a ring, ends all the same.
+ * Breadth first. Each entry is taken once, so that a scan during which a process changed its
+ * parent, and which thus may show a ring, ends all the same.
  */
 static size_t collect(Processes *processes, pid_t root, const Process **queue) {
         size_t n = 0;
@@ -222,7 +225,8 @@ ssize_t tree_pids(int proc_fd, pid_t root, uid_t uid, pid_t **ret) {
         r = scan(proc_fd, &processes);
         if (r < 0)
                 return r;
-        qsort(processes.items, processes.n, sizeof(Process), compare_parents);
+        if (processes.n > 0)
+                qsort(processes.items, processes.n, sizeof(Process), compare_parents);
 
         queue = calloc(processes.n + 1, sizeof(*queue));
         pids = calloc(processes.n + 1, sizeof(*pids));

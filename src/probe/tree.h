@@ -5,9 +5,9 @@
 /*
  * Process trees
  *
- * Which processes belong to a task, and what RAM they hold. A task's tree is its runner's descendants (the runner is a
- * subreaper, so that what left its session stays a descendant), without the runner itself; only processes owned by the
- * task's user count.
+ * Which processes belong to a task, and what RAM they hold. A task's tree is its runner's
+ * descendants (the runner is a subreaper, so that what left its session stays a descendant),
+ * without the runner itself; only processes owned by the task's user count.
  */
 
 #include <stdbool.h>
@@ -48,7 +48,8 @@ ssize_t tree_pids(int proc_fd, pid_t root, uid_t uid, pid_t **ret);
 
 /**
  * tree_measure() - RAM of all descendants of @root
- * @budget_us:  PSS costs about 4 ms a GiB: when this much time is used up the rest is counted by RSS
+ * @budget_us:  PSS costs about 4 ms a GiB: when this much time is used up the rest is counted by
+ *              RSS, and so is a process that alone would take more than what is left
  *
  * A process that ends meanwhile is passed over.
  *

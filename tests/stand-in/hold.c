@@ -9,7 +9,7 @@
  *     shm SIZE              the same, shared with the children that come later
  *     gpu ID SIZE           take memory of a stand-in GPU (nvml.c): an index or a UUID
  *     drop                  give all of the above back
- *     fork N                N children that run the clauses behind this one; this process runs them too
+ *     fork N                N children; they and this process all run the clauses behind it
  *     wait SECONDS          fractions are allowed: `wait 0.2`
  *     say TEXT              a line on stdout
  *     touch FILE            make a file, so that a test sees how far this is
@@ -17,10 +17,13 @@
  *     stdin                 wait for the end of stdin
  *     exit STATUS           end now
  *
- * SIZE is in bytes, or ends in K, M, G or T (powers of 1024). So `hold wait 1 ram 2G gpu 0 10G wait 60
- * exit 0` takes a second to begin, and a minute to end. Its end by SIGTERM, SIGINT or SIGHUP is
- * by that signal. The file that stands for its GPU memory is removed at the end; after a SIGKILL
- * it stays, and means nothing.
+ * SIZE is in bytes, or ends in K, M, G or T (powers of 1024). So
+ *
+ *     hold wait 1 ram 2G gpu 0 10G wait 60 exit 0
+ *
+ * takes a second to begin, and a minute to end. SIGTERM, SIGINT and SIGHUP end it as they end any
+ * program. The file that stands for its GPU memory is removed at the end; after a SIGKILL it stays,
+ * and means nothing.
  */
 
 #include <ctype.h>
@@ -54,7 +57,7 @@ static size_t n_blocks;
 static char gpu_text[4096];
 static char gpu_path[PATH_MAX]; /* empty: none */
 
-static void give_up(const char *what) {
+static _Noreturn void give_up(const char *what) {
         (void)fprintf(stderr, "hold: %s: %s\n", what, errno ? strerror(errno) : "not understood");
         _exit(STATUS_USAGE);
 }
@@ -142,7 +145,7 @@ static void drop(void) {
         gpu_text[0] = '\0';
 }
 
-/* A child has the RAM of its parent, shared until one of them writes, and none of its GPU memory. */
+/* A child has its parent's RAM, shared until one of them writes, and none of its GPU memory. */
 static void fork_children(uint64_t n) {
         for (uint64_t i = 0; i < n; i++) {
                 pid_t pid = fork();
@@ -174,7 +177,7 @@ static void wait_for_stdin(void) {
         while (n > 0 || (n < 0 && errno == EINTR));
 }
 
-static void end(int status) {
+static _Noreturn void end(int status) {
         drop();
         exit(status);
 }
@@ -184,7 +187,7 @@ static void run_clause(const char *clause, const char *word) {
         errno = 0;
         if (!word)
                 give_up(clause);
-        else if (strcmp(clause, "ram") == 0)
+        if (strcmp(clause, "ram") == 0)
                 take_ram(parse_size(word), MAP_PRIVATE);
         else if (strcmp(clause, "shm") == 0)
                 take_ram(parse_size(word), MAP_SHARED);

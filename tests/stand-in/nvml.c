@@ -3,46 +3,48 @@
 /*
  * A stand-in for NVIDIA's libnvidia-ml.so.1
  *
- * Machines that test taskflow have no GPU. This library has the symbols of NVML that taskflow calls,
- * and answers from a text file, named by $TASKFLOW_TEST_NVML and read again at EACH call: a test
- * that writes the file anew (atomically: rename it into place) has changed the GPUs. Without the
- * variable, or the file, nvmlInit_v2() says that no driver is loaded (9).
+ * Machines that test taskflow have no GPU. This library has the symbols of NVML that taskflow
+ * calls, and answers from a text file, named by $TASKFLOW_TEST_NVML and read again at EACH call: a
+ * test that writes the file anew (atomically: rename it into place) has changed the GPUs. Without
+ * the variable, or the file, nvmlInit_v2() says that no driver is loaded (9).
  *
- * The file has a statement on each line; `#` begins a comment. Sizes are bytes, or end in K, M, G or T
- * (powers of 1024).
+ * The file has a statement on each line; `#` begins a comment. Sizes are bytes, or end in K, M, G
+ * or T (powers of 1024).
  *
- *     init STATUS                  nvmlInit_v2() returns this
- *     count N                      what nvmlDeviceGetCount_v2() says, if not the number of `gpu` lines
+ *     init STATUS                what nvmlInit_v2() returns
+ *     count N                    what nvmlDeviceGetCount_v2() says; default: number of `gpu` lines
  *
- *     gpu INDEX                    the lines behind it, up to the next `gpu`, are about this GPU
- *     uuid TEXT                    default: GPU-00000000-0000-0000-0000-00000000000INDEX
- *     name TEXT                    to the end of the line; default: NVIDIA Stand-In
- *     total SIZE                   default: 80G
- *     used SIZE                    what is used whoever uses it; free = total - used; default: 0
- *     reserved SIZE                by the driver, and part of `used`; default: 0
- *     process PID SIZE [LIST…]     SIZE may be `n/a`; each LIST is compute (default), graphics or mps. Its
- *                                  memory is NOT added to `used`. A PID of `self` is the caller's
- *     processes n/a                the driver does not tell what any process uses (as on WSL)
- *     mig                          the GPU is split into instances
- *     unterminated                 name and UUID fill their buffers without a NUL
- *     race N                       lists of processes say INSUFFICIENT_SIZE at the first N tries of each look
- *     lost                         the same as `error * 15`
+ *     gpu INDEX                  the lines behind it, up to the next `gpu`, are about this GPU
+ *     uuid TEXT                  default: GPU-00000000-0000-0000-0000-00000000000INDEX
+ *     name TEXT                  to the end of the line; default: NVIDIA Stand-In
+ *     total SIZE                 default: 80G
+ *     used SIZE                  whoever uses it; free = total - used; default: 0
+ *     reserved SIZE              by the driver, and part of `used`; default: 0
+ *     process PID SIZE [LIST…]   what the lists of processes say. PID may be `self`, the caller;
+ *                                SIZE may be `n/a`; a LIST is compute (default), graphics or mps.
+ *                                It is NOT added to `used`
+ *     processes n/a              the driver does not tell what any process uses (as on WSL)
+ *     mig                        the GPU is split into instances
+ *     unterminated               name and UUID fill their buffers without a NUL
+ *     race N                     the first N tries of each list say INSUFFICIENT_SIZE
+ *     lost                       the same as `error * 15`
  *
- *     error CALL STATUS            CALL returns this. CALL is a symbol or `*`; below a `gpu` only for it
- *     hang CALL                    CALL does not return while this line is there
- *     slow CALL MILLISECONDS       CALL takes that long
- *     crash CALL                   CALL ends with SIGSEGV
+ *     error CALL STATUS          CALL returns this. CALL is a symbol, or `*`
+ *     hang CALL                  CALL does not return while this line is there
+ *     slow CALL MILLISECONDS     CALL takes that long
+ *     crash CALL                 CALL ends with SIGSEGV
  *
- * Below `gpu` the same lines hold for calls about that GPU, including nvmlDeviceGetHandleByIndex_v2.
+ * The last four are about every GPU, or below a `gpu` only about calls for that one, of which
+ * nvmlDeviceGetHandleByIndex_v2 is the first.
  *
  * A program can also take GPU memory by itself: in the folder $TASKFLOW_TEST_NVML.d a file named by
- * its pid, with a line `GPU SIZE [LIST…]` for each GPU (an index or a UUID), is a process there as long
- * as one of that pid lives; zombies count as dead. Its memory IS added to what is used. hold.c writes
- * such files. Other file names than numbers are ignored.
+ * its pid, with a line `GPU SIZE [LIST…]` for each GPU (an index or a UUID), is a process there as
+ * long as one of that pid lives; zombies count as dead. Its memory IS added to what is used. hold.c
+ * writes such files. Other file names than numbers are ignored.
  *
- * Generations of the driver differ in the symbols that there are. NVML_GENERATION chooses at compile
- * time: 470 (no nvmlDeviceGetMemoryInfo_v2, no _v3 lists), 535 (the release whose _v3 lists have entries
- * of 32 bytes; no _v2 lists, so that they are used) and 550.
+ * Generations of the driver differ in the symbols that there are. NVML_GENERATION chooses at
+ * compile time: 470 (no nvmlDeviceGetMemoryInfo_v2, no _v3 lists), 535 (the release whose _v3 lists
+ * have entries of 32 bytes; without the other lists, so that they are used) and 550.
  */
 
 #include <ctype.h>
@@ -245,19 +247,19 @@ static void parse_line(Script *script, char *line, const char *call, int wanted,
                 *now = index ? (int)parse_size(index) : -1;
                 script->n_gpus++;
                 script->gpu.exists |= *now == wanted && wanted >= 0;
-        } else if (*now >= 0 && *now != wanted) {
                 return;
-        } else if (*now >= 0 && strcmp(key, "lost") == 0) {
-                script->status = 15;
-        } else if (parse_trouble(script, call, key, &rest)) {
-                return;
-        } else if (*now >= 0) {
-                parse_gpu_line(&script->gpu, key, &rest);
-        } else if (strcmp(key, "init") == 0) {
-                script->init_status = (int)parse_size(rest + strspn(rest, " \t"));
-        } else if (strcmp(key, "count") == 0) {
-                script->count = (int)parse_size(rest + strspn(rest, " \t"));
         }
+        if ((*now >= 0 && *now != wanted) || parse_trouble(script, call, key, &rest))
+                return;
+
+        if (*now >= 0 && strcmp(key, "lost") == 0)
+                script->status = 15;
+        else if (*now >= 0)
+                parse_gpu_line(&script->gpu, key, &rest);
+        else if (strcmp(key, "init") == 0)
+                script->init_status = (int)parse_size(rest + strspn(rest, " \t"));
+        else if (strcmp(key, "count") == 0)
+                script->count = (int)parse_size(rest + strspn(rest, " \t"));
 }
 
 static bool is_alive(unsigned pid) {
@@ -357,8 +359,10 @@ static void pause_us(long us) {
 static int begin(Script *script, const char *call, int wanted) {
         bool is_there = read_script(script, call, wanted);
 
-        if (script->crash)
+        if (script->crash) {
+                (void)signal(SIGSEGV, SIG_DFL); /* a sanitizer would make an exit of it */
                 (void)raise(SIGSEGV);
+        }
         if (script->slow_ms > 0)
                 pause_us(script->slow_ms * 1000);
         while (is_there && script->hang) {
@@ -392,6 +396,8 @@ static int copy_text(const Gpu *gpu, const char *text, char *ret, unsigned n_ret
                         ret[i] = 'x';
         return SUCCESS;
 }
+
+/* NOLINTBEGIN(readability-identifier-naming): the names are NVIDIA's */
 
 EXPORT int nvmlInit_v2(void);
 EXPORT int nvmlInit_v2(void) {
@@ -600,3 +606,5 @@ EXPORT int nvmlDeviceGetRunningProcessDetailList(Device *device, void *ret) {
         return NOT_SUPPORTED;
 }
 #endif
+
+/* NOLINTEND(readability-identifier-naming) */

@@ -4,7 +4,6 @@
  * The probe is this program itself, started anew, with the library that stands in for NVIDIA's.
  */
 
-#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -61,6 +60,15 @@ static void on_report(const GpuReport *report, const char *why, uint64_t ticket,
         }
 }
 
+/*
+ * Whether there is a probe, be it a zombie. It is not reaped by this: that is the watch's affair.
+ */
+static bool has_child(void) {
+        siginfo_t info;
+
+        return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
 static int set_up(void **state) {
         Bench *bench = calloc(1, sizeof(*bench));
         void *stand_in = NULL;
@@ -84,8 +92,7 @@ static int tear_down(void **state) {
 
         assert_null(gpu_watch_free(bench->watch));
         assert_null(sd_event_unref(bench->event));
-        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-        assert_int_equal(errno, ECHILD);
+        assert_false(has_child());
         free(bench);
         return stand_in_tear_down(&stand_in);
 }
@@ -106,6 +113,14 @@ static void run_for(Bench *bench, uint64_t us) {
 
         while ((now_us = clock_boottime_us()) < end_us)
                 assert_true(sd_event_run(bench->event, end_us - now_us) >= 0);
+}
+
+static void run_until_no_child(Bench *bench) {
+        uint64_t end_us = clock_boottime_us() + PATIENCE_US;
+
+        while (has_child() && clock_boottime_us() < end_us)
+                assert_true(sd_event_run(bench->event, US_PER_SEC) >= 0);
+        assert_false(has_child());
 }
 
 static void ask(Bench *bench, uint64_t ticket) {
@@ -129,7 +144,7 @@ static void test_nothing_is_started_before_somebody_asks(void **state) {
         Bench *bench = *state;
 
         run_for(bench, 10000);
-        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+        assert_false(has_child());
         assert_false(gpu_watch_is_asking(bench->watch));
 }
 
@@ -297,8 +312,7 @@ static void test_an_idle_probe_is_let_go(void **state) {
         gpu_watch_idle(bench->watch);
         run_until(bench, 1);
         assert_answered(bench, 0, 1);
-        run_for(bench, 200000);
-        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+        run_until_no_child(bench);
 
         /* Asleep: nothing is pending for ever. */
         assert_int_equal(sd_event_run(bench->event, 100000), 0);
@@ -313,16 +327,15 @@ static void test_asking_keeps_an_idle_probe(void **state) {
 
         gpu_watch_set_times(bench->watch, &(GpuWatchTimes){ .first_answer_us = PATIENCE_US,
                                                             .answer_us = PATIENCE_US,
-                                                            .idle_us = 100000 });
+                                                            .idle_us = 1000000 });
         for (unsigned i = 0; i < 4; i++) {
                 ask(bench, i);
                 run_until(bench, i + 1);
                 gpu_watch_idle(bench->watch);
                 run_for(bench, 50000);
-                assert_int_equal(waitpid(-1, NULL, WNOHANG), 0);
+                assert_true(has_child());
         }
-        run_for(bench, 300000);
-        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+        run_until_no_child(bench);
 }
 
 /* With nobody in need of it, a broken driver is left alone. */
@@ -335,7 +348,7 @@ static void test_idle_ends_the_attempts(void **state) {
         gpu_watch_idle(bench->watch);
         run_for(bench, 2500000);
         assert_int_equal(bench->n_calls, 1);
-        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+        assert_false(has_child());
 }
 
 static void test_another_library_replaces_the_probe(void **state) {
@@ -376,7 +389,7 @@ static void test_the_end_of_the_watch_ends_a_probe_that_hangs(void **state) {
         stand_in_write(bench->stand_in, "hang nvmlInit_v2\n");
         ask(bench, 1);
         run_for(bench, 50000);
-        assert_int_equal(waitpid(-1, NULL, WNOHANG), 0);
+        assert_true(has_child());
         /* tear_down() sees that nothing is left */
 }
 

@@ -329,6 +329,12 @@ static void test_names_are_made_harmless(void **state) {
         assert_string_equal(report->gpus[0].name, "A?[2J? B");
 }
 
+static void append_word(char *text, size_t n, const char *word) {
+        size_t n_text = strlen(text);
+
+        (void)snprintf(text + n_text, n - n_text, "%s ", word);
+}
+
 static void test_gpus_may_come_and_go(void **state) {
         static const struct {
                 const char *script;
@@ -353,7 +359,7 @@ static void test_gpus_may_come_and_go(void **state) {
                 report = look(driver, N_PROCESSES_MAX);
                 for (unsigned k = 0; k < report->n_gpus; k++)
                         if (report->gpus[k].state == GPU_STATE_OK)
-                                (void)strcat(strcat(uuids, report->gpus[k].uuid), " ");
+                                append_word(uuids, sizeof(uuids), report->gpus[k].uuid);
                 if (strcmp(uuids, steps[i].uuids) != 0)
                         fail_msg("'%s': %s", steps[i].script, uuids);
         }

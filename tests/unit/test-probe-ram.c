@@ -11,9 +11,9 @@
 #include "check.h"
 
 enum {
-        /* 16 GiB, of which 12 are available: what meminfo says in every case without ZFS. */
-        TOTAL_GIB = 16,
-        AVAILABLE_GIB = 12,
+        /* What meminfo says in every case without ZFS. */
+        TOTAL_MIB = 16384,
+        AVAILABLE_MIB = 12288,
 };
 
 static RamSource open_case(const char *name) {
@@ -55,15 +55,15 @@ static void assert_room(const char *name, uint64_t room_bytes) {
 }
 
 static void test_without_a_limit_the_machine_counts(_unused_ void **state) {
-        assert_figures("no-cgroups", TOTAL_GIB * 1024, AVAILABLE_GIB * 1024, false);
-        assert_figures("v2-loose", TOTAL_GIB * 1024, AVAILABLE_GIB * 1024, false);
-        assert_figures("v1-host", TOTAL_GIB * 1024, AVAILABLE_GIB * 1024, false);
+        assert_figures("no-cgroups", TOTAL_MIB, AVAILABLE_MIB, false);
+        assert_figures("v2-loose", TOTAL_MIB, AVAILABLE_MIB, false);
+        assert_figures("v1-host", TOTAL_MIB, AVAILABLE_MIB, false);
 }
 
 /* decisions.md 11: what our own unit may use says nothing about the machine. */
 static void test_the_cage_of_our_own_unit_does_not_count(_unused_ void **state) {
-        assert_figures("v2-unit", TOTAL_GIB * 1024, AVAILABLE_GIB * 1024, false);
-        assert_figures("v2-nested", TOTAL_GIB * 1024, AVAILABLE_GIB * 1024, false);
+        assert_figures("v2-unit", TOTAL_MIB, AVAILABLE_MIB, false);
+        assert_figures("v2-nested", TOTAL_MIB, AVAILABLE_MIB, false);
 }
 
 static void test_a_container_is_limited(_unused_ void **state) {
@@ -96,14 +96,14 @@ static void test_a_limit_that_is_no_number_is_an_error(_unused_ void **state) {
 }
 
 static void test_the_cache_of_zfs_above_its_minimum_is_available(_unused_ void **state) {
-        assert_figures("zfs", TOTAL_GIB * 1024, 4096 + 6 * 1024 - 512, false);
-        assert_figures("zfs-too-large", TOTAL_GIB * 1024, TOTAL_GIB * 1024, false);
-        assert_figures("zfs-small", TOTAL_GIB * 1024, 4096, false);
+        assert_figures("zfs", TOTAL_MIB, 4096 + 6144 - 512, false);
+        assert_figures("zfs-too-large", TOTAL_MIB, TOTAL_MIB, false);
+        assert_figures("zfs-small", TOTAL_MIB, 4096, false);
 }
 
 static void test_in_a_container_the_cache_of_zfs_is_the_hosts(_unused_ void **state) {
-        assert_figures("zfs-container", TOTAL_GIB * 1024, 4096, false);
-        assert_figures("zfs-lxcfs", TOTAL_GIB * 1024, 4096, false);
+        assert_figures("zfs-container", TOTAL_MIB, 4096, false);
+        assert_figures("zfs-lxcfs", TOTAL_MIB, 4096, false);
         assert_figures("zfs-limited", 8192, 3072, true);
 }
 
