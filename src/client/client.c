@@ -7,7 +7,6 @@
 
 #include "client/client.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -39,7 +38,7 @@ struct Client {
 
         /* types of the calls not yet answered, oldest first: a ring */
         CallType *outstanding;
-        size_t n_allocated;
+        size_t n_allocated; /* 0, or a power of two */
         size_t first;
         size_t n_outstanding;
 
@@ -109,6 +108,10 @@ size_t client_n_outstanding(const Client *client) {
         return client->n_outstanding;
 }
 
+static CallType *outstanding_at(const Client *client, size_t i) {
+        return &client->outstanding[(client->first + i) & (client->n_allocated - 1)];
+}
+
 /* Room for one more in the ring. */
 static int grow_outstanding(Client *client) {
         size_t n = client->n_allocated ? client->n_allocated * 2 : OUTSTANDING_FIRST;
@@ -122,7 +125,7 @@ static int grow_outstanding(Client *client) {
                 return -ENOMEM;
 
         for (size_t i = 0; i < client->n_outstanding; i++)
-                outstanding[i] = client->outstanding[(client->first + i) % client->n_allocated];
+                outstanding[i] = *outstanding_at(client, i);
         free(client->outstanding);
         client->outstanding = outstanding;
         client->n_allocated = n;
@@ -131,12 +134,11 @@ static int grow_outstanding(Client *client) {
 }
 
 static void push_outstanding(Client *client, CallType type) {
-        assert(client->n_allocated > 0);
-        client->outstanding[(client->first + client->n_outstanding++) % client->n_allocated] = type;
+        *outstanding_at(client, client->n_outstanding++) = type;
 }
 
 static void pop_outstanding(Client *client) {
-        client->first = (client->first + 1) % client->n_allocated;
+        client->first = (client->first + 1) & (client->n_allocated - 1);
         client->n_outstanding--;
 }
 

@@ -300,7 +300,7 @@ int connect_daemon(unsigned flags, Place *ret, Error *error) {
                 r = error_set(
                         error, r,
                         "no daemon is running, so nothing is queued; 'taskflow run' starts one");
-        if (r == CLIENT_E_BAD)
+        if (r == CLIENT_E_BAD || r == -ENOENT) /* a stranger listens; there is no home */
                 r = CLIENT_E_UNREACHABLE;
         return r;
 }

@@ -152,7 +152,8 @@ typedef struct Call {
                         unsigned n_gpus;
                         GpuGrant *gpus; /* owned */
                         bool pin;
-                        uint64_t time_limit_us; /* it may have been changed while it waited; or TASK_TIME_INF */
+                        uint64_t
+                                time_limit_us; /* it may have been changed while it waited; or TASK_TIME_INF */
                 } offer;
                 struct {
                         uint64_t id;

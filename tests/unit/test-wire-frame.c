@@ -51,18 +51,21 @@ static void give(const Pair *pair, const char *bytes, size_t n) {
 
 /* Bytes with descriptors. */
 static void give_fds(const Pair *pair, const char *bytes, size_t n, const int *fds, size_t n_fds) {
-        char control[CMSG_SPACE(16 * sizeof(int))] __attribute__((aligned(8))) = { 0 };
-        struct iovec part = { (char *)(uintptr_t)bytes, n };
+        union {
+                struct cmsghdr align;
+                char bytes[CMSG_SPACE(16 * sizeof(int))];
+        } control = {};
+        struct iovec part = { .iov_len = n };
         struct msghdr message = { .msg_iov = &part,
                                   .msg_iovlen = 1,
-                                  .msg_control = control,
+                                  .msg_control = &control,
                                   .msg_controllen = CMSG_SPACE(n_fds * sizeof(int)) };
-        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
 
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
+        memcpy(&part.iov_base, &bytes, sizeof(bytes));
+        control.align.cmsg_level = SOL_SOCKET;
+        control.align.cmsg_type = SCM_RIGHTS;
+        control.align.cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+        memcpy(CMSG_DATA(&control.align), fds, n_fds * sizeof(int));
         assert_int_equal(sendmsg(pair->peer_fd, &message, MSG_NOSIGNAL), n);
 }
 
