@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "runner/records.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/macro.h"
@@ -55,8 +56,10 @@ int session_open(Client **ret, SessionMode mode) {
                 flags = CLIENT_START | CLIENT_QUIET;
 
         r = session_connect(ret, flags, &error);
-        if (r == 0)
+        if (r == 0) {
+                records_deliver(*ret); /* what ended while there was no daemon is to be seen */
                 return 0;
+        }
         if (r == CLIENT_E_UNREACHABLE && personal && !flags) {
                 *ret = NULL;
                 return 0;

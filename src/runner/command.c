@@ -136,6 +136,7 @@ void run_start(Run *run) {
                 run_set_timer(run, RUN_TIMER_LIMIT,
                               run->task->started_boot_us + run->task->time_limit_us);
         catch_up_with_signals(run);
+        run->has_records = records_exist(); /* while the command runs: it costs nobody anything */
 }
 
 /* What we end with, now that the command has. */

@@ -112,8 +112,10 @@ bool run_connect(Run *run) {
         Error error = { 0 };
 
         run->retry_us = RETRY_FIRST_US;
-        if (client_connect(&run->client, flags, &error) == 0)
+        if (client_connect(&run->client, flags, &error) == 0) {
+                records_place(run->client, run->place);
                 return true;
+        }
         run_complain(run, "%s", error.text);
         run_finish(run, RUN_STATUS_FAILED);
         return false;
@@ -543,7 +545,7 @@ void run_lose_patience(Run *run) {
 
         if (run->phase == RUN_PHASE_REPORTING) {
                 (void)memcpy(with_database.attach.database, run->database, sizeof(run->database));
-                r = records_leave(&with_database, &ended);
+                r = records_leave(run->place, &with_database, &ended);
                 if (r < 0)
                         run_say(run, "the end of task %" PRIu64 " could not be recorded: %s",
                                 run->task->id, strerror(-r));

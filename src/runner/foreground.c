@@ -179,8 +179,8 @@ static void converse(Run *run) {
         while (run->phase != RUN_PHASE_OVER)
                 turn(run);
         waiting_line_clear(&run->line);
-        if (run->client && run->attached)
-                records_deliver(run->client, run->database);
+        if (run->has_records && run->client && run->attached)
+                records_deliver(run->client);
 }
 
 int foreground_run(RunRequest *request) {

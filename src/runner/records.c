@@ -23,8 +23,8 @@
 #define KEPT_US     (30 * 24 * 3600 * US_PER_SEC) /* as long as history by default */
 
 enum {
-        RECORD_MAX = 2 * FRAME_MESSAGE_MAX,
-        NAME_MAX_BYTES = 64,
+        N_MESSAGES = 2,
+        RECORD_MAX = RECORDS_PLACE_MAX + N_MESSAGES * FRAME_MESSAGE_MAX,
 };
 
 static int ended_dir(char **ret) {
@@ -37,20 +37,60 @@ static int ended_dir(char **ret) {
         return asprintf(ret, "%s/ended", state) < 0 ? -ENOMEM : 0;
 }
 
-/* ID-DATABASE: the same end twice is one record. */
-static void name_of(const Call *attach, char *buf, size_t n) {
-        (void)snprintf(buf, n, "%" PRIu64 "-%s", attach->attach.task->id, attach->attach.database);
+void records_place(const Client *client, char buf[static RECORDS_PLACE_MAX]) {
+        switch (client_kind(client)) {
+        case DAEMON_KIND_MACHINE:
+                (void)snprintf(buf, RECORDS_PLACE_MAX, "machine");
+                return;
+        case DAEMON_KIND_PERSONAL:
+                (void)snprintf(buf, RECORDS_PLACE_MAX, "personal");
+                return;
+        case DAEMON_KIND_NAMED:
+                (void)snprintf(buf, RECORDS_PLACE_MAX, "%s", client_path(client));
+                return;
+        }
+        buf[0] = '\0';
 }
 
-int records_leave(const Call *attach, const Call *ended) {
-        _cleanup_free_ char *dir = NULL;
-        _cleanup_free_ char *path = NULL;
-        _cleanup_free_ char *first = NULL;
-        _cleanup_free_ char *second = NULL;
+/* The place and both messages, each with its ending NUL, as on the socket. */
+static int compose(const char *place,
+                   const Call *attach,
+                   const Call *ended,
+                   char **ret,
+                   size_t *ret_n) {
+        const Call *calls[N_MESSAGES] = { attach, ended };
         _cleanup_free_ char *bytes = NULL;
-        char name[NAME_MAX_BYTES];
-        size_t n_first;
-        size_t n_second;
+        size_t n = strlen(place) + 1;
+
+        bytes = strdup(place);
+        if (!bytes)
+                return -ENOMEM;
+        for (size_t i = 0; i < N_MESSAGES; i++) {
+                _cleanup_free_ char *message = NULL;
+                size_t n_message;
+                char *grown;
+                int r;
+
+                r = call_encode(calls[i], &message, &n_message);
+                if (r < 0)
+                        return r;
+                grown = realloc(bytes, n + n_message + 1);
+                if (!grown)
+                        return -ENOMEM;
+                bytes = grown;
+                (void)memcpy(bytes + n, message, n_message + 1);
+                n += n_message + 1;
+        }
+        *ret = TAKE_PTR(bytes);
+        *ret_n = n;
+        return 0;
+}
+
+int records_leave(const char *place, const Call *attach, const Call *ended) {
+        _cleanup_free_ char *bytes = NULL;
+        _cleanup_free_ char *path = NULL;
+        _cleanup_free_ char *dir = NULL;
+        size_t n;
         int r;
 
         r = ended_dir(&dir);
@@ -59,21 +99,20 @@ int records_leave(const Call *attach, const Call *ended) {
         r = fd_mkdir_p(dir, 0700);
         if (r < 0)
                 return r;
-        r = call_encode(attach, &first, &n_first);
+        r = compose(place, attach, ended, &bytes, &n);
         if (r < 0)
                 return r;
-        r = call_encode(ended, &second, &n_second);
-        if (r < 0)
-                return r;
-
-        /* Each with its ending NUL, as on the socket. */
-        bytes = malloc(n_first + n_second + 2);
-        name_of(attach, name, sizeof(name));
-        if (!bytes || asprintf(&path, "%s/%s", dir, name) < 0)
+        /* The same end twice is one record. */
+        if (asprintf(&path, "%s/%" PRIu64 "-%s", dir, attach->attach.task->id,
+                     attach->attach.database) < 0)
                 return -ENOMEM;
-        (void)memcpy(bytes, first, n_first + 1);
-        (void)memcpy(bytes + n_first + 1, second, n_second + 1);
-        return fd_write_file_atomic(AT_FDCWD, path, bytes, n_first + n_second + 2, 0600);
+        return fd_write_file_atomic(AT_FDCWD, path, bytes, n, 0600);
+}
+
+bool records_exist(void) {
+        _cleanup_free_ char *dir = NULL;
+
+        return ended_dir(&dir) == 0 && access(dir, F_OK) == 0;
 }
 
 /* Waits for the answer to what was said last. Return: whether it came. */
@@ -103,60 +142,74 @@ static bool is_said(Client *client, const Call *call) {
         return client_send(client, call, -1, NULL) == 0 && is_answered(client);
 }
 
-/* Both messages of a record. Return: whether they are what they should be. */
-static bool read_record(int dir_fd, const char *name, Call *attach, Call *ended) {
-        _cleanup_free_ char *bytes = NULL;
-        size_t n_first;
+/* What is in a record. */
+typedef struct Record {
+        char *bytes;
+        const char *place; /* in @bytes */
+        Call calls[N_MESSAGES];
+        size_t n_calls;
+} Record;
+
+static void record_done(Record *record) {
+        for (size_t i = 0; i < record->n_calls; i++)
+                call_done(&record->calls[i]);
+        free(record->bytes);
+}
+
+/* Return: whether it is one. @ret: release with record_done(), whatever is returned. */
+static bool read_record(int dir_fd, const char *name, Record *ret) {
+        const char *s;
         size_t n;
 
-        if (fd_read_file(dir_fd, name, &bytes, &n, RECORD_MAX) < 0)
+        *ret = (Record){ 0 };
+        if (fd_read_file(dir_fd, name, &ret->bytes, &n, RECORD_MAX) < 0)
                 return false;
-        n_first = strnlen(bytes, n);
-        if (n_first + 2 > n || bytes[n - 1] != '\0')
-                return false;
-        if (call_decode(bytes, n_first, attach, NULL) != 0)
-                return false;
-        if (call_decode(bytes + n_first + 1, n - n_first - 2, ended, NULL) != 0) {
-                call_done(attach);
-                return false;
+        ret->place = ret->bytes;
+        s = ret->bytes;
+        for (size_t i = 0; i < N_MESSAGES; i++) {
+                size_t n_skipped = strlen(s) + 1; /* a NUL stands behind the file, too */
+
+                if (n_skipped >= n)
+                        return false;
+                s += n_skipped;
+                n -= n_skipped;
+                if (call_decode(s, strlen(s), &ret->calls[i], NULL) != 0)
+                        return false;
+                ret->n_calls++;
         }
-        if (attach->type == CALL_ATTACH && ended->type == CALL_ENDED)
-                return true;
-        call_done(attach);
-        call_done(ended);
-        return false;
+        return ret->calls[0].type == CALL_ATTACH && ret->calls[1].type == CALL_ENDED;
 }
 
 /* Return: whether the daemon can be talked with. */
-static bool deliver(Client *client, int dir_fd, const char *name) {
-        Call attach;
-        Call ended;
-        bool heard;
+static bool deliver(Client *client, const char *place, int dir_fd, const char *name) {
+        _cleanup_(record_done) Record record;
 
-        if (!read_record(dir_fd, name, &attach, &ended)) {
+        if (!read_record(dir_fd, name, &record)) {
                 (void)unlinkat(dir_fd, name, 0);
                 return true;
         }
+        if (strcmp(record.place, place) != 0)
+                return true;
         /* What it answers is of no matter: it has heard it, or it knows better. */
-        heard = is_said(client, &attach) && is_said(client, &ended);
-        if (heard)
-                (void)unlinkat(dir_fd, name, 0);
-        call_done(&attach);
-        call_done(&ended);
-        return heard;
+        if (!is_said(client, &record.calls[0]) || !is_said(client, &record.calls[1]))
+                return false;
+        (void)unlinkat(dir_fd, name, 0);
+        return true;
 }
 
-static void forget_old(int dir_fd, const char *name) {
-        struct stat st;
+/* Return: whether it was. */
+static bool forget_old(int dir_fd, const char *name) {
         uint64_t now = clock_realtime_us();
+        struct stat st;
 
         if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
-                return;
-        if ((uint64_t)st.st_mtim.tv_sec * US_PER_SEC + KEPT_US < now)
-                (void)unlinkat(dir_fd, name, 0);
+                return true;
+        return (uint64_t)st.st_mtim.tv_sec * US_PER_SEC + KEPT_US < now &&
+               unlinkat(dir_fd, name, 0) == 0;
 }
 
-void records_deliver(Client *client, const char *database) {
+void records_deliver(Client *client) {
+        char place[RECORDS_PLACE_MAX];
         _cleanup_free_ char *path = NULL;
         const struct dirent *entry;
         bool reachable = true;
@@ -168,13 +221,9 @@ void records_deliver(Client *client, const char *database) {
         if (!dir)
                 return;
 
-        while (reachable && (entry = readdir(dir))) {
-                const char *dash = strchr(entry->d_name, '-');
-
-                if (dash && database[0] != '\0' && strcmp(dash + 1, database) == 0)
-                        reachable = deliver(client, dirfd(dir), entry->d_name);
-                else
-                        forget_old(dirfd(dir), entry->d_name);
-        }
+        records_place(client, place);
+        while (reachable && (entry = readdir(dir)))
+                if (!forget_old(dirfd(dir), entry->d_name))
+                        reachable = deliver(client, place, dirfd(dir), entry->d_name);
         (void)closedir(dir);
 }

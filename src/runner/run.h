@@ -17,6 +17,7 @@
 #include "core/task.h"
 #include "runner/foreground.h"
 #include "runner/look.h"
+#include "runner/records.h"
 #include "runner/signals.h"
 #include "runner/spawn.h"
 #include "runner/waiting-line.h"
@@ -57,6 +58,8 @@ typedef struct Run {
         Client *client;    /* NULL: not connected */
         bool attached;     /* it knows on this connection that the task is ours */
         char database[33]; /* that gave the id; empty: none yet */
+        char place[RECORDS_PLACE_MAX];
+        bool has_records;  /* of ends that are still to be said */
         uint64_t retry_us; /* until the next try to connect */
         unsigned n_tries;  /* to be heard, since it last answered */
         bool said_lost;
