@@ -9,6 +9,7 @@
 #include "probe/tree.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -93,7 +94,7 @@ int tree_parse_stat(const char *text, size_t n, TreeStat *ret) {
         int n_threads;
 
         /* `PID (NAME) STATE PPID …`: state is field 3, the parent 4, the threads 20. */
-        if (!p || end - p < 4 || p[1] != ' ' || p[3] != ' ')
+        if (!p || end - p < 4 || p[1] != ' ' || !isalpha((unsigned char)p[2]) || p[3] != ' ')
                 return -EBADMSG;
         p += 2;
         if (parse_int(skip_fields(p, end, 1), end, &parent) < 0 ||
