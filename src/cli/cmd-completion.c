@@ -11,7 +11,7 @@
 #include "cli/output.h"
 #include "util/macro.h"
 
-const char *const completion_shells[] = { "bash", "zsh", "fish", NULL };
+static const char *const shells[] = { "bash", "zsh", "fish", NULL };
 
 static void (*const generators[])(FILE *out) = { completion_bash, completion_zsh, completion_fish };
 
@@ -24,45 +24,45 @@ static const struct {
         { "update", "-u -p" }, { "why", "-p" },
 };
 
-CompletionKind completion_of_opt(const Opt *opt) {
-        if (!opt->argument)
-                return COMPLETION_NOTHING;
-        if (opt->words)
-                return COMPLETION_WORDS;
-        if (strstr(opt->argument, "FILE"))
-                return COMPLETION_FILE;
-        if (strstr(opt->argument, "USER"))
-                return COMPLETION_USER;
-        if (strncmp(opt->argument, "ID", 2) == 0)
-                return COMPLETION_ID;
-        return COMPLETION_NOTHING;
-}
-
-CompletionKind completion_of_operands(const Command *command) {
-        if (command->stop_at_operand)
-                return COMPLETION_PROGRAM;
-        if (strstr(command->operands, "ID"))
-                return COMPLETION_ID;
-        if (strstr(command->operands, "SHELL"))
-                return COMPLETION_SHELL;
-        if (strstr(command->operands, "COMMAND"))
-                return COMPLETION_COMMAND;
-        return COMPLETION_NOTHING;
-}
-
-const char *completion_ps_opts(const Command *command) {
+static const char *ps_opts_for(const Command *command) {
         for (size_t i = 0; i < ELEMENTSOF(tasks_for); i++)
                 if (strcmp(tasks_for[i].command, command->name) == 0)
                         return tasks_for[i].ps_opts;
         return "";
 }
 
+Completion completion_of_opt(const Opt *opt) {
+        if (!opt->argument)
+                return (Completion){ .kind = COMPLETION_NOTHING };
+        if (opt->words)
+                return (Completion){ .kind = COMPLETION_WORDS, .words = opt->words };
+        if (strstr(opt->argument, "FILE"))
+                return (Completion){ .kind = COMPLETION_FILE };
+        if (strstr(opt->argument, "USER"))
+                return (Completion){ .kind = COMPLETION_USER };
+        if (strncmp(opt->argument, "ID", 2) == 0)
+                return (Completion){ .kind = COMPLETION_ID, .ps_opts = "" };
+        return (Completion){ .kind = COMPLETION_NOTHING };
+}
+
+Completion completion_of_operands(const Command *command) {
+        if (command->stop_at_operand)
+                return (Completion){ .kind = COMPLETION_PROGRAM };
+        if (strstr(command->operands, "ID"))
+                return (Completion){ .kind = COMPLETION_ID, .ps_opts = ps_opts_for(command) };
+        if (strstr(command->operands, "SHELL"))
+                return (Completion){ .kind = COMPLETION_WORDS, .words = shells };
+        if (strstr(command->operands, "COMMAND"))
+                return (Completion){ .kind = COMPLETION_COMMAND };
+        return (Completion){ .kind = COMPLETION_NOTHING };
+}
+
 static int completion_run(const Command *command,
                           _unused_ void *v,
                           _unused_ int n,
                           char **operands) {
-        for (size_t i = 0; completion_shells[i]; i++)
-                if (strcmp(completion_shells[i], operands[0]) == 0) {
+        for (size_t i = 0; shells[i]; i++)
+                if (strcmp(shells[i], operands[0]) == 0) {
                         generators[i](stdout);
                         return output_finish(CLI_STATUS_DONE);
                 }

@@ -29,16 +29,20 @@ static void put_opt_names(FILE *out, const Opt *opts, bool with_argument_only) {
                 (void)fputs("-h --help", out);
 }
 
-static void put_action(FILE *out, CompletionKind kind, const Opt *opt, const char *ps_opts) {
-        switch (kind) {
+static void put_words(FILE *out, const char *const *words) {
+        (void)fputs("_taskflow_words '", out);
+        for (size_t i = 0; words[i]; i++)
+                (void)fprintf(out, "%s%s", i > 0 ? " " : "", words[i]);
+        (void)fputs("'", out);
+}
+
+static void put_action(FILE *out, Completion completion) {
+        switch (completion.kind) {
         case COMPLETION_NOTHING:
                 (void)fputs(":", out);
                 return;
         case COMPLETION_WORDS:
-                (void)fputs("_taskflow_words '", out);
-                for (size_t i = 0; opt->words[i]; i++)
-                        (void)fprintf(out, "%s%s", i > 0 ? " " : "", opt->words[i]);
-                (void)fputs("'", out);
+                put_words(out, completion.words);
                 return;
         case COMPLETION_FILE:
                 (void)fputs("compopt -o default", out);
@@ -47,17 +51,12 @@ static void put_action(FILE *out, CompletionKind kind, const Opt *opt, const cha
                 (void)fputs("COMPREPLY=($(compgen -u -- \"$cur\"))", out);
                 return;
         case COMPLETION_ID:
-                (void)fprintf(out, "_taskflow_words \"$(taskflow ps -q %s 2>/dev/null)\"", ps_opts);
+                (void)fprintf(out, "_taskflow_words \"$(taskflow ps -q %s 2>/dev/null)\"",
+                              completion.ps_opts);
                 return;
         case COMPLETION_COMMAND:
                 (void)fputs("_taskflow_words '", out);
                 put_command_names(out);
-                (void)fputs("'", out);
-                return;
-        case COMPLETION_SHELL:
-                (void)fputs("_taskflow_words '", out);
-                for (size_t i = 0; completion_shells[i]; i++)
-                        (void)fprintf(out, "%s%s", i > 0 ? " " : "", completion_shells[i]);
                 (void)fputs("'", out);
                 return;
         case COMPLETION_PROGRAM:
@@ -69,24 +68,24 @@ static void put_action(FILE *out, CompletionKind kind, const Opt *opt, const cha
 /* One line for each option that takes an argument: what completes it. */
 static void put_arguments(FILE *out, const Command *command) {
         for (const Opt *opt = command->opts; opt && opt->name; opt++) {
-                CompletionKind kind = completion_of_opt(opt);
+                Completion completion = completion_of_opt(opt);
 
                 /* Without an argument in the next word the option is none to wait behind. */
                 if (!completion_has_opt(opt) || !opt->argument ||
-                    (opt->argument[0] == '[' && kind == COMPLETION_NOTHING))
+                    (opt->argument[0] == '[' && completion.kind == COMPLETION_NOTHING))
                         continue;
                 (void)fputs("        ", out);
                 if (opt->letter)
                         (void)fprintf(out, "%s:-%c | ", command->name, opt->letter);
                 (void)fprintf(out, "%s:--%s)\n            ", command->name, opt->name);
-                put_action(out, kind, opt, "");
+                put_action(out, completion);
                 (void)fputs("\n            return\n            ;;\n", out);
         }
 }
 
 static void put_operands(FILE *out, const Command *command) {
         (void)fprintf(out, "        %s)\n            ", command->name);
-        put_action(out, completion_of_operands(command), NULL, completion_ps_opts(command));
+        put_action(out, completion_of_operands(command));
         (void)fputs("\n            ;;\n", out);
 }
 

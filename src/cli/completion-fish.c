@@ -18,15 +18,15 @@ static void put_quoted(FILE *out, const char *text) {
         (void)fputc('\'', out);
 }
 
-static void put_action(FILE *out, CompletionKind kind, const Opt *opt, const Command *command) {
-        switch (kind) {
+static void put_action(FILE *out, Completion completion) {
+        switch (completion.kind) {
         case COMPLETION_NOTHING:
                 (void)fputs(" -x", out);
                 return;
         case COMPLETION_WORDS:
                 (void)fputs(" -x -a '", out);
-                for (size_t i = 0; opt->words[i]; i++)
-                        (void)fprintf(out, "%s%s", i > 0 ? " " : "", opt->words[i]);
+                for (size_t i = 0; completion.words[i]; i++)
+                        (void)fprintf(out, "%s%s", i > 0 ? " " : "", completion.words[i]);
                 (void)fputs("'", out);
                 return;
         case COMPLETION_FILE:
@@ -36,23 +36,16 @@ static void put_action(FILE *out, CompletionKind kind, const Opt *opt, const Com
                 (void)fputs(" -x -a '(__fish_complete_users)'", out);
                 return;
         case COMPLETION_ID:
-                (void)fprintf(out, " -x -a '(taskflow ps -q %s 2>/dev/null)'",
-                              command ? completion_ps_opts(command) : "");
+                (void)fprintf(out, " -x -a '(taskflow ps -q %s 2>/dev/null)'", completion.ps_opts);
                 return;
         case COMPLETION_COMMAND:
                 (void)fputs(" -x -a '", out);
-                for (const Command *const *other = commands; *other; other++)
-                        if (completion_has_command(*other))
-                                (void)fprintf(out, "%s ", (*other)->name);
+                for (const Command *const *command = commands; *command; command++)
+                        if (completion_has_command(*command))
+                                (void)fprintf(out, "%s ", (*command)->name);
                 (void)fputs("'", out);
                 return;
-        case COMPLETION_SHELL:
-                (void)fputs(" -x -a '", out);
-                for (size_t i = 0; completion_shells[i]; i++)
-                        (void)fprintf(out, "%s%s", i > 0 ? " " : "", completion_shells[i]);
-                (void)fputs("'", out);
-                return;
-        case COMPLETION_PROGRAM:
+        case COMPLETION_PROGRAM: /* has a form of its own */
                 return;
         }
 }
@@ -67,7 +60,7 @@ static void put_opt(FILE *out, const Command *command, const Opt *opt) {
                 (void)fprintf(out, " -s %c", opt->letter);
         (void)fprintf(out, " -l %s", opt->name);
         if (opt->argument)
-                put_action(out, completion_of_opt(opt), opt, NULL);
+                put_action(out, completion_of_opt(opt));
         (void)fputs(" -d ", out);
         put_quoted(out, opt->help);
         (void)fputc('\n', out);
@@ -88,7 +81,7 @@ static void put_program(FILE *out, const Command *command) {
 }
 
 static void put_command(FILE *out, const Command *command) {
-        CompletionKind kind = completion_of_operands(command);
+        Completion completion = completion_of_operands(command);
 
         (void)fprintf(out, "complete -c taskflow -n __taskflow_is_first -a %s -d ", command->name);
         put_quoted(out, command->summary);
@@ -100,11 +93,11 @@ static void put_command(FILE *out, const Command *command) {
         put_condition(out, command);
         (void)fputs(" -s h -l help -d 'show this help'\n", out);
 
-        if (kind == COMPLETION_PROGRAM) {
+        if (completion.kind == COMPLETION_PROGRAM) {
                 put_program(out, command);
-        } else if (kind != COMPLETION_NOTHING) {
+        } else if (completion.kind != COMPLETION_NOTHING) {
                 put_condition(out, command);
-                put_action(out, kind, NULL, command);
+                put_action(out, completion);
                 (void)fputc('\n', out);
         }
 }

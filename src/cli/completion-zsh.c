@@ -9,20 +9,28 @@
 #include "cli/commands.h"
 #include "cli/completion.h"
 
+/* "(low medium any\:)" */
+static void put_words(FILE *out, const char *const *words) {
+        (void)fputs("(", out);
+        for (size_t i = 0; words[i]; i++) {
+                (void)fputs(i > 0 ? " " : "", out);
+                for (const char *c = words[i]; *c; c++) {
+                        if (*c == ':')
+                                (void)fputc('\\', out);
+                        (void)fputc(*c, out);
+                }
+        }
+        (void)fputs(")", out);
+}
+
 /* The part of a specification behind the option: ":what:action". */
-static void put_action(FILE *out, CompletionKind kind, const Opt *opt, const char *ps_opts) {
-        switch (kind) {
+static void put_action(FILE *out, Completion completion) {
+        switch (completion.kind) {
         case COMPLETION_NOTHING:
                 (void)fputs(" ", out);
                 return;
         case COMPLETION_WORDS:
-                (void)fputs("(", out);
-                for (size_t i = 0; opt->words[i]; i++) {
-                        (void)fputs(i > 0 ? " " : "", out);
-                        for (const char *c = opt->words[i]; *c; c++)
-                                (void)fprintf(out, *c == ':' ? "\\:" : "%c", *c);
-                }
-                (void)fputs(")", out);
+                put_words(out, completion.words);
                 return;
         case COMPLETION_FILE:
                 (void)fputs("_files", out);
@@ -31,18 +39,12 @@ static void put_action(FILE *out, CompletionKind kind, const Opt *opt, const cha
                 (void)fputs("_users", out);
                 return;
         case COMPLETION_ID:
-                (void)fprintf(out, "{_taskflow_ids %s}", ps_opts);
+                (void)fprintf(out, "{_taskflow_ids %s}", completion.ps_opts);
                 return;
         case COMPLETION_COMMAND:
                 (void)fputs("_taskflow_commands", out);
                 return;
-        case COMPLETION_SHELL:
-                (void)fputs("(", out);
-                for (size_t i = 0; completion_shells[i]; i++)
-                        (void)fprintf(out, "%s%s", i > 0 ? " " : "", completion_shells[i]);
-                (void)fputs(")", out);
-                return;
-        case COMPLETION_PROGRAM:
+        case COMPLETION_PROGRAM: /* has a form of its own */
                 return;
         }
 }
@@ -70,7 +72,7 @@ static void put_spec_end(FILE *out, const Opt *opt) {
                 (void)fputs(optional ? "::" : ":", out);
                 put_text(out, optional ? "argument" : argument);
                 (void)fputs(":", out);
-                put_action(out, completion_of_opt(opt), opt, "");
+                put_action(out, completion_of_opt(opt));
         }
 }
 
@@ -99,19 +101,19 @@ static void put_spec(FILE *out, const Opt *opt) {
 }
 
 static void put_operands(FILE *out, const Command *command) {
-        CompletionKind kind = completion_of_operands(command);
+        Completion completion = completion_of_operands(command);
 
-        if (kind == COMPLETION_NOTHING)
+        if (completion.kind == COMPLETION_NOTHING)
                 return;
-        if (kind == COMPLETION_PROGRAM) {
+        if (completion.kind == COMPLETION_PROGRAM) {
                 (void)fputs(" \\\n                '(-)1:command: _command_names -e'"
                             " \\\n                '*::argument: _normal'",
                             out);
                 return;
         }
         (void)fprintf(out, " \\\n                '%s:%s:", command->max_operands < 0 ? "*" : "1",
-                      kind == COMPLETION_ID ? "task" : "argument");
-        put_action(out, kind, NULL, completion_ps_opts(command));
+                      completion.kind == COMPLETION_ID ? "task" : "argument");
+        put_action(out, completion);
         (void)fputs("'", out);
 }
 

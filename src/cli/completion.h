@@ -21,17 +21,19 @@ typedef enum CompletionKind {
         COMPLETION_USER,
         COMPLETION_ID,
         COMPLETION_COMMAND, /* of taskflow */
-        COMPLETION_SHELL,
         COMPLETION_PROGRAM, /* any command line */
 } CompletionKind;
 
+typedef struct Completion {
+        CompletionKind kind;
+        const char *const *words; /* WORDS: ended by NULL */
+        const char *ps_opts;      /* ID: the options of `taskflow ps` that list the fitting ones */
+} Completion;
+
 /* Of an option that takes an argument. */
-CompletionKind completion_of_opt(const Opt *opt);
+Completion completion_of_opt(const Opt *opt);
 
-CompletionKind completion_of_operands(const Command *command);
-
-/* The options of `taskflow ps` that list the ids which make sense for a command: "-u -p". */
-const char *completion_ps_opts(const Command *command);
+Completion completion_of_operands(const Command *command);
 
 /* Shown are commands that are there, and options that are. */
 static inline bool completion_has_command(const Command *command) {
@@ -40,8 +42,6 @@ static inline bool completion_has_command(const Command *command) {
 static inline bool completion_has_opt(const Opt *opt) {
         return opt->help && opt->parse;
 }
-
-extern const char *const completion_shells[]; /* ended by NULL */
 
 void completion_bash(FILE *out);
 void completion_zsh(FILE *out);

@@ -26,17 +26,17 @@ enum {
 };
 
 /* The letter of its state: R S D T t Z …; 0 if it is gone. */
-static char process_state(pid_t pid) {
+static int process_state(pid_t pid) {
         _cleanup_free_ char *text = NULL;
         const char *after_name;
         char path[64];
 
         (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
         if (fd_read_file(AT_FDCWD, path, &text, NULL, STAT_MAX) < 0)
-                return '\0';
+                return 0;
 
         after_name = strrchr(text, ')');
-        return after_name && after_name[1] == ' ' ? after_name[2] : '\0';
+        return after_name && after_name[1] == ' ' ? (unsigned char)after_name[2] : 0;
 }
 
 static ProcId id_of(const IdResult *task) {
@@ -48,13 +48,13 @@ static ProcId id_of(const IdResult *task) {
 
 bool end_task_is_alive(const IdResult *task) {
         ProcId id = id_of(task);
-        char state;
+        int state;
 
         if (task->pid <= 0 || !proc_id_is_alive(&id))
                 return false;
 
         state = process_state(task->pid);
-        return state != '\0' && state != 'Z' && state != 'X';
+        return state != 0 && state != 'Z' && state != 'X';
 }
 
 bool end_task_has_runner(const IdResult *task) {

@@ -197,6 +197,7 @@ static int refuse(const GetoptTables *tables,
         return error_set(error, -EINVAL, "%s takes no argument", label(opt, optopt, buf));
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what it takes and what it gives are seven things */
 int opt_parse(const Opt *opts,
               int argc,
               char **argv,

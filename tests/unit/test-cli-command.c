@@ -145,97 +145,97 @@ static void test_help_lists_what_is_there(_unused_ void **state) {
         }
 }
 
+static const struct {
+        const char *const words[WORDS_MAX];
+        int status;
+        const char *line;
+} wrong_lines[] = {
+        { { "taskflow" }, 2, "taskflow: no command given; see 'taskflow --help'\n" },
+        { { "taskflow", "cancle" },
+          2,
+          "taskflow: there is no command 'cancle'; did you mean 'cancel'?\n" },
+        { { "taskflow", "kill" },
+          2,
+          "taskflow: there is no command 'kill'; did you mean 'cancel'?\n" },
+        { { "taskflow", "python" },
+          2,
+          "taskflow: there is no command 'python'; to run one of your own: taskflow run ...; "
+          "see 'taskflow --help'\n" },
+        { { "taskflow", "a\033b" },
+          2,
+          "taskflow: there is no command 'a^[b'; to run one of your own: taskflow run ...; see "
+          "'taskflow --help'\n" },
+        { { "taskflow", "-m", "5G" },
+          2,
+          "taskflow: unknown option '-m'; a command comes first: taskflow run -m ...; see "
+          "'taskflow --help'\n" },
+        { { "taskflow", "logs", "12" },
+          1,
+          "taskflow: 'logs' is not available yet in version 0.1.0\n" },
+        { { "taskflow", "help", "top" },
+          1,
+          "taskflow: 'top' is not available yet in version 0.1.0\n" },
+        { { "taskflow", "help", "cancle" },
+          2,
+          "taskflow: there is no command 'cancle'; did you mean 'cancel'?\n" },
+        { { "taskflow", "ps", "-z" },
+          2,
+          "taskflow: ps: unknown option '-z'; see 'taskflow ps --help'\n" },
+        { { "taskflow", "ps", "--jsno" },
+          2,
+          "taskflow: ps: unknown option '--jsno'; did you mean '--json'?\n" },
+        { { "taskflow", "ps", "bob" },
+          2,
+          "taskflow: ps: unexpected 'bob'; for the tasks of a user: -u bob\n" },
+        { { "taskflow", "ps", "-u", "no such user" },
+          2,
+          "taskflow: ps: -u: there is no user 'no such user'\n" },
+        { { "taskflow", "ps", "-q", "--json" },
+          2,
+          "taskflow: ps: of --quiet, --verbose and --json only one can be had\n" },
+        { { "taskflow", "show" },
+          2,
+          "taskflow: show: ID is missing; see 'taskflow show --help'\n" },
+        { { "taskflow", "show", "1", "2" },
+          2,
+          "taskflow: show: unexpected '2'; see 'taskflow show --help'\n" },
+        { { "taskflow", "show", "abc" },
+          2,
+          "taskflow: show: 'abc' is no task id; 'taskflow ps' shows them\n" },
+        { { "taskflow", "cancel" },
+          2,
+          "taskflow: cancel: ID... is missing; see 'taskflow cancel --help'\n" },
+        { { "taskflow", "cancel", "1", "0" },
+          2,
+          "taskflow: cancel: '0' is no task id; 'taskflow ps' shows them\n" },
+        { { "taskflow", "cancel", "-s", "FOO", "1" },
+          2,
+          "taskflow: cancel: -s: 'FOO' is no signal; try TERM, INT, KILL or a number; see "
+          "'taskflow cancel --help'\n" },
+        { { "taskflow", "update", "1" },
+          2,
+          "taskflow: update: nothing to change was given; see 'taskflow update --help'\n" },
+        { { "taskflow", "update", "1", "--gpu", "none", "--gpu", "0" },
+          2,
+          "taskflow: update: '--gpu none' and other GPUs exclude each other\n" },
+        { { "taskflow", "completion", "tcsh" },
+          2,
+          "taskflow: completion: there is none for 'tcsh', but for bash, zsh and fish\n" },
+        { { "taskflow", "run" },
+          125,
+          "taskflow: run: COMMAND [ARG]... is missing; see 'taskflow run --help'\n" },
+        { { "taskflow", "run", "-D", "true" },
+          125,
+          "taskflow: run: -D is not available yet; see 'taskflow run --help'\n" },
+};
+
 static void test_what_is_wrong_gets_one_line(_unused_ void **state) {
-        const struct {
-                const char *const words[WORDS_MAX];
-                int status;
-                const char *line;
-        } cases[] = {
-                { { "taskflow" }, 2, "taskflow: no command given; see 'taskflow --help'\n" },
-                { { "taskflow", "cancle" },
-                  2,
-                  "taskflow: there is no command 'cancle'; did you mean 'cancel'?\n" },
-                { { "taskflow", "kill" },
-                  2,
-                  "taskflow: there is no command 'kill'; did you mean 'cancel'?\n" },
-                { { "taskflow", "python" },
-                  2,
-                  "taskflow: there is no command 'python'; to run one of your own: taskflow run ...; "
-                  "see 'taskflow --help'\n" },
-                { { "taskflow", "a\033b" },
-                  2,
-                  "taskflow: there is no command 'a^[b'; to run one of your own: taskflow run ...; see "
-                  "'taskflow --help'\n" },
-                { { "taskflow", "-m", "5G" },
-                  2,
-                  "taskflow: unknown option '-m'; a command comes first: taskflow run -m ...; see "
-                  "'taskflow --help'\n" },
-                { { "taskflow", "logs", "12" },
-                  1,
-                  "taskflow: 'logs' is not available yet in version 0.1.0\n" },
-                { { "taskflow", "help", "top" },
-                  1,
-                  "taskflow: 'top' is not available yet in version 0.1.0\n" },
-                { { "taskflow", "help", "cancle" },
-                  2,
-                  "taskflow: there is no command 'cancle'; did you mean 'cancel'?\n" },
-                { { "taskflow", "ps", "-z" },
-                  2,
-                  "taskflow: ps: unknown option '-z'; see 'taskflow ps --help'\n" },
-                { { "taskflow", "ps", "--jsno" },
-                  2,
-                  "taskflow: ps: unknown option '--jsno'; did you mean '--json'?\n" },
-                { { "taskflow", "ps", "bob" },
-                  2,
-                  "taskflow: ps: unexpected 'bob'; for the tasks of a user: -u bob\n" },
-                { { "taskflow", "ps", "-u", "no such user" },
-                  2,
-                  "taskflow: ps: -u: there is no user 'no such user'\n" },
-                { { "taskflow", "ps", "-q", "--json" },
-                  2,
-                  "taskflow: ps: of --quiet, --verbose and --json only one can be had\n" },
-                { { "taskflow", "show" },
-                  2,
-                  "taskflow: show: ID is missing; see 'taskflow show --help'\n" },
-                { { "taskflow", "show", "1", "2" },
-                  2,
-                  "taskflow: show: unexpected '2'; see 'taskflow show --help'\n" },
-                { { "taskflow", "show", "abc" },
-                  2,
-                  "taskflow: show: 'abc' is no task id; 'taskflow ps' shows them\n" },
-                { { "taskflow", "cancel" },
-                  2,
-                  "taskflow: cancel: ID... is missing; see 'taskflow cancel --help'\n" },
-                { { "taskflow", "cancel", "1", "0" },
-                  2,
-                  "taskflow: cancel: '0' is no task id; 'taskflow ps' shows them\n" },
-                { { "taskflow", "cancel", "-s", "FOO", "1" },
-                  2,
-                  "taskflow: cancel: -s: 'FOO' is no signal; try TERM, INT, KILL or a number; see "
-                  "'taskflow cancel --help'\n" },
-                { { "taskflow", "update", "1" },
-                  2,
-                  "taskflow: update: nothing to change was given; see 'taskflow update --help'\n" },
-                { { "taskflow", "update", "1", "--gpu", "none", "--gpu", "0" },
-                  2,
-                  "taskflow: update: '--gpu none' and other GPUs exclude each other\n" },
-                { { "taskflow", "completion", "tcsh" },
-                  2,
-                  "taskflow: completion: there is none for 'tcsh', but for bash, zsh and fish\n" },
-                { { "taskflow", "run" },
-                  125,
-                  "taskflow: run: COMMAND [ARG]... is missing; see 'taskflow run --help'\n" },
-                { { "taskflow", "run", "-D", "true" },
-                  125,
-                  "taskflow: run: -D is not available yet; see 'taskflow run --help'\n" },
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        for (size_t i = 0; i < ELEMENTSOF(wrong_lines); i++) {
                 Capture err = capture(stderr);
-                int status = run_words(cases[i].words);
+                int status = run_words(wrong_lines[i].words);
 
-                assert_string_equal(captured(&err), cases[i].line);
-                assert_int_equal(status, cases[i].status);
+                assert_string_equal(captured(&err), wrong_lines[i].line);
+                assert_int_equal(status, wrong_lines[i].status);
         }
 }
 

@@ -122,17 +122,17 @@ static void test_how_it_ended(_unused_ void **state) {
                 TaskState state;
                 int exit_status;
                 int signal;
-                const char *shown;
                 int status;
+                const char *shown;
         } cases[] = {
-                { TASK_STATE_DONE, 0, 0, "0", 0 },
-                { TASK_STATE_FAILED, 3, 0, "3", 3 },
-                { TASK_STATE_FAILED, -1, SIGSEGV, "SIGSEGV", 139 },
-                { TASK_STATE_FAILED, -1, 40, "signal 40", 168 },
-                { TASK_STATE_CANCELLED, -1, SIGTERM, "SIGTERM", 143 },
-                { TASK_STATE_CANCELLED, -1, 0, "-", 125 },
-                { TASK_STATE_TIMEOUT, -1, SIGKILL, "SIGKILL", 124 },
-                { TASK_STATE_LOST, -1, 0, "-", 125 },
+                { TASK_STATE_DONE, 0, 0, 0, "0" },
+                { TASK_STATE_FAILED, 3, 0, 3, "3" },
+                { TASK_STATE_FAILED, -1, SIGSEGV, 139, "SIGSEGV" },
+                { TASK_STATE_FAILED, -1, 40, 168, "signal 40" },
+                { TASK_STATE_CANCELLED, -1, SIGTERM, 143, "SIGTERM" },
+                { TASK_STATE_CANCELLED, -1, 0, 125, "-" },
+                { TASK_STATE_TIMEOUT, -1, SIGKILL, 124, "SIGKILL" },
+                { TASK_STATE_LOST, -1, 0, 125, "-" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
