@@ -70,6 +70,7 @@ struct Daemon {
         bool gpus_looked; /* the probe has answered, or failed, at least once since the start */
         char gpu_text[GPU_REPORT_TEXT_MAX]; /* why not, for people */
         uint64_t gpus_boot_us;              /* when the figures came; 0: never */
+        uint64_t gpus_ticket;               /* core_n_offers() when they were asked for */
 
         Server *server;
         Record *records;        /* by task id */

@@ -153,6 +153,7 @@ static void take_report(Daemon *daemon, const GpuReport *report, uint64_t ticket
         };
         (void)core_apply(daemon->core, &event);
         daemon->gpus_boot_us = event.boot_us;
+        daemon->gpus_ticket = ticket;
         remember_gpus(daemon, report);
 }
 

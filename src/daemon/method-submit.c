@@ -45,6 +45,11 @@ static bool resolve(Peer *peer, Call *call, Needs *needs, bool resumed) {
                         return false;
                 }
         }
+        if (r == CORE_E_NO_FIGURES && needs->n_gpus == 0) {
+                peer_refuse(peer, call->type, ERROR_FAILED,
+                            "the daemon could not read how much RAM there is; its log says why");
+                return false;
+        }
         if (r == CORE_E_NO_FIGURES) {
                 peer_refuse(peer, call->type, ERROR_IMPOSSIBLE,
                             "no GPU is known on this machine: %s",

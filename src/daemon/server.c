@@ -128,7 +128,8 @@ static bool peer_is_busy(const Peer *peer) {
 static void peer_set_events(Peer *peer) {
         uint32_t events = peer_is_busy(peer) ? EPOLLRDHUP : EPOLLIN;
 
-        if (channel_n_unsent_bytes(peer->channel) > 0)
+        /* A list goes on as soon as there is room for its next part. */
+        if (channel_n_unsent_bytes(peer->channel) > 0 || peer->lister)
                 events |= EPOLLOUT;
         (void)sd_event_source_set_io_events(peer->io, events);
 }

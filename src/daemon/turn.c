@@ -48,8 +48,9 @@ static void ask_for_gpus(Daemon *daemon) {
 }
 
 bool daemon_gpus_are_fresh(const Daemon *daemon) {
-        return daemon->gpus_known && clock_boottime_us() - daemon->gpus_boot_us <=
-                                             core_policy(daemon->core)->sample_max_age_us;
+        return daemon->gpus_known && daemon->gpus_ticket >= core_n_offers(daemon->core) &&
+               clock_boottime_us() - daemon->gpus_boot_us <=
+                       core_policy(daemon->core)->sample_max_age_us;
 }
 
 /* Makes the offers of a plan. Return: how many were made. */

@@ -219,7 +219,8 @@ static void show_why(Run *run) {
                 .user_name = run->request->user_name,
         };
 
-        if (run->explain)
+        /* Nothing is missing but a look at the machine: it starts this instant. */
+        if (run->explain && run->explain->n_lacks > 0)
                 waiting_line_show(&run->line, &news);
         run_set_timer(run, RUN_TIMER_WHY, now + (run->line.terminal ? WHY_TERMINAL_US : WHY_US));
 }
