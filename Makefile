@@ -72,7 +72,7 @@ sanitize: setup-lint
 	@$(PYTHON) tools/run-tests.py build-sanitize
 
 valgrind: setup-lint build-tests
-	@$(PYTHON) tools/run-tests.py --suite unit --wrapper \
+	@$(PYTHON) tools/run-tests.py --suite unit --no-suite native --wrapper \
 		'valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99 --child-silent-after-fork=yes' \
 		$(BUILD)
 

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the tests of a build and count their cases, each alone, however they are packed into programs.
 
-    run-tests.py [--suite NAME]... [--wrapper COMMAND] BUILD
+    run-tests.py [--suite NAME]... [--no-suite NAME]... [--wrapper COMMAND] BUILD
 
-The suites are those of Meson: unit, sim, fuzz, lint, e2e; without --suite it is all of them. --wrapper is put in front of
-each program (valgrind); it does not apply to e2e. The last line is `N passed, N failed`, with `, N skipped` where there
+The suites are those of Meson: unit, sim, fuzz, lint, e2e; without --suite it is all of them. Some unit tests are also of the
+suite native. --wrapper is put in front of each program (valgrind); it does not apply to e2e. The last line is `N passed, N failed`, with `, N skipped` where there
 were any; the status is 0 only if none failed.
 """
 
@@ -108,7 +108,7 @@ def run_meson(build, tests, wrapper):
     log.unlink(missing_ok=True)
     command = ["meson", "test", "-C", build, "--no-rebuild", "--quiet"]
     if wrapper:
-        command += ["--wrapper", wrapper, "--timeout-multiplier", "10"]
+        command += ["--wrapper", wrapper, "--timeout-multiplier", "6"]
         log = log.with_name(f"testlog-{os.path.basename(wrapper.split()[0])}.json")
         log.unlink(missing_ok=True)
     done = subprocess.run(command + [test["name"] for test in tests], stdin=subprocess.DEVNULL, capture_output=True, text=True)
@@ -179,6 +179,7 @@ def run_pytest(test):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", action="append", help="run only this suite; may be repeated")
+    parser.add_argument("--no-suite", action="append", default=[], help="leave this suite out; may be repeated")
     parser.add_argument("--wrapper", help="command in front of each program, as for meson test")
     parser.add_argument("build", type=pathlib.Path)
     args = parser.parse_args()
@@ -186,6 +187,7 @@ def main():
     os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
     introspected = subprocess.check_output(["meson", "introspect", "--tests", args.build], text=True)
     tests = [test for test in json.loads(introspected) if not args.suite or suites_of(test) & set(args.suite)]
+    tests = [test for test in tests if not suites_of(test) & set(args.no_suite)]
     unknown = set(args.suite or []) - {suite for test in tests for suite in suites_of(test)}
     if unknown:
         print(f"there is no suite {', '.join(sorted(unknown))}")
