@@ -151,7 +151,6 @@ static void prepare(Run *run, RunRequest *request) {
         *run = (Run){
                 .request = request,
                 .task = TAKE_PTR(request->task),
-                .line = waiting_line_make(STDERR_FILENO, request->quiet),
                 .look = look_make(),
                 .child = { .pidfd = -1 },
                 .status = RUN_STATUS_FAILED,
@@ -166,16 +165,18 @@ static void converse(Run *run) {
 
         if (!run_connect(run))
                 return;
+        run->begun_boot_us = clock_boottime_us();
+        if (run->request->wait_us != 0 && run->request->wait_us != TASK_TIME_INF)
+                run_set_timer(run, RUN_TIMER_GIVE_UP, run->begun_boot_us + run->request->wait_us);
+
+        /* First said, then prepared: the daemon thinks meanwhile. A signal that ends us here withdraws the task. */
+        run_submit(run);
+        run->line = waiting_line_make(STDERR_FILENO, run->request->quiet);
         r = signals_take(&run->signals);
         if (r < 0) {
                 run_complain(run, "cannot take signals: %s", strerror(-r));
                 return;
         }
-        run->begun_boot_us = clock_boottime_us();
-        if (run->request->wait_us != 0 && run->request->wait_us != TASK_TIME_INF)
-                run_set_timer(run, RUN_TIMER_GIVE_UP, run->begun_boot_us + run->request->wait_us);
-
-        run_submit(run);
         while (run->phase != RUN_PHASE_OVER)
                 turn(run);
         waiting_line_clear(&run->line);
