@@ -224,8 +224,9 @@ static void test_signals_are_as_they_were(_unused_ void **state) {
 }
 
 static void test_ignored_children_stay_ignored_and_are_waited_for(_unused_ void **state) {
-        char *argv[] = { "/bin/grep", "-q", "^SigIgn:\t0000000000010000$", "/proc/self/status",
-                         NULL };
+        /* SIGCHLD alone; 32 and 33 are glibc's own, and ignored in what make starts */
+        char *argv[] = { "/bin/grep", "-q", "^SigIgn:\t0000000[01][08]0010000$",
+                         "/proc/self/status", NULL };
         char *none[] = { NULL };
         int status;
         pid_t pid;
