@@ -266,23 +266,14 @@ static int decode_ids(FieldsReader *reader, const Field *field, const json_t *js
 }
 
 static int decode_behind(FieldsReader *reader, const Field *field, json_t *json, void *base) {
-        const char *wrong;
         void *value;
-        int r;
 
         value = field->new ? field->new () : calloc(1, field->size);
         if (!value)
                 return -ENOMEM;
 
         set_pointer(base, field, value);
-        r = fields_decode(reader, field->object, json, value);
-        if (r != 0)
-                return r;
-
-        wrong = field->check ? field->check(value) : NULL;
-        if (wrong)
-                return refuse(reader, "%s", wrong);
-        return 0;
+        return fields_decode(reader, field->object, json, value);
 }
 
 /* The elements of an array, which are all zero. */
@@ -379,7 +370,7 @@ static bool may_be_null(const Field *field) {
         return field->flags & FIELD_NULLABLE;
 }
 
-static bool may_be_left_out(const Field *field) {
+bool field_may_be_left_out(const Field *field) {
         switch (field->type) {
         case FIELD_NUMBER:
         case FIELD_ENUM:
@@ -418,7 +409,7 @@ static int decode_member(FieldsReader *reader, const Field *field, json_t *json,
 
         if (json && !(json_is_null(json) && may_be_null(field)))
                 r = decode_value(reader, field, json, base);
-        else if (!json && !may_be_left_out(field))
+        else if (!json && !field_may_be_left_out(field))
                 r = refuse(reader, "is missing");
         else {
                 if (field->type == FIELD_NUMBER && may_be_null(field))
@@ -484,6 +475,7 @@ static int refuse_unknown_key(FieldsReader *reader, const Field *fields, json_t 
 }
 
 int fields_decode(FieldsReader *reader, const Object *object, json_t *json, void *base) {
+        const char *wrong;
         size_t n_known = 0;
         int r;
 
@@ -495,5 +487,7 @@ int fields_decode(FieldsReader *reader, const Object *object, json_t *json, void
                 return r;
         if (reader->strict && n_known < json_object_size(json))
                 return refuse_unknown_key(reader, object->fields, json);
-        return 0;
+
+        wrong = object->check ? object->check(base) : NULL;
+        return wrong ? refuse(reader, "%s", wrong) : 0;
 }

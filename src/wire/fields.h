@@ -53,7 +53,8 @@ typedef struct Field Field;
 /* A JSON object; the name is what docs/protocol.md calls it. */
 typedef struct Object {
         const char *name;
-        const Field *fields; /* ended by a row without a key */
+        const Field *fields;               /* ended by a row without a key */
+        const char *(*check)(void *value); /* after reading; what is wrong, or NULL; may be NULL */
 } Object;
 
 struct Field {
@@ -77,8 +78,7 @@ struct Field {
         const Object *(*choose)(const void *owner); /* BEHIND: written as this one instead */
         void *(*new)(void);                         /* BEHIND: with its defaults; NULL: calloc() */
         void *(*free)(void *value);                 /* BEHIND: NULL: by its fields */
-        const char *(*check)(void *value); /* BEHIND: after reading; what is wrong, or NULL */
-        const char *fixed;                 /* FIXED: JSON */
+        const char *fixed;                          /* FIXED: JSON */
 };
 
 enum {
@@ -108,6 +108,9 @@ typedef struct FieldsReader {
  * Return: 0, MESSAGE_E_BAD with the reader's error, or -ENOMEM.
  */
 int fields_decode(FieldsReader *reader, const Object *object, struct json_t *json, void *base);
+
+/* Whether it is nothing wrong if the key is missing. */
+bool field_may_be_left_out(const Field *field);
 
 /* Frees what the struct owns, as far as the fields say. */
 void fields_done(const Field *fields, void *base);

@@ -9,9 +9,6 @@ enum {
 };
 
 #define ID_ROW(_member) ROW_NUMBER("id", Reply, _member, 0, 1, INT64_MAX)
-#define STATE_ROW(_type, _member, _flags)                                   \
-        ROW_ENUM("state", _type, _member, _flags, table_task_state_to_word, \
-                 task_state_from_string, TASK_STATE_PENDING, TASK_STATE_LOST)
 
 static const Field reply_fields[] = {
         ROW_TEXT("message", Reply, message, FIELD_NULLABLE),
@@ -51,7 +48,7 @@ const Object object_reply_dry_run = { "DryRun", dry_run_fields };
 
 static const Field attach_fields[] = {
         ID_ROW(attach.id),
-        STATE_ROW(Reply, attach.state, 0),
+        ROW_STATE(Reply, attach.state, 0),
         ROW_NUMBER("look_interval_us", Reply, attach.look_interval_us, 0, 0, INT64_MAX),
         {},
 };
@@ -67,7 +64,7 @@ const Object object_reply_list = { "List", list_fields };
 
 static const Field why_fields[] = {
         ID_ROW(why.id),
-        STATE_ROW(Reply, why.state, 0),
+        ROW_STATE(Reply, why.state, 0),
         {},
 };
 
@@ -94,7 +91,7 @@ static const Field id_result_fields[] = {
                  id_outcome_from_string,
                  ID_OUTCOME_DONE,
                  ID_OUTCOME_WRONG_STATE),
-        STATE_ROW(IdResult, state, FIELD_OPTIONAL),
+        ROW_STATE(IdResult, state, FIELD_OPTIONAL),
         ROW_OR_NULL("pid", IdResult, pid, 0, FIELD_SIGNED, 1, INT32_MAX),
         ROW_NUMBER("pid_start_ticks", IdResult, pid_start_ticks, FIELD_OMIT_ZERO, 0, INT64_MAX),
         ROW_CHARS("boot_id", IdResult, boot_id, FIELD_NULLABLE, table_is_boot_id, "a UUID"),

@@ -156,6 +156,42 @@ static const Object object_usage = { "Usage", usage_fields };
 
 /* Tasks */
 
+/* An instant, 0: none. */
+#define TIME_ROW(_key, _type, _member) \
+        ROW_NUMBER(_key, _type, _member, FIELD_OMIT_ZERO, 0, INT64_MAX)
+
+/* What must be there for others to rely on it. */
+static const char *check_task(void *value) {
+        Task *task = value;
+
+        if (task->needs.n_gpus == 0)
+                return NULL;
+        if (task->state == TASK_STATE_RUNNING && !task->gpus)
+                return "is running without its GPUs";
+        if (task->gpu_usage && !task->gpus)
+                return "uses GPUs that it was not given";
+
+        if (task->gpus && !task->gpu_usage) {
+                task->gpu_usage = calloc(task->needs.n_gpus, sizeof(*task->gpu_usage));
+                if (!task->gpu_usage)
+                        return "does not fit the memory that is left";
+        }
+        return NULL;
+}
+
+/* A hidden task has no texts, but nobody who prints it should have to ask. */
+static const char *check_shown_task(void *value) {
+        Task *task = value;
+
+        if (!task->command)
+                task->command = strdup("");
+        if (!task->cwd)
+                task->cwd = strdup("");
+        if (!task->command || !task->cwd)
+                return "does not fit the memory that is left";
+        return check_task(task);
+}
+
 #define WORDS_ROWS(_flags)                                                                        \
         ROW_TEXT("name", Task, name, FIELD_NULLABLE), ROW_TEXT("command", Task, command, _flags), \
                 ROW_ARGV("argv", Task, argv), ROW_TEXT("cwd", Task, cwd, _flags)
@@ -180,19 +216,12 @@ static const Field terms_fields[] = {
 static const Object object_terms = { "Terms", terms_fields };
 
 static const Field progress_fields[] = {
-        ROW_ENUM("state",
-                 Task,
-                 state,
-                 0,
-                 table_task_state_to_word,
-                 task_state_from_string,
-                 TASK_STATE_PENDING,
-                 TASK_STATE_LOST),
-        ROW_NUMBER("submitted_at_us", Task, submitted_at_us, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_STATE(Task, state, 0),
+        TIME_ROW("submitted_at_us", Task, submitted_at_us),
         ROW_OR_NULL("started_at_us", Task, started_at_us, 0, 0, 0, INT64_MAX),
         ROW_OR_NULL("ended_at_us", Task, ended_at_us, 0, 0, 0, INT64_MAX),
-        ROW_NUMBER("queued_boot_us", Task, queued_boot_us, FIELD_OMIT_ZERO, 0, INT64_MAX),
-        ROW_NUMBER("started_boot_us", Task, started_boot_us, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        TIME_ROW("queued_boot_us", Task, queued_boot_us),
+        TIME_ROW("started_boot_us", Task, started_boot_us),
         ROW_CHARS("boot_id", Task, boot_id, FIELD_NULLABLE, table_is_boot_id, "a UUID"),
         ROW_ARRAY("gpus",
                   Task,
@@ -239,7 +268,7 @@ static const Field attached_fields[] = {
         {},
 };
 
-const Object object_attached_task = { "AttachedTask", attached_fields };
+const Object object_attached_task = { "AttachedTask", attached_fields, check_task };
 
 #define SHOWN_ROWS                                                               \
         ROW_NUMBER("id", Task, id, 0, 1, INT64_MAX),                             \
@@ -254,7 +283,7 @@ static const Field shown_fields[] = {
         {},
 };
 
-static const Object object_shown = { "Task", shown_fields };
+static const Object object_shown = { "Task", shown_fields, check_shown_task };
 
 /* Under show_commands = owner. The reason of an end is the runner's own words, and may name the command. */
 static const Field hidden_fields[] = {
@@ -263,38 +292,6 @@ static const Field hidden_fields[] = {
 };
 
 static const Object object_hidden = { "HiddenTask", hidden_fields };
-
-/* What must be there for others to rely on it. */
-static const char *check_task(void *value) {
-        Task *task = value;
-
-        if (task->needs.n_gpus == 0)
-                return NULL;
-        if (task->state == TASK_STATE_RUNNING && !task->gpus)
-                return "is running without its GPUs";
-        if (task->gpu_usage && !task->gpus)
-                return "uses GPUs that it was not given";
-
-        if (task->gpus && !task->gpu_usage) {
-                task->gpu_usage = calloc(task->needs.n_gpus, sizeof(*task->gpu_usage));
-                if (!task->gpu_usage)
-                        return "does not fit the memory that is left";
-        }
-        return NULL;
-}
-
-/* A hidden task has no texts, but nobody who prints it should have to ask. */
-static const char *check_shown_task(void *value) {
-        Task *task = value;
-
-        if (!task->command)
-                task->command = strdup("");
-        if (!task->cwd)
-                task->cwd = strdup("");
-        if (!task->command || !task->cwd)
-                return "does not fit the memory that is left";
-        return check_task(task);
-}
 
 static const Object *choose_shown(const void *owner) {
         const TaskView *view = owner;
@@ -310,58 +307,49 @@ static void *free_task(void *task) {
         return task_free(task);
 }
 
+#define TASK_ROW(_type, _member, _object, ...)                                             \
+        ROW_BEHIND("task", _type, _member, 0, _object, .new = new_task, .free = free_task, \
+                   __VA_ARGS__)
+
 static const Field task_view_fields[] = {
-        ROW_BEHIND("task",
-                   TaskView,
-                   task,
-                   0,
-                   &object_shown,
-                   .choose = choose_shown,
-                   .new = new_task,
-                   .free = free_task,
-                   .check = check_shown_task),
+        TASK_ROW(TaskView, task, &object_shown, .choose = choose_shown),
         ROW_BOOL("hidden", TaskView, hidden),
         ROW_BOOL("has_explain", TaskView, has_explain),
         ROW_BEHIND("explain", TaskView, explain, FIELD_NULLABLE, &object_explain),
-        ROW_NUMBER("settle_until_boot_us",
-                   TaskView,
-                   settle_until_boot_us,
-                   FIELD_OMIT_ZERO,
-                   0,
-                   INT64_MAX),
+        TIME_ROW("settle_until_boot_us", TaskView, settle_until_boot_us),
         {},
 };
 
 const Object object_task_view = { "TaskView", task_view_fields };
 
+/* Calls that carry a task */
+
+#define ROOM_ROW(_member) ROW_OR_NULL("room_bytes", Call, _member, UINT64_MAX, 0, 0, INT64_MAX)
+
 static const Field submit_fields[] = {
-        ROW_BEHIND("task",
-                   Call,
-                   submit.task,
-                   0,
-                   &object_submitted_task,
-                   .new = new_task,
-                   .free = free_task),
+        TASK_ROW(Call, submit.task, &object_submitted_task),
         ROW_BOOL("immediate", Call, submit.immediate),
-        ROW_OR_NULL("room_bytes", Call, submit.room_bytes, UINT64_MAX, 0, 0, INT64_MAX),
+        ROOM_ROW(submit.room_bytes),
         {},
 };
 
 const Object object_call_submit = { "Submit", submit_fields };
 
+/* A task whose command runs is running whatever its `state` says: then it has its GPUs. */
+static const char *check_attach(void *value) {
+        const Call *call = value;
+
+        if (call->attach.started && call->attach.task->needs.n_gpus > 0 && !call->attach.task->gpus)
+                return "say that the task was started, but it has no GPUs";
+        return NULL;
+}
+
 static const Field attach_fields[] = {
         ROW_CHARS("database", Call, attach.database, 0, table_is_database, "32 hexadecimal digits"),
-        ROW_BEHIND("task",
-                   Call,
-                   attach.task,
-                   0,
-                   &object_attached_task,
-                   .new = new_task,
-                   .free = free_task,
-                   .check = check_task),
+        TASK_ROW(Call, attach.task, &object_attached_task),
         ROW_BOOL("started", Call, attach.started),
-        ROW_OR_NULL("room_bytes", Call, attach.room_bytes, UINT64_MAX, 0, 0, INT64_MAX),
+        ROOM_ROW(attach.room_bytes),
         {},
 };
 
-const Object object_call_attach = { "Attach", attach_fields };
+const Object object_call_attach = { "Attach", attach_fields, check_attach };

@@ -54,5 +54,9 @@ bool table_is_uuid(const char *s);
 bool table_is_boot_id(const char *s);
 bool table_is_database(const char *s);
 
-/* For enums with a string table. */
+/* The state of a task, any of them. */
 const char *table_task_state_to_word(unsigned value);
+
+#define ROW_STATE(_type, _member, _flags)                                   \
+        ROW_ENUM("state", _type, _member, _flags, table_task_state_to_word, \
+                 task_state_from_string, TASK_STATE_PENDING, TASK_STATE_LOST)

@@ -624,6 +624,7 @@ static void test_waiting_task_attaches_without_gpus(_unused_ void **state) {
         call.attach.task->gpus = NULL;
         call.attach.task->gpu_usage = NULL;
         call.attach.task->state = TASK_STATE_PENDING;
+        call.attach.started = false;
         back = pass_call(&call);
         assert_null(back.attach.task->gpus);
         assert_null(back.attach.task->gpu_usage);

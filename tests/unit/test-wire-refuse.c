@@ -133,7 +133,17 @@ static const struct {
           "'task.gpus' must be a list of 1" },
         { ATTACHED(",\"state\":\"running\",\"gpus\":[{\"uuid\":\"a\",\"index\":0}]"),
           "'task.gpus' must be a list of 0" },
+        { METHOD("Attach",
+                 "{\"started\":true,\"database\":\"00112233445566778899aabbccddeeff\",\"task\":{\"id\":1,\"key\":"
+                 "\"000102030405060708090a0b0c0d0e0f\",\"command\":\"c\",\"cwd\":\"/\",\"state\":\"pending\","
+                 "\"needs\":{\"gpus\":[{\"want\":\"0\"}]}}}"),
+          "'parameters' say that the task was started, but it has no GPUs" },
         { ATTACHED(",\"state\":\"pending\",\"boot_id\":\"x\""), "'task.boot_id' must be a UUID" },
+        { METHOD("Attach",
+                 "{\"started\":true,\"database\":\"00112233445566778899aabbccddeeff\",\"task\":{"
+                 "\"id\":1,\"key\":\"000102030405060708090a0b0c0d0e0f\",\"command\":\"c\",\"cwd\":"
+                 "\"/\",\"state\":\"pending\",\"needs\":{\"gpus\":[{\"want\":\"0\"}]}}}"),
+          "'parameters' say that the task was started, but it has no GPUs" },
         /* lists of ids */
         { METHOD("Hold", "{\"ids\":[1,0]}"), "'ids[1]' must be a whole number from 1 on" },
         { METHOD("Hold", "{\"ids\":[[]]}"), "'ids[0]' must be a whole number from 1 on" },
