@@ -1,0 +1,803 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests share: folders, daemons, commands, terminals, GPUs that are none.
+
+Everything a test starts has the test's folder in its environment (HOME, TASKFLOW_SOCKET), so that whatever is still
+there at its end can be found by that and ended, also when the test failed half-way.
+
+Nothing here sleeps and hopes: wait_until() looks again and again until a thing has happened, or says what did not.
+"""
+
+import contextlib
+import datetime
+import fcntl
+import itertools
+import json
+import os
+import pathlib
+import pty
+import re
+import resource
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import termios
+import time
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+TASKFLOW = os.path.abspath(os.environ.get("TASKFLOW", "build/taskflow"))
+TASKFLOWD = os.path.abspath(os.environ.get("TASKFLOWD", "build/taskflowd"))
+BUILD = os.path.dirname(TASKFLOW)
+STAND_IN = os.environ.get("TASKFLOW_STAND_IN", os.path.join(BUILD, "tests", "stand-in"))
+HOLD = os.path.join(STAND_IN, "hold")
+
+N_CPUS = os.sysconf("SC_NPROCESSORS_ONLN")
+
+# Long enough for a loaded machine with two slow cores; a test that passes never waits for it.
+PATIENCE = float(os.environ.get("TASKFLOW_TEST_PATIENCE", "20"))
+
+# What interface.md says of a task in JSON.
+TASK_KEYS = {
+    "id", "name", "user", "uid", "state", "command", "argv", "cwd", "priority", "detached", "pid", "needs", "gpus",
+    "delay_seconds", "submitted_at", "started_at", "ended_at", "exit_status", "signal", "used", "peak", "reason",
+    "output",
+}
+
+
+def wait_until(predicate, what, timeout=PATIENCE, interval=0.02):
+    """Calls predicate until it returns something true, and returns that; fails with `what` when the time is up."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after {timeout:.0f} s still not so: {what}")
+        time.sleep(interval)
+
+
+def parse_time(text):
+    """A time of the JSON as seconds."""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", text), text
+    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=datetime.timezone.utc).timestamp()
+
+
+def size(n_bytes):
+    """Bytes as a SIZE."""
+    return str(int(n_bytes))
+
+
+def read_proc(pid, name):
+    """A file of /proc/PID; empty if the process has gone (or hides it)."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
+
+
+def proc_state(pid):
+    """'R', 'S', 'T', 'Z' ... or '' if there is no such process."""
+    stat = read_proc(pid, "stat")
+    return stat.rpartition(b")")[2].split()[0].decode() if stat else ""
+
+
+def is_alive(pid):
+    return proc_state(pid) not in ("", "Z", "X")
+
+
+def parent_of(pid):
+    stat = read_proc(pid, "stat")
+    return int(stat.rpartition(b")")[2].split()[1]) if stat else 0
+
+
+def children_of(pid):
+    return [p for p in all_pids() if parent_of(p) == pid]
+
+
+def all_pids():
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def pids_that_mention(needle):
+    """Living processes with these bytes in their environment or command line, ourselves apart."""
+    needle = os.fsencode(needle)
+    return [
+        pid
+        for pid in all_pids()
+        if pid != os.getpid()
+        and is_alive(pid)
+        and (needle in read_proc(pid, "environ") or needle in read_proc(pid, "cmdline"))
+    ]
+
+
+def command_line(pid):
+    return read_proc(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
+
+
+def kill_quietly(pid, number=signal.SIGKILL):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+class Proc:
+    """A program left running: its outputs go to files, so that nobody has to drain pipes."""
+
+    _numbers = itertools.count()
+
+    def __init__(self, argv, folder, stdin=subprocess.DEVNULL, stdout=None, stderr=None, **kwargs):
+        number = next(self._numbers)
+        self.argv = argv
+        self.out_path = pathlib.Path(folder, f"out-{number}")
+        self.err_path = pathlib.Path(folder, f"err-{number}")
+        kwargs.setdefault("start_new_session", True)
+        with open(self.out_path, "ab") as out, open(self.err_path, "ab") as err:
+            self.popen = subprocess.Popen(
+                [os.fspath(a) for a in argv],
+                stdin=stdin,
+                stdout=out if stdout is None else stdout,
+                stderr=err if stderr is None else stderr,
+                **kwargs,
+            )
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    @property
+    def out(self):
+        return self.out_path.read_text(errors="replace")
+
+    @property
+    def err(self):
+        return self.err_path.read_text(errors="replace")
+
+    def is_running(self):
+        return self.popen.poll() is None
+
+    def wait(self, timeout=PATIENCE):
+        """Its status: negative if a signal ended it."""
+        try:
+            return self.popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.argv} still runs after {timeout:.0f} s; stderr: {self.err}") from None
+
+    def signal(self, number):
+        self.popen.send_signal(number)
+
+    def end(self, patience=3.0):
+        """SIGTERM, and SIGKILL if that does not do."""
+        if self.popen.poll() is None:
+            self.popen.send_signal(signal.SIGTERM)
+            self.popen.send_signal(signal.SIGCONT)
+            try:
+                self.popen.wait(patience)
+            except subprocess.TimeoutExpired:
+                self.popen.kill()
+                self.popen.wait()
+
+
+class Gate:
+    """A FIFO that a command waits at until the test opens it: `run(gate.line)` starts, says so, and ends at open()."""
+
+    def __init__(self, folder, name, mode=0o666):
+        self.path = pathlib.Path(folder, name)
+        os.mkfifo(self.path)
+        os.chmod(self.path, mode)
+
+    @property
+    def line(self):
+        return f"read x <{self.path}"
+
+    def open(self, timeout=PATIENCE):
+        """Lets one waiting command go on."""
+
+        def try_open():
+            try:
+                return os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:
+                return None
+
+        fd = wait_until(try_open, f"a command waits at {self.path.name}", timeout)
+        with contextlib.suppress(BrokenPipeError):
+            os.write(fd, b"\n")
+        os.close(fd)
+
+
+class User:
+    """Somebody else on the machine."""
+
+    def __init__(self, name, uid, gid):
+        self.name = name
+        self.uid = uid
+        self.gid = gid
+
+    def kwargs(self):
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+
+class Place:
+    """The folder of one test, and everything that was started in it."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(mode=0o755)
+        os.chmod(self.folder, 0o755)
+        self.home = self.folder / "home"
+        self.home.mkdir()
+        os.chmod(self.home, 0o755)
+        self.procs = []
+        self.daemons = []
+        self.terminals = []
+        self.homes = [self.home]
+        self.complaints = []
+        self._numbers = itertools.count()
+
+    def env(self, **extra):
+        """The small environment everything here runs in; None takes a variable away."""
+        env = {
+            "HOME": os.fspath(self.home),
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "SHELL": "/bin/sh",
+            "LANG": "C.UTF-8",
+            "USER": "tester",
+            "TASKFLOW_E2E": os.fspath(self.folder),
+        }
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
+            if name in os.environ:
+                env[name] = os.environ[name]
+        env.update(extra)
+        return {name: os.fspath(value) for name, value in env.items() if value is not None}
+
+    def gate(self, mode=0o666):
+        return Gate(self.folder, f"gate-{next(self._numbers)}", mode)
+
+    def make_folder(self, name, mode=0o755):
+        folder = self.folder / name
+        folder.mkdir()
+        os.chmod(folder, mode)
+        return folder
+
+    def start(self, argv, **kwargs):
+        kwargs.setdefault("env", self.env())
+        kwargs.setdefault("cwd", self.folder)
+        proc = Proc(argv, self.folder, **kwargs)
+        self.procs.append(proc)
+        return proc
+
+    def run(self, argv, timeout=PATIENCE, **kwargs):
+        """To the end, with its outputs as text (text=False: bytes)."""
+        kwargs.setdefault("env", self.env())
+        kwargs.setdefault("cwd", self.folder)
+        kwargs.setdefault("text", True)
+        if kwargs["text"]:
+            kwargs.setdefault("errors", "replace")
+        if "input" not in kwargs:
+            kwargs.setdefault("stdin", subprocess.DEVNULL)
+        kwargs.setdefault("stdout", subprocess.PIPE)
+        kwargs.setdefault("stderr", subprocess.PIPE)
+        return subprocess.run([os.fspath(a) for a in argv], timeout=timeout, check=False, **kwargs)
+
+    def terminal(self, **kwargs):
+        terminal = Terminal(self, **kwargs)
+        self.terminals.append(terminal)
+        return terminal
+
+    def hold_ram(self, n_bytes):
+        """A program outside taskflow that really holds so much RAM, and has it when this returns."""
+        proc = self.start([HOLD, "ram", size(n_bytes)], stdin=subprocess.PIPE)
+
+        def has_it():
+            match = re.search(rb"RssAnon:\s+(\d+) kB", read_proc(proc.pid, "status"))
+            return match and int(match.group(1)) * 1024 >= n_bytes * 0.98
+
+        wait_until(has_it, f"hold has {n_bytes // MIB} MiB")
+        return proc
+
+    def personal_daemons(self):
+        """taskflowd processes that live in this folder, those with --socket and probes apart."""
+        ours = []
+        for pid in pids_that_mention(self.folder):
+            words = read_proc(pid, "cmdline").split(b"\0")
+            if os.path.basename(words[0]) != b"taskflowd" or b"--gpu-probe" in words:
+                continue
+            if any(daemon.pid == pid for daemon in self.daemons):
+                continue
+            ours.append(pid)
+        return ours
+
+    def clean(self):
+        """Ends everything, removes everything, and returns what should not have been there."""
+        complaints = list(self.complaints)
+        for terminal in self.terminals:
+            terminal.close()
+        for proc in self.procs:
+            if proc not in self.daemons:
+                proc.end()
+        for daemon in self.daemons:
+            complaints += daemon.end()
+        for pid in self.personal_daemons():
+            kill_quietly(pid, signal.SIGTERM)
+
+        def nothing_left():
+            return not pids_that_mention(self.folder)
+
+        try:
+            wait_until(nothing_left, "no process is left", 5)
+        except AssertionError:
+            for pid in pids_that_mention(self.folder):
+                complaints.append(f"left behind: {pid} {command_line(pid)}")
+                kill_quietly(pid)
+            wait_until(nothing_left, "no process is left after SIGKILL", 5)
+        for path, folders, _ in os.walk(self.folder):
+            for name in folders:
+                with contextlib.suppress(OSError):
+                    os.chmod(os.path.join(path, name), 0o700)
+        shutil.rmtree(self.folder)
+        return complaints
+
+    def report(self):
+        """For people, when a test has failed."""
+        parts = []
+        for daemon in self.daemons:
+            if daemon.log.exists():
+                parts.append(f"--- taskflowd ({daemon.folder.name})\n{daemon.log.read_text(errors='replace')[-6000:]}")
+        for proc in self.procs:
+            status = proc.popen.poll()
+            words = " ".join(map(str, proc.argv))[:200]
+            parts.append(f"--- {words}: {'runs' if status is None else status}\n{proc.out[-1500:]}{proc.err[-1500:]}")
+        for terminal in self.terminals:
+            parts.append(f"--- terminal\n{terminal.text[-4000:]!r}")
+        return "\n".join(parts)
+
+
+class Commands:
+    """`taskflow` in one environment. Who has `place` and `env` can run it."""
+
+    place = None
+    env = None
+    program = TASKFLOW
+
+    def run(self, *args, env=None, user=None, **kwargs):
+        """taskflow ARGS to its end."""
+        if user:
+            kwargs.update(user.kwargs())
+        return self.place.run([self.program, *args], env={**self.env, **(env or {})}, **kwargs)
+
+    def popen(self, *args, env=None, user=None, **kwargs):
+        """taskflow ARGS, left running."""
+        if user:
+            kwargs.update(user.kwargs())
+        return self.place.start([self.program, *args], env={**self.env, **(env or {})}, **kwargs)
+
+    def json(self, *args, **kwargs):
+        done = self.run(*args, "--json", **kwargs)
+        assert done.returncode == 0, f"taskflow {args}: {done.returncode} {done.stderr}"
+        return json.loads(done.stdout)
+
+    def ps(self, *args, **kwargs):
+        """All tasks, ended ones too."""
+        answer = self.json("ps", "-a", *args, **kwargs)
+        assert answer["schema"] == 1
+        return answer["tasks"]
+
+    def task(self, name):
+        """The task of that name, or None."""
+        return next((task for task in self.ps() if task["name"] == name), None)
+
+    def show(self, task_id, **kwargs):
+        return self.json("show", str(task_id), **kwargs)
+
+    def why(self, task_id, **kwargs):
+        done = self.run("why", str(task_id), **kwargs)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def status(self, **kwargs):
+        answer = self.json("status", **kwargs)
+        assert answer["schema"] == 1
+        return answer
+
+    def free_ram(self):
+        return self.status()["memory"]["free_bytes"]
+
+    def wait_for(self, predicate, what="", timeout=PATIENCE):
+        """Until predicate(tasks) is true, which it returns."""
+        return wait_until(lambda: predicate(self.ps()), what or "the tasks are as expected", timeout)
+
+    def wait_state(self, name, *states, timeout=PATIENCE):
+        """Until the task of that name is in one of these states; the task."""
+
+        def look():
+            task = self.task(name)
+            return task if task and task["state"] in states else None
+
+        try:
+            return wait_until(look, f"{name} is {' or '.join(states)}", timeout)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it is {self.task(name)}") from None
+
+    def start(self, name, *args, command=None, **kwargs):
+        """A running task of that name that ends when its gate opens; (proc, gate)."""
+        gate = self.place.gate()
+        proc = self.popen("run", "-n", name, *args, command or gate.line, **kwargs)
+        self.wait_state(name, "running")
+        return proc, gate
+
+    def fill(self, name="filler", **kwargs):
+        """A running task that has all cores: what asks for one waits until its gate opens."""
+        return self.start(name, "-c", str(N_CPUS), **kwargs)
+
+    def queue(self, name, *args, command="true", **kwargs):
+        """A waiting task of that name (something must be in its way already)."""
+        proc = self.popen("run", "-n", name, *args, command, **kwargs)
+        self.wait_state(name, "pending", "held")
+        return proc
+
+
+class Daemon(Commands):
+    """A taskflowd with a socket, a state and settings of its own."""
+
+    def __init__(self, place, settings=None, env=None, args=(), name="d", user=None, start=True, preexec_fn=None,
+                 program=None, client=None):
+        self.place = place
+        self.folder = place.make_folder(name)
+        self.socket = self.folder / "s"
+        self.state = self.folder / "state"
+        self.config = self.folder / "taskflow.conf"
+        self.log = self.folder / "log"
+        self.args = list(args)
+        self.user = user
+        self.preexec_fn = preexec_fn
+        self.daemon_program = program or TASKFLOWD
+        self.program = client or TASKFLOW
+        self.daemon_env = place.env(**(env or {}))
+        self.env = place.env(TASKFLOW_SOCKET=self.socket)
+        self.proc = None
+        self.write_settings(**{"sample_interval": "200ms", **(settings or {})})
+        self.state.mkdir(mode=0o700)
+        if user:
+            os.chown(self.folder, user.uid, user.gid)
+            os.chown(self.state, user.uid, user.gid)
+        place.daemons.append(self)
+        if start:
+            self.start_daemon()
+
+    @property
+    def pid(self):
+        return self.proc.pid if self.proc else 0
+
+    def write_settings(self, **settings):
+        lines = "".join(f"{key} = {value}\n" for key, value in settings.items())
+        self.config.write_text("[taskflow]\n" + lines)
+        self.current = settings
+
+    def settings(self, **settings):
+        """Other settings from now on: SIGHUP, and until the log has a word about it."""
+        self.write_settings(**{**self.current, **settings})
+        before = self.log.stat().st_size
+        self.proc.send_signal(signal.SIGHUP)
+        wait_until(lambda: self.log.stat().st_size > before, "the log says something about the reload")
+
+    def log_text(self):
+        return self.log.read_text(errors="replace")
+
+    def launch(self, *more):
+        """Starts the process, without waiting for anything."""
+        kwargs = self.user.kwargs() if self.user else {}
+        with open(self.log, "ab") as log:
+            self.proc = subprocess.Popen(
+                [
+                    self.daemon_program, "--config", self.config, "--socket", self.socket, "--state", self.state,
+                    *self.args, *more,
+                ],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=self.daemon_env,
+                start_new_session=True, preexec_fn=self.preexec_fn, **kwargs,
+            )
+        return self.proc
+
+    def start_daemon(self, *more):
+        self.launch(*more)
+
+        def ready():
+            assert self.proc.poll() is None, f"taskflowd ended with {self.proc.returncode}: {self.log_text()}"
+            return self.answers()
+
+        wait_until(ready, "taskflowd answers", interval=0.01)
+        return self
+
+    def answers(self, timeout=5.0):
+        """Whether it answers on its socket."""
+        try:
+            with RawClient(self.socket, timeout) as raw:
+                return "parameters" in raw.call("org.varlink.service.GetInfo")
+        except (OSError, EOFError):
+            return False
+
+    def kill(self, number=signal.SIGKILL):
+        self.proc.send_signal(number)
+        return self.proc.wait(PATIENCE)
+
+    def stop(self):
+        """SIGTERM, as the service manager does it."""
+        status = self.kill(signal.SIGTERM)
+        assert status == 0, f"taskflowd ended with {status}: {self.log_text()}"
+
+    def restart(self, *more):
+        if self.proc.poll() is None:
+            self.stop()
+        return self.start_daemon(*more)
+
+    def end(self):
+        if self.proc is None or self.proc.returncode is not None:
+            return []
+        complaints = []
+        if self.proc.poll() is not None:
+            complaints.append(f"taskflowd had ended with {self.proc.returncode}: {self.log_text()[-2000:]}")
+        else:
+            self.proc.send_signal(signal.SIGCONT)
+            self.proc.terminate()
+            try:
+                if self.proc.wait(5) != 0:
+                    complaints.append(f"taskflowd ended with {self.proc.returncode}: {self.log_text()[-2000:]}")
+            except subprocess.TimeoutExpired:
+                complaints.append("taskflowd did not end at SIGTERM within 5 s")
+                self.proc.kill()
+                self.proc.wait()
+        return complaints
+
+
+class Personal(Commands):
+    """A home without a daemon: the first command that needs one starts it."""
+
+    def __init__(self, place, home="home", runtime=True, settings=None, env=None):
+        self.place = place
+        self.home = place.folder / home
+        self.home.mkdir(exist_ok=True)
+        extra = {"HOME": self.home}
+        if runtime:
+            self.runtime = place.make_folder(f"run-{len(place.homes)}", 0o700)
+            extra["XDG_RUNTIME_DIR"] = self.runtime
+        extra.update(env or {})
+        self.env = place.env(**extra)
+        self.state = self.home / ".local/state/taskflow"
+        self.config = self.home / ".config/taskflow/taskflow.conf"
+        self.config.parent.mkdir(parents=True)
+        self.write_settings(**{"sample_interval": "200ms", **(settings or {})})
+        place.homes.append(self.home)
+
+    def write_settings(self, **settings):
+        lines = "".join(f"{key} = {value}\n" for key, value in settings.items())
+        self.config.write_text("[taskflow]\n" + lines)
+
+    def daemon_pids(self):
+        needle = b"HOME=" + os.fsencode(self.home) + b"\0"
+        return [pid for pid in self.place.personal_daemons() if needle in read_proc(pid, "environ") + b"\0"]
+
+    def daemon_pid(self):
+        """Of the one and only."""
+        pids = self.daemon_pids()
+        assert len(pids) == 1, pids
+        return pids[0]
+
+    def kill_daemon(self, number=signal.SIGKILL):
+        pid = self.daemon_pid()
+        os.kill(pid, number)
+        wait_until(lambda: not is_alive(pid), "the personal daemon has ended")
+        return pid
+
+
+class Gpus:
+    """GPUs that are none: a script for the stand-in library (tests/stand-in/nvml.c says what may stand in it)."""
+
+    UUIDS = [
+        "GPU-11d2a6c0-0f3e-4f6b-9d0a-0a6b7c8d9e00",
+        "GPU-12b4e6a1-1f3e-4f6b-9d0a-0a6b7c8d9e01",
+        "GPU-2ac4e6a2-2f3e-4f6b-9d0a-0a6b7c8d9e02",
+        "GPU-2ac4e6a3-3f3e-4f6b-9d0a-0a6b7c8d9e03",
+    ]
+
+    def __init__(self, folder, n=2, total="24G", library=None):
+        self.path = pathlib.Path(folder, "gpus.txt")
+        self.taken = pathlib.Path(folder, "gpus.txt.d")
+        self.taken.mkdir()
+        os.chmod(self.taken, 0o777)
+        self.total = total
+        self.first_lines = []
+        self.lines = [[] for _ in range(n)]
+        self.library = library
+        self.write()
+
+    @property
+    def env(self):
+        return {"LD_LIBRARY_PATH": STAND_IN, "TASKFLOW_TEST_NVML": os.fspath(self.path)}
+
+    def write(self):
+        text = "".join(line + "\n" for line in self.first_lines)
+        for index, lines in enumerate(self.lines):
+            text += f"gpu {index}\nuuid {self.UUIDS[index]}\nname Stand-In {index}\ntotal {self.total}\n"
+            text += "".join(line + "\n" for line in lines)
+        new = self.path.with_suffix(".new")
+        new.write_text(text)
+        os.chmod(new, 0o644)
+        os.rename(new, self.path)
+
+    def say(self, *lines):
+        """For the driver as a whole: "hang *", "error nvmlInit_v2 18"."""
+        self.first_lines = list(lines)
+        self.write()
+
+    def say_of(self, index, *lines):
+        """For one GPU: "used 10G", "lost"."""
+        self.lines[index] = list(lines)
+        self.write()
+
+
+class RawClient:
+    """The socket, without any client: JSON objects ended by NUL, or whatever bytes one likes to send."""
+
+    def __init__(self, path, timeout=PATIENCE):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self.socket.settimeout(timeout)
+        try:
+            self.socket.connect(os.fspath(path))
+        except OSError:
+            self.socket.close()
+            raise
+        self.buffer = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def send_json(self, value):
+        self.send(json.dumps(value).encode() + b"\0")
+
+    def receive(self):
+        """The next message; EOFError when the other side has closed."""
+        while b"\0" not in self.buffer:
+            try:
+                data = self.socket.recv(65536)
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                raise EOFError("closed by the daemon")
+            self.buffer += data
+        message, _, self.buffer = self.buffer.partition(b"\0")
+        return json.loads(message)
+
+    def receive_all(self):
+        """Every message until the other side closes."""
+        messages = []
+        with contextlib.suppress(EOFError):
+            while True:
+                messages.append(self.receive())
+        return messages
+
+    def call(self, method, parameters=None, **more):
+        self.send_json({"method": method, "parameters": parameters or {}, **more})
+        return self.receive()
+
+
+class Terminal:
+    """A shell (or any program) on a terminal of its own, with a person at the keys."""
+
+    PROMPT = "ready> "
+
+    def __init__(self, place, env, argv=None, size=(24, 100), cwd=None):
+        self.text = ""
+        self.position = 0
+        argv = argv or ["/bin/bash", "--norc", "--noprofile", "--noediting", "-i"]
+        env = {"TERM": "xterm", "PS1": self.PROMPT, "HISTFILE": "/dev/null", **env}
+        cwd = cwd or place.folder
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            try:
+                for number in range(1, signal.NSIG):
+                    if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
+                        with contextlib.suppress(OSError, ValueError):
+                            signal.signal(number, signal.SIG_DFL)
+                os.chdir(cwd)
+                os.closerange(3, 256)
+                os.execve(argv[0], argv, env)
+            finally:
+                os._exit(127)
+        self.resize(*size)
+        if argv[0].endswith("bash"):
+            self.expect(re.escape(self.PROMPT))
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def send(self, text):
+        os.write(self.fd, text.encode())
+
+    def line(self, text):
+        self.send(text + "\n")
+
+    def pump(self, timeout):
+        """Takes what came; False when nothing came in that time, or the other side has gone."""
+        readable, _, _ = select.select([self.fd], [], [], timeout)
+        if not readable:
+            return False
+        try:
+            data = os.read(self.fd, 65536)
+        except OSError:
+            return False
+        self.text += data.decode(errors="replace")
+        return bool(data)
+
+    def expect(self, pattern, timeout=PATIENCE):
+        """The first match behind the last one."""
+        deadline = time.monotonic() + timeout
+        while True:
+            match = re.compile(pattern, re.S).search(self.text, self.position)
+            if match:
+                self.position = match.end()
+                return match
+            left = deadline - time.monotonic()
+            if left <= 0 or (not self.pump(left) and not self.is_open()):
+                raise AssertionError(f"{pattern!r} did not come; what came: {self.text[self.position:]!r}")
+
+    def is_open(self):
+        pid, _ = os.waitpid(self.pid, os.WNOHANG) if self.pid else (0, 0)
+        if pid:
+            self.pid = 0
+        return self.pid != 0
+
+    def do(self, text, timeout=PATIENCE):
+        """A line to the shell; what it printed until its next prompt."""
+        start = self.position
+        self.line(text)
+        self.expect(r"\n", timeout)
+        start = self.position
+        self.expect(re.escape(self.PROMPT), timeout)
+        return self.text[start : self.position - len(self.PROMPT)].replace("\r\n", "\n")
+
+    def foreground_group(self):
+        return os.tcgetpgrp(self.fd)
+
+    def close(self):
+        if self.fd < 0:
+            return
+        os.close(self.fd)
+        self.fd = -1
+        if self.pid:
+            kill_quietly(self.pid, signal.SIGHUP)
+            deadline = time.monotonic() + 3
+            while time.monotonic() < deadline:
+                if os.waitpid(self.pid, os.WNOHANG)[0]:
+                    self.pid = 0
+                    return
+                time.sleep(0.02)
+            kill_quietly(self.pid)
+            os.waitpid(self.pid, 0)
+            self.pid = 0
+
+
+def limit_descriptors(n):
+    """For preexec_fn: so many descriptors and never more."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
+
+    return limit
+
+
+def make_session_folder():
+    """Short, because the name of a socket has little room; and open to look into, for other users."""
+    folder = tempfile.mkdtemp(prefix="tf-", dir="/tmp")
+    os.chmod(folder, 0o755)
+    return pathlib.Path(folder)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""With nothing waiting and nothing running the daemon is asleep: no timer, no wake-up, no probe."""
+
+import re
+import time
+
+from harness import children_of, command_line, read_proc
+
+
+def activity(pid):
+    """(CPU ticks, times it was put to sleep of its own will, times it was interrupted)"""
+    fields = read_proc(pid, "stat").rpartition(b")")[2].split()
+    status = read_proc(pid, "status").decode()
+    switches = [int(n) for n in re.findall(r"^(?:non)?voluntary_ctxt_switches:\s+(\d+)$", status, re.M)]
+    return (int(fields[11]) + int(fields[12]), switches[0])
+
+
+def assert_asleep(pid, seconds=3):
+    """Not one wake-up in that time (an observation, so that it takes it)."""
+    time.sleep(1.5)  # what the start, and the last command, have set going may end
+    before = activity(pid)
+    time.sleep(seconds)
+    assert activity(pid) == before
+
+
+def test_a_daemon_that_never_had_anything_to_do_sleeps(daemon):
+    assert_asleep(daemon.pid)
+    assert children_of(daemon.pid) == []
+
+
+def test_after_its_last_task_it_sleeps_again(daemon):
+    for _ in range(3):
+        assert daemon.run("run", "-m", "10M", "-c", "1", "true").returncode == 0
+    filler, gate = daemon.fill()
+    waiting = daemon.queue("t", "-c", "1")
+    gate.open()
+    assert (filler.wait(), waiting.wait()) == (0, 0)
+    assert daemon.run("ps", "-a").returncode == 0
+    assert_asleep(daemon.pid)
+
+
+def test_a_held_task_alone_does_not_keep_it_awake(daemon):
+    filler, gate = daemon.fill()
+    waiting = daemon.queue("t", "-c", "1")
+    task_id = str(daemon.task("t")["id"])
+    assert daemon.run("hold", task_id).returncode == 0
+    gate.open()
+    assert filler.wait() == 0
+    daemon.wait_state("filler", "done")
+    assert_asleep(daemon.pid)
+    assert daemon.run("release", task_id).returncode == 0
+    assert waiting.wait() == 0
+
+
+def test_a_personal_daemon_sleeps_too(personal):
+    assert personal.run("run", "-q", "true").returncode == 0
+    assert_asleep(personal.daemon_pid())
+
+
+def test_a_gpu_task_that_is_over_leaves_it_asleep_and_the_probe_too(gpu_daemon):
+    assert gpu_daemon.run("run", "--gpu", "0:1G", "true").returncode == 0
+    probes = [pid for pid in children_of(gpu_daemon.pid) if "--gpu-probe" in command_line(pid)]
+    assert len(probes) <= 1
+    assert_asleep(gpu_daemon.pid)
+    for probe in probes:
+        assert_asleep(probe, 1)
+
+
+def test_without_gpu_tasks_there_never_is_a_probe(gpu_daemon):
+    filler, gate = gpu_daemon.fill()
+    waiting = gpu_daemon.queue("t", "-c", "1", "-m", "1M")
+    assert children_of(gpu_daemon.pid) == []
+    gate.open()
+    assert (filler.wait(), waiting.wait()) == (0, 0)
+    assert children_of(gpu_daemon.pid) == []
+
+
+def test_while_one_runs_and_nothing_waits_it_hardly_wakes_up(daemon):
+    proc, gate = daemon.start("t", "-m", "10M", "-d", "0")
+    time.sleep(0.5)
+    before = activity(daemon.pid)
+    time.sleep(3)
+    assert activity(daemon.pid)[1] - before[1] <= 3, "its runner looks every 10 s"
+    gate.open()
+    assert proc.wait() == 0
