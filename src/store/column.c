@@ -202,10 +202,14 @@ static int read_text(sqlite3_stmt *statement,
 
         if (!text)
                 return -ENOMEM;
-        if (column->type != COLUMN_ENUM && n > (size_t)column->max)
-                return error_set(error, COLUMN_E_DAMAGED, "its '%s' is too long", column->name);
-        if (memchr(text, 0, n) || !text_is_utf8(text, n))
-                return error_set(error, COLUMN_E_DAMAGED, "its '%s' is no text", column->name);
+        if (column->type != COLUMN_ENUM && n > (size_t)column->max) {
+                (void)error_set(error, 0, "its '%s' is too long", column->name);
+                return COLUMN_E_DAMAGED;
+        }
+        if (memchr(text, 0, n) || !text_is_utf8(text, n)) {
+                (void)error_set(error, 0, "its '%s' is no text", column->name);
+                return COLUMN_E_DAMAGED;
+        }
 
         *ret = text;
         *ret_n = n;

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "store/db.h"
+#include "store/meta.h"
 #include "util/error.h"
 
 #define DATABASE_FILE "taskflow.db"
@@ -22,17 +23,23 @@ enum {
         DATABASE_E_BUSY,
 };
 
+typedef struct Database {
+        Db db;       /* ready for writing, of this version, with every statement prepared */
+        Meta meta;   /* what it knew of itself */
+        bool is_new; /* made just now */
+} Database;
+
 /**
  * database_open() - open, or make, the database of a folder
- * @ret:        overwritten on success: ready for writing, of this version, with every statement prepared
+ * @ret:        overwritten on success; release its db with db_done()
  * @dir_fd:     the folder
  * @path:       of the file in it
- * @ret_new:    set on success: whether it was made just now
+ * @check:      look through all of it, however long that takes
  * @error:      set unless 0 is returned
  *
  * Return: 0, an outcome, or negative errno.
  */
-int database_open(Db *ret, int dir_fd, const char *path, bool *ret_new, Error *error);
+int database_open(Database *ret, int dir_fd, const char *path, bool check, Error *error);
 
 /**
  * database_set_aside() - rename what is there of the database, with its WAL

@@ -9,20 +9,33 @@
 #include "util/cleanup.h"
 #include "util/macro.h"
 
-/* A row of ours is at most a few texts of 4 KiB and an argv; what claims to be more is damage. */
-#define VALUE_BYTES_MAX (8 * 1024 * 1024)
-
 /*
  * Room that is taken before it is needed, of the database and of its WAL. When the disk fills up, what is in the WAL can
  * then still be moved into the database, and the WAL used again: how tasks end is kept though nothing new fits.
  */
-#define CHUNK_BYTES (256 * 1024)
+#define CHUNK_BYTES 262144
 
-/* The errno of the system call behind @code, or @otherwise. */
-static int system_errno(sqlite3 *handle, int otherwise) {
+/*
+ * The errno of the system call behind an error of I/O, if it is one that tells something. Another may be left from
+ * anywhere, and -ENOENT, for one, would be taken for "no such task".
+ */
+static int system_errno(sqlite3 *handle) {
         int e = handle ? sqlite3_system_errno(handle) : 0;
 
-        return e > 0 ? -e : otherwise;
+        switch (e) {
+        case EACCES:
+        case EDQUOT:
+        case EFBIG:
+        case EMFILE:
+        case ENFILE:
+        case ENOMEM:
+        case ENOSPC:
+        case EPERM:
+        case EROFS:
+                return -e;
+        default:
+                return -EIO;
+        }
 }
 
 int db_errno(sqlite3 *handle, int code) {
@@ -54,9 +67,9 @@ int db_errno(sqlite3 *handle, int code) {
                         return -ENOMEM;
                 if (code == SQLITE_IOERR_CORRUPTFS || code == SQLITE_IOERR_DATA)
                         return -EUCLEAN;
-                return system_errno(handle, -EIO);
+                return system_errno(handle);
         case SQLITE_CANTOPEN:
-                return system_errno(handle, -EIO);
+                return system_errno(handle);
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB:
         case SQLITE_FORMAT:
@@ -108,7 +121,6 @@ static int configure(Db *db) {
                 if (code != SQLITE_OK)
                         return db_errno(db->handle, code);
         }
-        (void)sqlite3_limit(db->handle, SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX);
         (void)sqlite3_limit(db->handle, SQLITE_LIMIT_ATTACHED, 0);
 
         return db_exec(db, sql_setup);

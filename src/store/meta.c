@@ -18,6 +18,8 @@ static const Column columns[] = {
           .size = sizeof(uint64_t), .min = 1, .max = IDS_MAX },
         { .name = "recovered_from", .type = COLUMN_CHARS, .null = COLUMN_NULL_ZERO,
           .offset = offsetof(Meta, recovered_from), .size = META_NAME_MAX, .max = META_NAME_MAX - 1 },
+        { .name = "boot_id", .type = COLUMN_CHARS, .null = COLUMN_NULL_ZERO,
+          .offset = offsetof(Meta, boot_id), .size = BOOT_ID_SIZE, .max = BOOT_ID_SIZE - 1 },
 };
 /* clang-format on */
 
@@ -81,4 +83,8 @@ int meta_put_database_id(Db *db, const char *database_id) {
 
 int meta_put_recovered_from(Db *db, const char *name) {
         return put_text(db, SQL_META_PUT_RECOVERED_FROM, name);
+}
+
+int meta_put_boot_id(Db *db, const char *boot_id) {
+        return put_text(db, SQL_META_PUT_BOOT_ID, boot_id);
 }

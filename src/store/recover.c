@@ -85,10 +85,6 @@ static int put(Copy *copy, const Task *task) {
         if (r < 0)
                 return r;
         r = task_row_put(copy->to, task);
-        if (r == -EEXIST) { /* its key */
-                copy->result.n_damaged++;
-                return 0;
-        }
         if (r < 0)
                 return r;
 
@@ -212,7 +208,7 @@ static int copy_gpus(Copy *copy) {
                 if (r < 0)
                         return r;
                 r = gpu_row_put(copy->to, &gpu);
-                if (r < 0 && r != -EEXIST)
+                if (r < 0)
                         return r;
         }
         return 0;

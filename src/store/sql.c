@@ -57,12 +57,12 @@ const char *const sql_statements[N_SQL] = {
         [SQL_COMMIT] = "COMMIT",
         [SQL_ROLLBACK] = "ROLLBACK",
 
-        [SQL_META_GET] = "SELECT database_id, ids_end, recovered_from FROM meta",
+        [SQL_META_GET] = "SELECT database_id, ids_end, recovered_from, boot_id FROM meta",
         [SQL_META_PUT_IDS_END] = "UPDATE meta SET ids_end = ?1",
         [SQL_META_PUT_DATABASE_ID] = "UPDATE meta SET database_id = ?1",
         [SQL_META_PUT_RECOVERED_FROM] = "UPDATE meta SET recovered_from = ?1",
+        [SQL_META_PUT_BOOT_ID] = "UPDATE meta SET boot_id = ?1",
 
-        /* Not REPLACE: that would also remove another task with the same key, without a word. */
         [SQL_TASK_PUT_ACTIVE] = PUT_TASK SAME_TASK " AND " ACTIVE,
         [SQL_TASK_PUT_ENDED] = PUT_TASK ", " SET(over_at_us) SAME_TASK,
         [SQL_TASK_REMOVE] = "DELETE FROM task WHERE id = ?1",
@@ -74,7 +74,7 @@ const char *const sql_statements[N_SQL] = {
                 "SELECT " TASK_GPU_COLUMNS ", task_id, n FROM task_gpu WHERE task_id = ?1 ORDER BY n",
 
         [SQL_TASK_GET] = SELECT_TASK "WHERE id = ?1",
-        [SQL_TASK_GET_KEY] = SELECT_TASK "WHERE uid = ?1 AND key = ?2",
+        [SQL_TASK_GET_KEY] = SELECT_TASK "WHERE uid = ?1 AND key = ?2 ORDER BY id LIMIT 1",
         [SQL_TASKS_ACTIVE] = SELECT_TASK "WHERE " ACTIVE " ORDER BY id",
         [SQL_TASKS_ENDED] = SELECT_TASK "WHERE " ENDED " AND id < ?1 ORDER BY id DESC LIMIT ?2",
         [SQL_TASKS_ENDED_UID] =
@@ -95,7 +95,7 @@ const char *const sql_statements[N_SQL] = {
         [SQL_GPUS] = "SELECT uuid, name, gpu_index, total_bytes FROM gpu ORDER BY gpu_index, uuid",
         [SQL_GPUS_CLEAR] = "DELETE FROM gpu",
         [SQL_GPU_PUT] =
-                "INSERT INTO gpu (uuid, name, gpu_index, total_bytes) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT OR IGNORE INTO gpu (uuid, name, gpu_index, total_bytes) VALUES (?1, ?2, ?3, ?4)",
 };
 /* clang-format on */
 
@@ -105,7 +105,8 @@ const char *const sql_migrations[] = {
               "  one INTEGER PRIMARY KEY CHECK (one = 1),"
               "  database_id TEXT NOT NULL,"
               "  ids_end INTEGER NOT NULL,"
-              "  recovered_from TEXT"
+              "  recovered_from TEXT,"
+              "  boot_id TEXT"
               ") STRICT;"
               "INSERT INTO meta (one, database_id, ids_end)"
               "  VALUES (1, lower(hex(randomblob(16))), 1);"
@@ -145,7 +146,7 @@ const char *const sql_migrations[] = {
               "  reason TEXT,"
               "  over_at_us INTEGER"
               ") STRICT;"
-              "CREATE UNIQUE INDEX task_key ON task (uid, key) WHERE key IS NOT NULL;"
+              "CREATE INDEX task_key ON task (uid, key) WHERE key IS NOT NULL;"
               "CREATE INDEX task_active ON task (id) WHERE " ACTIVE ";"
               "CREATE INDEX task_ended ON task (id) WHERE " ENDED ";"
               "CREATE INDEX task_ended_uid ON task (uid, id) WHERE " ENDED ";"

@@ -14,10 +14,11 @@ typedef enum SqlId {
         SQL_BEGIN,
         SQL_COMMIT,
         SQL_ROLLBACK,
-        SQL_META_GET,         /* -> database_id, ids_end, recovered_from */
+        SQL_META_GET,         /* -> database_id, ids_end, recovered_from, boot_id */
         SQL_META_PUT_IDS_END, /* ids_end */
         SQL_META_PUT_DATABASE_ID,
         SQL_META_PUT_RECOVERED_FROM,
+        SQL_META_PUT_BOOT_ID,
         SQL_TASK_PUT_ACTIVE, /* the columns of a task, and when it was over: NULL */
         SQL_TASK_PUT_ENDED,  /* likewise */
         SQL_TASK_REMOVE,     /* id */

@@ -94,10 +94,12 @@ static int take_lock(Store *store, Error *error) {
                          (int)lock.l_pid, store->path);
 }
 
-static int open_database(Store *store, bool *ret_new, Error *error) {
+/* Return: as store_open(). */
+static int open_database(Store *store, bool check, bool *ret_new, Error *error) {
+        Database database;
         int r;
 
-        r = database_open(&store->db, store->dir_fd, store->path, ret_new, error);
+        r = database_open(&database, store->dir_fd, store->path, check, error);
         if (r == DATABASE_E_NEWER)
                 return STORE_E_NEWER;
         if (r == DATABASE_E_BUSY)
@@ -107,15 +109,10 @@ static int open_database(Store *store, bool *ret_new, Error *error) {
         if (r < 0)
                 return r;
 
-        r = meta_get(&store->db, &store->meta, error);
-        if (r == 0)
-                return 0;
-        db_done(&store->db);
-        if (r == META_E_DAMAGED || r == -EUCLEAN) {
-                error_prefix(error, "'%s' is damaged: ", store->path);
-                return STORE_E_DAMAGED;
-        }
-        return error_set(error, r, "cannot read '%s': %s", store->path, strerror(-r));
+        store->db = database.db;
+        store->meta = database.meta;
+        *ret_new = database.is_new;
+        return 0;
 }
 
 static int max_task_id(Store *store, uint64_t *ret) {
@@ -198,7 +195,7 @@ static void rollback(Store *store) {
 static int changed(Store *store, int r) {
         if (r < 0)
                 rollback(store);
-        if (r == -ENOSPC)
+        if (r == -ENOSPC || r == -EDQUOT)
                 (void)db_checkpoint(&store->db);
         return r;
 }
@@ -621,7 +618,7 @@ static int open_all(Store *store, bool recover, Error *error) {
         if (r != 0)
                 return r;
 
-        r = open_database(store, &is_new, error);
+        r = open_database(store, recover, &is_new, error);
         if (r == STORE_E_DAMAGED) {
                 r = database_set_aside(store->dir_fd, &set_aside);
                 if (r < 0)
@@ -633,7 +630,7 @@ static int open_all(Store *store, bool recover, Error *error) {
                                 "take over what can be read of it, or without to begin with an "
                                 "empty queue",
                                 error->text, set_aside);
-                r = open_database(store, &is_new, error);
+                r = open_database(store, false, &is_new, error);
         }
         if (r != 0)
                 return r;

@@ -40,8 +40,10 @@ enum {
 /**
  * store_open() - open, or make, DIR/taskflow.db
  * @dir_path:   exists, 0700
- * @recover:    a damaged database is set aside and what can be read of it is taken over into a new one; else STORE_E_DAMAGED
- *              is returned after it was set aside as "taskflow.db.damaged-YYYYMMDD-HHMMSS" (with its -wal; never removed)
+ * @recover:    the whole file is looked through, which takes about a second for 60 MB; a damaged database is set aside, and
+ *              what can be read of it is taken over into a new one, as is, once, that of the last one set aside before. Without,
+ *              STORE_E_DAMAGED is returned after it was set aside as "taskflow.db.damaged-YYYYMMDD-HHMMSS" (with its -wal;
+ *              never removed)
  * @error:      what happened and what to do; also filled in on success when something was recovered (else empty)
  *
  * Migrates an older database by one step after the other, each in one transaction.
@@ -99,7 +101,10 @@ bool store_is_dirty(const Store *store);
  */
 int store_commit(Store *store, bool sync);
 
-/* @task is owned by the callee. A negative value ends the reading and is returned. */
+/*
+ * @task is owned by the callee, which must not call a function that takes such a one itself. A negative value ends the
+ * reading and is returned.
+ */
 typedef int (*store_task_fn)(Task *task, void *userdata);
 
 /* Every task that is not in a final state, by id. Return: 0 or negative errno. */
@@ -108,7 +113,7 @@ int store_load_active(Store *store, store_task_fn fn, void *userdata);
 /* One task in whatever state. Return: 0, -ENOENT, or negative errno. */
 int store_load_task(Store *store, uint64_t id, Task **ret);
 
-/* A task by its submitter's key. Return: 0, -ENOENT, or negative errno. */
+/* The first task with its submitter's key. Return: 0, -ENOENT, or negative errno. */
 int store_load_key(Store *store, uid_t uid, const uint8_t key[static TASK_KEY_BYTES], Task **ret);
 
 /**

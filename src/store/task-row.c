@@ -114,7 +114,7 @@ static const Column task_gpu_columns[] = {
         UINT64_FIELD("bytes", TaskGpu, need.bytes, COLUMN_NULL_MAX),
         BOOL_FIELD("granted", TaskGpu, granted),
         CHARS_FIELD("grant_uuid", TaskGpu, grant.uuid),
-        UNSIGNED_FIELD("grant_index", TaskGpu, grant.index, INT_MAX),
+        UNSIGNED_FIELD("grant_index", TaskGpu, grant.index, UINT_MAX),
         UINT64_FIELD("grant_bytes", TaskGpu, grant.bytes, COLUMN_NULL_MAX),
         BOOL_FIELD("usage_known", TaskGpu, usage.known),
         BOOL_FIELD("usage_let_go", TaskGpu, usage.let_go),
@@ -125,7 +125,7 @@ static const Column task_gpu_columns[] = {
 static const Column gpu_columns[] = {
         CHARS_FIELD("uuid", GpuSample, uuid),
         CHARS_FIELD("name", GpuSample, name),
-        UNSIGNED_FIELD("gpu_index", GpuSample, index, INT_MAX),
+        UNSIGNED_FIELD("gpu_index", GpuSample, index, UINT_MAX),
         UINT64_FIELD("total_bytes", GpuSample, total_bytes, COLUMN_NULL_NOT),
 };
 /* clang-format on */
@@ -273,19 +273,10 @@ static int read_task_gpu(Task *task, sqlite3_stmt *statement, unsigned n, Error 
         return 0;
 }
 
-static int read_task_gpus(Db *db, Task *task, Error *error) {
-        sqlite3_stmt *statement = NULL;
+/* The rows of a bound statement. */
+static int read_task_gpu_rows(Task *task, sqlite3_stmt *statement, Error *error) {
         unsigned n = 0;
         int r;
-
-        task->needs.gpus = calloc(task->needs.n_gpus, sizeof(*task->needs.gpus));
-        if (!task->needs.gpus)
-                return -ENOMEM;
-
-        r = db_statement(db, SQL_TASK_GPUS, &statement);
-        if (r < 0)
-                return r;
-        (void)sqlite3_bind_int64(statement, 1, (int64_t)task->id);
 
         while ((r = db_step(statement)) > 0) {
                 if (n == task->needs.n_gpus)
@@ -301,6 +292,23 @@ static int read_task_gpus(Db *db, Task *task, Error *error) {
         if (n != task->needs.n_gpus)
                 return error_set(error, TASK_ROW_E_DAMAGED, "its GPUs are not all there");
         return 0;
+}
+
+static int read_task_gpus(Db *db, Task *task, Error *error) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        task->needs.gpus = calloc(task->needs.n_gpus, sizeof(*task->needs.gpus));
+        if (!task->needs.gpus)
+                return -ENOMEM;
+
+        r = db_statement(db, SQL_TASK_GPUS, &statement);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(statement, 1, (int64_t)task->id);
+        r = read_task_gpu_rows(task, statement, error);
+        (void)sqlite3_reset(statement);
+        return r;
 }
 
 /* Each field is good by itself; what the core relies on besides. */

@@ -23,8 +23,7 @@ enum {
 /**
  * task_row_put() - insert or replace
  *
- * Return: 0, -ERANGE, -EINVAL, -E2BIG or -EILSEQ if the task holds what could not be read back, -EEXIST if another
- * one has its key, or negative errno.
+ * Return: 0, -ERANGE, -EINVAL, -E2BIG or -EILSEQ if the task holds what could not be read back, or negative errno.
  */
 int task_row_put(Db *db, const Task *task);
 

@@ -80,12 +80,12 @@ static void test_every_table_is_strict(void **state) {
         (void)sqlite3_close(db);
 }
 
-static int open_database(const Folder *folder, Db *ret, bool *ret_new, Error *error) {
+static int open_database(const Folder *folder, Database *ret, Error *error) {
         int dir_fd = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         int r;
 
         assert_true(dir_fd >= 0);
-        r = database_open(ret, dir_fd, in_folder(folder, DATABASE_FILE), ret_new, error);
+        r = database_open(ret, dir_fd, in_folder(folder, DATABASE_FILE), true, error);
         (void)close(dir_fd);
         return r;
 }
@@ -93,19 +93,18 @@ static int open_database(const Folder *folder, Db *ret, bool *ret_new, Error *er
 /* Step by step from the empty database, which is version 0. */
 static void test_an_older_database_is_brought_up_to_this_version(void **state) {
         const Folder *folder = *state;
-        bool is_new = false;
+        Database database;
         Error error;
-        Db db;
 
-        assert_int_equal(open_database(folder, &db, &is_new, &error), 0);
-        assert_true(is_new);
-        db_done(&db);
+        assert_int_equal(open_database(folder, &database, &error), 0);
+        assert_true(database.is_new);
+        db_done(&database.db);
         assert_int_equal(ask(folder, "PRAGMA user_version"), STORE_SCHEMA_VERSION);
         assert_int_equal(ask(folder, "PRAGMA application_id"), SQL_APPLICATION_ID);
 
-        assert_int_equal(open_database(folder, &db, &is_new, &error), 0);
-        assert_false(is_new);
-        db_done(&db);
+        assert_int_equal(open_database(folder, &database, &error), 0);
+        assert_false(database.is_new);
+        db_done(&database.db);
 }
 
 static void test_codes_become_errno(void **state) {
