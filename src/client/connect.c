@@ -255,7 +255,7 @@ static void say_started(const Place *place) {
         (void)fprintf(
                 stderr,
                 "taskflow: started a daemon of your own (%s); this queue is yours alone; to share the machine "
-                "with others: see taskflow(7)\n",
+                "with others: see taskflowd(8)\n",
                 place->path);
 }
 
