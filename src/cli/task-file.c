@@ -112,7 +112,9 @@ void task_file_done(TaskFile *file) {
 }
 
 static int write_line(void *userdata, const char *name, const char *word) {
-        return fprintf(userdata, "%s = %s\n", name, word) < 0 ? -EIO : 0;
+        /* A blank and a `;` begin a comment elsewhere, and are refused here. */
+        return fprintf(userdata, "%s =%s%s\n", name, word[0] == ';' ? "" : " ", word) < 0 ? -EIO :
+                                                                                            0;
 }
 
 static int compose(const RunOptions *options, char **ret, size_t *ret_n) {
@@ -153,7 +155,7 @@ static bool is_same(const RunOptions *a, const RunOptions *b) {
                memcmp(x, y, n_x) == 0;
 }
 
-int task_file_save(const char *path, const RunOptions *options, Error *error) {
+int task_file_text(const RunOptions *options, char **ret, size_t *ret_n, Error *error) {
         _cleanup_(task_file_done) TaskFile again = { 0 };
         _cleanup_free_ char *text = NULL;
         Error why = { 0 };
@@ -162,15 +164,27 @@ int task_file_save(const char *path, const RunOptions *options, Error *error) {
 
         r = compose(options, &text, &n);
         if (r < 0)
-                return error_set(error, r, "cannot save '%s': %s", path, strerror(-r));
-        if (task_file_parse(path, text, n, &again, &why) < 0)
-                return error_set(error, -EINVAL, "cannot save %s", why.text);
+                return error_set(error, r, "%s", strerror(-r));
+        if (task_file_parse("task file", text, n, &again, &why) < 0)
+                return error_set(error, -EINVAL, "a value does not fit in a %s", why.text);
         if (!is_same(options, &again.options))
-                return error_set(
-                        error, -EINVAL,
-                        "cannot save '%s': a value begins or ends with blanks, or has a line break",
-                        path);
+                return error_set(error, -EINVAL,
+                                 "a value begins or ends with blanks, or has a line break");
+        *ret = TAKE_PTR(text);
+        *ret_n = n;
+        return 0;
+}
 
+int task_file_save(const char *path, const RunOptions *options, Error *error) {
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+        int r;
+
+        r = task_file_text(options, &text, &n, error);
+        if (r < 0) {
+                error_prefix(error, "cannot save '%s': ", path);
+                return r;
+        }
         r = fd_write_file_atomic(AT_FDCWD, path, text, n, 0644);
         if (r < 0)
                 return error_set(error, r, "cannot save '%s': %s", path, strerror(-r));

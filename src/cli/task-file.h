@@ -36,10 +36,14 @@ int task_file_parse(const char *name, const char *text, size_t n, TaskFile *ret,
 void task_file_done(TaskFile *file);
 
 /**
- * task_file_save() - write one, whole or not at all
+ * task_file_text() - what a file with these options says
+ * @ret:        to be freed
  *
  * What would not read back to the same (a name with a line break) is refused.
  *
  * Return: 0, or negative errno with @error.
  */
+int task_file_text(const RunOptions *options, char **ret, size_t *ret_n, Error *error);
+
+/* Writes it, whole or not at all. Return: as above. */
 int task_file_save(const char *path, const RunOptions *options, Error *error);
