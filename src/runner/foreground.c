@@ -42,7 +42,7 @@ void run_set_timer(Run *run, RunTimer timer, uint64_t boot_us) {
         run->timers[timer] = boot_us;
 }
 
-static void vsay(Run *run, const char *fmt, va_list args) {
+static void _printf_(2, 0) vsay(Run *run, const char *fmt, va_list args) {
         char text[8192];
         ssize_t written;
         int n;
@@ -131,10 +131,12 @@ static void run_signals(Run *run) {
 static void turn(Run *run) {
         struct pollfd fds[2] = {
                 { .fd = run->signals.fd, .events = POLLIN },
-                { .fd = run->client ? client_fd(run->client) : -1,
-                  .events = run->client ? client_poll_events(run->client) : 0 },
+                { .fd = -1 },
         };
 
+        if (run->client)
+                fds[1] = (struct pollfd){ .fd = client_fd(run->client),
+                                          .events = client_poll_events(run->client) };
         if (poll(fds, ELEMENTSOF(fds), next_timeout_ms(run)) < 0 && errno != EINTR) {
                 run_complain(run, "cannot wait: %s", strerror(errno));
                 run_finish(run, RUN_STATUS_FAILED);

@@ -20,11 +20,11 @@
 #include "wire/places.h"
 
 #define PATIENCE_US US_PER_SEC
+#define RECORD_MAX  ((size_t)RECORDS_PLACE_MAX + (size_t)N_MESSAGES * FRAME_MESSAGE_MAX)
 #define KEPT_US     (30 * 24 * 3600 * US_PER_SEC) /* as long as history by default */
 
 enum {
         N_MESSAGES = 2,
-        RECORD_MAX = RECORDS_PLACE_MAX + N_MESSAGES * FRAME_MESSAGE_MAX,
 };
 
 static int ended_dir(char **ret) {
