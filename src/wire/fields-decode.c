@@ -268,7 +268,7 @@ static int decode_ids(FieldsReader *reader, const Field *field, const json_t *js
 static int decode_behind(FieldsReader *reader, const Field *field, json_t *json, void *base) {
         void *value;
 
-        value = field->new ? field->new () : calloc(1, field->size);
+        value = field->object->make ? field->object->make() : calloc(1, field->size);
         if (!value)
                 return -ENOMEM;
 
@@ -331,7 +331,7 @@ static int decode_within(FieldsReader *reader, const Field *field, const json_t 
 
 /* A value that is there and not null. */
 static int decode_value(FieldsReader *reader, const Field *field, json_t *json, void *base) {
-        switch (field->type) {
+        switch ((FieldType)field->type) {
         case FIELD_BOOL:
                 return decode_bool(reader, field, json, base);
         case FIELD_NUMBER:
@@ -371,14 +371,14 @@ static bool may_be_null(const Field *field) {
 }
 
 bool field_may_be_left_out(const Field *field) {
-        switch (field->type) {
+        switch ((FieldType)field->type) {
         case FIELD_NUMBER:
         case FIELD_ENUM:
         case FIELD_TEXT:
         case FIELD_CHARS:
         case FIELD_HEX:
         case FIELD_OBJECT:
-                return field->is_set ||
+                return (field->flags & FIELD_IS_SET) ||
                        (field->flags & (FIELD_NULLABLE | FIELD_OPTIONAL | FIELD_OMIT_ZERO));
         case FIELD_BEHIND:
                 return field->flags & FIELD_NULLABLE;
@@ -404,7 +404,7 @@ static int decode_member(FieldsReader *reader, const Field *field, json_t *json,
         reader->path[reader->depth].i = -1;
         reader->depth++;
 
-        if (json && field->is_set)
+        if (json && (field->flags & FIELD_IS_SET))
                 field_store(field_at(base, field->set_offset), sizeof(bool), true);
 
         if (json && !(json_is_null(json) && may_be_null(field)))

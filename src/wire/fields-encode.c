@@ -14,7 +14,7 @@
 
 /* What is null is left out, unless its being there says something. */
 static void encode_null(JsonText *text, const Field *field) {
-        if (!field->is_set)
+        if (!(field->flags & FIELD_IS_SET))
                 return;
 
         json_text_key(text, field->key);
@@ -188,7 +188,7 @@ static void encode_object(JsonText *text, const char *key, const Object *object,
 static void encode_elements(JsonText *text, const Field *field, const void *elements, size_t n) {
         if (!elements)
                 n = 0;
-        if (n == 0 && !field->is_set)
+        if (n == 0 && !(field->flags & FIELD_IS_SET))
                 return;
 
         json_text_key(text, field->key);
@@ -220,7 +220,7 @@ static void encode_bool(JsonText *text, const Field *field, const void *at) {
 static void encode_member(JsonText *text, const Field *field, const void *base) {
         const void *at = field_peek(base, field->offset);
 
-        switch (field->type) {
+        switch ((FieldType)field->type) {
         case FIELD_BOOL:
                 encode_bool(text, field, at);
                 return;
@@ -271,7 +271,7 @@ static void encode_member(JsonText *text, const Field *field, const void *base) 
 
 void fields_encode(JsonText *text, const Field *fields, const void *base) {
         for (const Field *field = fields; field->key; field++)
-                if (!field->is_set ||
+                if (!(field->flags & FIELD_IS_SET) ||
                     field_load(field_peek(base, field->set_offset), sizeof(bool), false))
                         encode_member(text, field, base);
 }

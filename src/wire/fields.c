@@ -88,8 +88,8 @@ static void free_behind(void *base, const Field *field) {
         if (!value)
                 return;
 
-        if (field->free)
-                (void)field->free(value);
+        if (field->object->free)
+                (void)field->object->free(value);
         else {
                 fields_done(field->object->fields, value);
                 free(value);
@@ -123,7 +123,7 @@ static void free_texts(void *base, const Field *field) {
 }
 
 static void member_done(const Field *field, void *base) {
-        switch (field->type) {
+        switch ((FieldType)field->type) {
         case FIELD_BOOL:
         case FIELD_NUMBER:
         case FIELD_ENUM:

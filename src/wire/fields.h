@@ -42,10 +42,10 @@ enum {
         FIELD_NULLABLE = 1 << 0, /* left out, or null: it is `null_as`, or an empty text, or NULL */
         FIELD_OPTIONAL = 1 << 1, /* may be left out: it stays as it was initialised */
         FIELD_OMIT_ZERO = 1 << 2, /* left out when 0; implies OPTIONAL */
-        FIELD_SIGNED = 1 << 3,    /* NUMBER: of a signed type */
-        FIELD_COUNTED =
-                1 << 4, /* ARRAY: another row has the count, and stands above: NULL, or so many */
-        FIELD_FILLED = 1 << 5, /* WITHIN: no count: as many as begin with a byte that is not 0 */
+        FIELD_IS_SET = 1 << 3,    /* a bool has whether it is there; then null, 0, empty are said */
+        FIELD_SIGNED = 1 << 4,    /* NUMBER: of a signed type */
+        FIELD_COUNTED = 1 << 5,   /* ARRAY: NULL, or as many as a row above has the count of */
+        FIELD_FILLED = 1 << 6,    /* WITHIN: no count: as many as begin with a byte that is not 0 */
 };
 
 typedef struct Field Field;
@@ -54,31 +54,40 @@ typedef struct Field Field;
 typedef struct Object {
         const char *name;
         const Field *fields;               /* ended by a row without a key */
-        const char *(*check)(void *value); /* after reading; what is wrong, or NULL; may be NULL */
+        const char *(*check)(void *value); /* after reading; what is wrong, or NULL */
+        void *(*make)(void);        /* one behind a pointer, with its defaults; NULL: zeroed */
+        void *(*free)(void *value); /* NULL: by its fields */
 } Object;
 
+/* Small, because each program has them all written into its memory when it starts. */
 struct Field {
         const char *key; /* FIELD_PART: anything but NULL */
-        FieldType type;
-        unsigned flags;
-        uint32_t offset;   /* in the struct */
-        uint32_t size;     /* of the member; of one element of an array */
-        uint32_t n_offset; /* arrays: of the count */
-        uint32_t n_size;
-        bool is_set; /* there is a bool that says whether it is there; then it may be null, 0 or empty and is written */
-        uint32_t set_offset;                    /* of that bool */
-        int64_t min;                            /* smallest number */
-        int64_t max;                            /* largest number; most elements; INT64_MAX */
-        uint64_t null_as;                       /* NUMBER: what null stands for */
-        const char *pattern;                    /* CHARS: what it looks like, for people */
-        bool (*valid)(const char *s);           /* CHARS; NULL: any text */
-        const char *(*to_word)(unsigned value); /* ENUM; NULL if out of range */
-        int (*from_word)(const char *word);
-        const Object *object;
-        const Object *(*choose)(const void *owner); /* BEHIND: written as this one instead */
-        void *(*new)(void);                         /* BEHIND: with its defaults; NULL: calloc() */
-        void *(*free)(void *value);                 /* BEHIND: NULL: by its fields */
-        const char *fixed;                          /* FIXED: JSON */
+        uint8_t type;    /* FieldType */
+        uint8_t flags;
+        uint8_t n_size;      /* arrays: of the count; 0: there is none */
+        uint32_t offset;     /* in the struct */
+        uint32_t size;       /* of the member; of one element of an array */
+        uint32_t n_offset;   /* arrays: of the count */
+        uint32_t set_offset; /* FIELD_IS_SET: of the bool */
+        int64_t min;         /* smallest number */
+        int64_t max;         /* largest number; most elements; INT64_MAX */
+        uint64_t null_as;    /* NUMBER: what null stands for */
+        union {
+                struct {                              /* CHARS */
+                        bool (*valid)(const char *s); /* NULL: any text */
+                        const char *pattern;          /* what it looks like, for people */
+                };
+                struct {                                        /* ENUM */
+                        const char *(*to_word)(unsigned value); /* NULL if out of range */
+                        int (*from_word)(const char *word);
+                };
+                struct { /* OBJECT, BEHIND, ARRAY, WITHIN, PART */
+                        const Object *object;
+                        const Object *(*choose)(
+                                const void *owner); /* BEHIND: written as this one instead */
+                };
+                const char *fixed; /* FIXED: JSON */
+        };
 };
 
 enum {
@@ -147,7 +156,6 @@ size_t field_n(const Field *field, const void *base);
         .n_offset = offsetof(_type, _member), .n_size = FIELD_SIZE(_type, _member)
 #define FIELD_ELEMENT(_type, _member) \
         .offset = offsetof(_type, _member), .size = sizeof(*((_type *)NULL)->_member)
-#define FIELD_SET(_type, _member) .is_set = true, .set_offset = offsetof(_type, _member)
 
 #define ROW_BOOL(_key, _type, _member) \
         { .key = (_key), .type = FIELD_BOOL, FIELD_IN(_type, _member) }
@@ -156,6 +164,9 @@ size_t field_n(const Field *field, const void *base);
                 .key = (_key), .type = FIELD_NUMBER, FIELD_IN(_type, _member), .flags = (_flags), \
                 .min = (_min), .max = (_max), __VA_ARGS__                                         \
         }
+/* The bool of a row with FIELD_IS_SET. */
+#define ROW_SET_BY(_type, _member) .set_offset = offsetof(_type, _member)
+
 /* A number that null stands for one value of, which is not a number on the wire. */
 #define ROW_OR_NULL(_key, _type, _member, _null_as, _flags, _min, _max, ...)    \
         ROW_NUMBER(_key, _type, _member, FIELD_NULLABLE | (_flags), _min, _max, \

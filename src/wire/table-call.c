@@ -71,7 +71,13 @@ const Object object_call_withdraw = { "Withdraw", withdraw_fields };
 
 static const Field list_fields[] = {
         ROW_BOOL("ended", Call, list.ended),
-        ROW_NUMBER("uid", Call, list.uid, 0, 0, UINT32_MAX, FIELD_SET(Call, list.has_uid)),
+        ROW_NUMBER("uid",
+                   Call,
+                   list.uid,
+                   FIELD_IS_SET,
+                   0,
+                   UINT32_MAX,
+                   ROW_SET_BY(Call, list.has_uid)),
         ROW_BOOL("explain", Call, list.explain),
         {},
 };

@@ -88,46 +88,36 @@ static const Field needs_fields[] = {
 static const Object object_needs = { "Needs", needs_fields };
 
 /* An Update has them in its own object, each only if it is to change. */
+
+#define SET_ROW(_key, _member, _max, _set) \
+        ROW_NUMBER(_key, Call, update._member, FIELD_IS_SET, 0, _max, ROW_SET_BY(Call, update._set))
+
 static const Field update_fields[] = {
         ROW_NUMBER("id", Call, update.id, 0, 1, INT64_MAX),
-        ROW_NUMBER("memory_bytes",
-                   Call,
-                   update.needs.memory_bytes,
-                   0,
-                   0,
-                   INT64_MAX,
-                   FIELD_SET(Call, update.set_needs_memory)),
-        ROW_NUMBER("cpus",
-                   Call,
-                   update.needs.cpus,
-                   0,
-                   0,
-                   INT32_MAX,
-                   FIELD_SET(Call, update.set_needs_cpus)),
+        SET_ROW("memory_bytes", needs.memory_bytes, INT64_MAX, set_needs_memory),
+        SET_ROW("cpus", needs.cpus, INT32_MAX, set_needs_cpus),
         ROW_ARRAY("gpus",
                   Call,
                   update.needs.gpus,
                   update.needs.n_gpus,
-                  0,
+                  FIELD_IS_SET,
                   &object_asked_gpu,
                   NEEDS_GPUS_MAX,
-                  FIELD_SET(Call, update.set_needs_gpus)),
-        ROW_NUMBER("priority",
-                   Call,
-                   update.priority,
-                   0,
-                   0,
-                   TASK_PRIORITY_MAX,
-                   FIELD_SET(Call, update.set_priority)),
+                  ROW_SET_BY(Call, update.set_needs_gpus)),
+        SET_ROW("priority", priority, TASK_PRIORITY_MAX, set_priority),
         ROW_OR_NULL("time_limit_us",
                     Call,
                     update.time_limit_us,
                     TASK_TIME_INF,
-                    0,
+                    FIELD_IS_SET,
                     0,
                     INT64_MAX,
-                    FIELD_SET(Call, update.set_time_limit)),
-        ROW_TEXT("name", Call, update.name, FIELD_NULLABLE, FIELD_SET(Call, update.set_name)),
+                    ROW_SET_BY(Call, update.set_time_limit)),
+        ROW_TEXT("name",
+                 Call,
+                 update.name,
+                 FIELD_NULLABLE | FIELD_IS_SET,
+                 ROW_SET_BY(Call, update.set_name)),
         {},
 };
 
@@ -159,6 +149,14 @@ static const Object object_usage = { "Usage", usage_fields };
 /* An instant, 0: none. */
 #define TIME_ROW(_key, _type, _member) \
         ROW_NUMBER(_key, _type, _member, FIELD_OMIT_ZERO, 0, INT64_MAX)
+
+static void *new_task(void) {
+        return task_new();
+}
+
+static void *free_task(void *task) {
+        return task_free(task);
+}
 
 /* What must be there for others to rely on it. */
 static const char *check_task(void *value) {
@@ -255,7 +253,8 @@ static const Field submitted_fields[] = {
         {},
 };
 
-const Object object_submitted_task = { "SubmittedTask", submitted_fields };
+const Object object_submitted_task = { "SubmittedTask", submitted_fields, NULL, new_task,
+                                       free_task };
 
 static const Field attached_fields[] = {
         ROW_NUMBER("id", Task, id, 0, 1, INT64_MAX),
@@ -268,7 +267,8 @@ static const Field attached_fields[] = {
         {},
 };
 
-const Object object_attached_task = { "AttachedTask", attached_fields, check_task };
+const Object object_attached_task = { "AttachedTask", attached_fields, check_task, new_task,
+                                      free_task };
 
 #define SHOWN_ROWS                                                               \
         ROW_NUMBER("id", Task, id, 0, 1, INT64_MAX),                             \
@@ -283,7 +283,7 @@ static const Field shown_fields[] = {
         {},
 };
 
-static const Object object_shown = { "Task", shown_fields, check_shown_task };
+static const Object object_shown = { "Task", shown_fields, check_shown_task, new_task, free_task };
 
 /* Under show_commands = owner. The reason of an end is the runner's own words, and may name the command. */
 static const Field hidden_fields[] = {
@@ -299,17 +299,8 @@ static const Object *choose_shown(const void *owner) {
         return view->hidden ? &object_hidden : &object_shown;
 }
 
-static void *new_task(void) {
-        return task_new();
-}
-
-static void *free_task(void *task) {
-        return task_free(task);
-}
-
-#define TASK_ROW(_type, _member, _object, ...)                                             \
-        ROW_BEHIND("task", _type, _member, 0, _object, .new = new_task, .free = free_task, \
-                   __VA_ARGS__)
+#define TASK_ROW(_type, _member, _object, ...) \
+        ROW_BEHIND("task", _type, _member, 0, _object, __VA_ARGS__)
 
 static const Field task_view_fields[] = {
         TASK_ROW(TaskView, task, &object_shown, .choose = choose_shown),

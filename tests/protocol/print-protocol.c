@@ -50,7 +50,7 @@ static void print_words(const Field *field) {
 }
 
 static void print_type(const Field *field) {
-        switch (field->type) {
+        switch ((FieldType)field->type) {
         case FIELD_BOOL:
                 (void)printf("bool");
                 break;

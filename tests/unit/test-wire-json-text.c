@@ -14,7 +14,7 @@
 #include "check.h"
 
 static JsonText new_text(void) {
-        return JSON_TEXT_NULL(1024 * 1024);
+        return JSON_TEXT_NULL(MIB);
 }
 
 static void assert_text(JsonText *text, const char *want) {

@@ -534,15 +534,15 @@ static void set_argv(Task *task, size_t n, size_t n_each, char c) {
 static void test_argv_is_cut_as_a_whole(_unused_ void **state) {
         static const struct {
                 size_t n, n_each;
-                char c;
                 size_t n_after; /* words */
                 bool cut;
+                char c;
         } cases[] = {
-                { 1, 4095, 'x', 1, false },    { 1, 4096, 'x', 2, true },
-                { 4096, 0, 'x', 4096, false }, { 5000, 0, 'x', 4093, true },
-                { 3, 2000, 'x', 4, true },     { 2, 2047, 'x', 2, false },
-                { 2, 2048, 'x', 3, true },     { 1, 4000, '\xff', 2, true },
-                { 1, 1000, '\xff', 1, false }, { 1, 1000000, 'x', 2, true },
+                { 1, 4095, 1, false, 'x' },    { 1, 4096, 2, true, 'x' },
+                { 4096, 0, 4096, false, 'x' }, { 5000, 0, 4093, true, 'x' },
+                { 3, 2000, 4, true, 'x' },     { 2, 2047, 2, false, 'x' },
+                { 2, 2048, 3, true, 'x' },     { 1, 4000, 2, true, '\xff' },
+                { 1, 1000, 1, false, '\xff' }, { 1, 1000000, 2, true, 'x' },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
