@@ -37,6 +37,11 @@ static void note_object(const Object *object) {
         objects[n_objects++] = object;
 }
 
+static bool has_object(const Field *field) {
+        return field->type == FIELD_OBJECT || field->type == FIELD_BEHIND ||
+               field->type == FIELD_ARRAY || field->type == FIELD_WITHIN;
+}
+
 static void print_number(const Field *field) {
         if (field->max == INT64_MAX)
                 (void)printf("number from %" PRId64, field->min);
@@ -108,7 +113,7 @@ static void print_fields(const char *what, const Field *fields) {
                 (void)printf("%s\t%s\t", what, field->key);
                 print_type(field);
                 (void)printf("\t%s\n", field_may_be_left_out(field) ? "no" : "yes");
-                if (field->object)
+                if (has_object(field))
                         note_object(field->object);
         }
 }
