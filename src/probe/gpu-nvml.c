@@ -51,6 +51,7 @@ struct GpuDriver {
         NvmlApi api;
         bool is_wsl; /* lists there are empty or Windows' own */
         bool has_lost;
+        uint64_t reopen_us;
         uint64_t initialised_at_us; /* CLOCK_BOOTTIME */
         unsigned n_gpus;
         Gpu gpus[GPU_MAX];
@@ -181,6 +182,7 @@ static int nvml_open(GpuDriver **ret, const char *library, char text[static GPU_
                 return 0;
         }
 
+        driver->reopen_us = REOPEN_US;
         driver->is_wsl = access("/dev/dxg", F_OK) == 0;
         driver->initialised_at_us = clock_boottime_us();
         *ret = TAKE_PTR(driver);
@@ -499,7 +501,8 @@ static int nvml_look(GpuDriver *driver, GpuReport *report, size_t n_processes_ma
         unsigned n_gpus = 0;
         int r;
 
-        if (driver->has_lost && clock_boottime_us() - driver->initialised_at_us >= REOPEN_US) {
+        if (driver->has_lost &&
+            clock_boottime_us() - driver->initialised_at_us >= driver->reopen_us) {
                 r = reinitialise(driver);
                 if (r < 0)
                         return r;
@@ -519,6 +522,10 @@ static int nvml_look(GpuDriver *driver, GpuReport *report, size_t n_processes_ma
                         return r;
         }
         return 0;
+}
+
+void gpu_nvml_set_reopen_us(GpuDriver *driver, uint64_t us) {
+        driver->reopen_us = us;
 }
 
 const GpuVendor gpu_nvml = {

@@ -12,3 +12,10 @@
 #define GPU_NVML_LIBRARY "libnvidia-ml.so.1"
 
 extern const GpuVendor gpu_nvml;
+
+/**
+ * gpu_nvml_set_reopen_us() - how long after NVML was initialised a lost GPU is looked for again
+ * @driver:     of this vendor
+ * @us:         the default is 30 seconds; another is for tests
+ */
+void gpu_nvml_set_reopen_us(GpuDriver *driver, uint64_t us);

@@ -22,6 +22,7 @@
 
 #include "probe/cgroup.h"
 #include "probe/fields.h"
+#include "probe/ram.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/macro.h"
@@ -297,6 +298,19 @@ static bool pss_fits(const Rss *rss, uint64_t left_us) {
         return rss->all_bytes / MIB * PSS_US_PER_GIB / 1024 < left_us;
 }
 
+/* All that is taken of the machine's RAM; UINT64_MAX if that is not known. */
+static uint64_t taken_bytes(int proc_fd) {
+        char text[FIELDS_TEXT_MAX];
+        uint64_t total_bytes;
+        uint64_t available_bytes;
+        ssize_t n;
+
+        n = fields_read(proc_fd, "meminfo", text, sizeof(text));
+        if (n < 0 || ram_parse_meminfo(text, (size_t)n, &total_bytes, &available_bytes) < 0)
+                return UINT64_MAX;
+        return total_bytes - available_bytes;
+}
+
 static int measure_processes(int proc_fd,
                              const pid_t *pids,
                              size_t n_pids,
@@ -329,6 +343,12 @@ static int measure_processes(int proc_fd,
                 return -ESRCH;
 
         use.memory_bytes += shmem_max_bytes;
+        /*
+         * What forked processes share counts in each of them: no task holds more than is taken in
+         * all.
+         */
+        if (use.method == TREE_METHOD_RSS && use.n_processes > 1)
+                use.memory_bytes = MIN(use.memory_bytes, taken_bytes(proc_fd));
         *ret = use;
         return 0;
 }

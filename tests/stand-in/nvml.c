@@ -27,7 +27,8 @@
  *     mig                        the GPU is split into instances
  *     unterminated               name and UUID fill their buffers without a NUL
  *     race N                     the first N tries of each list say INSUFFICIENT_SIZE
- *     lost                       the same as `error * 15`
+ *     lost [until-init]          the same as `error * 15`; with the word it stays so after the line
+ *                                has gone, until NVML was shut down, as real ones do
  *
  *     error CALL STATUS          CALL returns this. CALL is a symbol, or `*`
  *     hang CALL                  CALL does not return while this line is there
@@ -43,8 +44,9 @@
  * writes such files. Other file names than numbers are ignored.
  *
  * Generations of the driver differ in the symbols that there are. NVML_GENERATION chooses at
- * compile time: 470 (no nvmlDeviceGetMemoryInfo_v2, no _v3 lists), 535 (the release whose _v3 lists
- * have entries of 32 bytes; without the other lists, so that they are used) and 550.
+ * compile time: 450 (no nvmlDeviceGetMemoryInfo_v2, lists without a version alone), 470 (_v2 lists
+ * as well), 535 (the release whose _v3 lists have entries of 32 bytes; without the other lists, so
+ * that they are used) and 550.
  */
 
 #include <ctype.h>
@@ -73,6 +75,7 @@ enum {
         NOT_SUPPORTED = 3,
         INSUFFICIENT_SIZE = 7,
         DRIVER_NOT_LOADED = 9,
+        GPU_IS_LOST = 15,
         ARGUMENT_VERSION_MISMATCH = 25,
 };
 
@@ -129,6 +132,7 @@ typedef struct Device {
 
 static Device devices[GPUS_MAX];
 static unsigned race_tries[GPUS_MAX];
+static bool is_lost_until_init[GPUS_MAX];
 static int n_inits;
 
 static uint64_t parse_size(const char *word) {
@@ -252,9 +256,11 @@ static void parse_line(Script *script, char *line, const char *call, int wanted,
         if ((*now >= 0 && *now != wanted) || parse_trouble(script, call, key, &rest))
                 return;
 
-        if (*now >= 0 && strcmp(key, "lost") == 0)
-                script->status = 15;
-        else if (*now >= 0)
+        if (*now >= 0 && strcmp(key, "lost") == 0) {
+                script->status = GPU_IS_LOST;
+                is_lost_until_init[wanted] |= strstr(rest, "until-init") != NULL;
+        }
+        if (*now >= 0)
                 parse_gpu_line(&script->gpu, key, &rest);
         else if (strcmp(key, "init") == 0)
                 script->init_status = (int)parse_size(rest + strspn(rest, " \t"));
@@ -384,6 +390,8 @@ static int begin_device(Script *script, const char *call, const Device *device) 
                 return UNINITIALIZED;
         if (status == SUCCESS && !script->gpu.exists)
                 return INVALID_ARGUMENT;
+        if (is_lost_until_init[device->index])
+                return GPU_IS_LOST;
         return status;
 }
 
@@ -419,6 +427,9 @@ EXPORT int nvmlShutdown(void) {
         if (n_inits == 0)
                 return UNINITIALIZED;
         n_inits--;
+        if (n_inits == 0)
+                for (size_t i = 0; i < GPUS_MAX; i++)
+                        is_lost_until_init[i] = false;
         return status;
 }
 
@@ -429,7 +440,7 @@ EXPORT const char *nvmlErrorString(int status) {
                 return "Not Supported";
         case 4:
                 return "Insufficient Permissions";
-        case 15:
+        case GPU_IS_LOST:
                 return "GPU is lost";
         default:
                 return "Unknown Error";
@@ -581,6 +592,9 @@ static int list(Device *device,
 LIST(nvmlDeviceGetComputeRunningProcesses, COMPUTE, 16)
 LIST(nvmlDeviceGetGraphicsRunningProcesses, GRAPHICS, 16)
 LIST(nvmlDeviceGetMPSComputeRunningProcesses, MPS, 16)
+#endif
+
+#if NVML_GENERATION >= 470 && NVML_GENERATION != 535
 LIST(nvmlDeviceGetComputeRunningProcesses_v2, COMPUTE, 24)
 LIST(nvmlDeviceGetGraphicsRunningProcesses_v2, GRAPHICS, 24)
 LIST(nvmlDeviceGetMPSComputeRunningProcesses_v2, MPS, 24)

@@ -6,10 +6,13 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "daemon/gpu-watch.h"
 #include "probe/gpu-process.h"
+#include "probe/tree.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 
@@ -95,6 +98,23 @@ static int tear_down(void **state) {
         assert_false(has_child());
         free(bench);
         return stand_in_tear_down(&stand_in);
+}
+
+/* How often the loop has looked for something to do. */
+static uint64_t loop_turns(const Bench *bench) {
+        uint64_t n = 0;
+
+        assert_true(sd_event_get_iteration(bench->event, &n) >= 0);
+        return n;
+}
+
+/* The probe's pid. */
+static pid_t only_child(void) {
+        _cleanup_close_ int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_free_ pid_t *pids = NULL;
+
+        assert_int_equal(tree_pids(proc_fd, getpid(), getuid(), &pids), 1);
+        return pids[0];
 }
 
 /* Let the loop run until there were so many calls. */
@@ -383,6 +403,89 @@ static void test_the_same_library_changes_nothing(void **state) {
         assert_answered(bench, 0, 1);
 }
 
+/* A child that traces the probe, whose end is its own then, until it is told to go. */
+static pid_t fork_tracer(pid_t probe, int *ret_go_fd) {
+        int ready[2];
+        int go[2];
+        pid_t pid;
+        char c = 0;
+
+        assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+        assert_int_equal(pipe2(go, O_CLOEXEC), 0);
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                (void)close(go[1]);
+                c = ptrace(PTRACE_SEIZE, probe, NULL, NULL) == 0 ? 'y' : 'n';
+                (void)!write(ready[1], &c, 1);
+                _exit(read(go[0], &c, 1) < 0);
+        }
+        (void)close(ready[1]);
+        (void)close(go[0]);
+        assert_int_equal(read(ready[0], &c, 1), 1);
+        (void)close(ready[0]);
+        *ret_go_fd = go[1];
+        if (c == 'y')
+                return pid;
+
+        (void)close(go[1]);
+        (void)waitpid(pid, NULL, 0);
+        return 0;
+}
+
+/*
+ * Its descriptor is readable then, and there is nothing to reap: a loop that is always ready spins.
+ */
+static void test_a_probe_that_is_traced_ends_for_its_tracer_first(void **state) {
+        Bench *bench = *state;
+        uint64_t before;
+        siginfo_t info;
+        pid_t tracer;
+        int go_fd;
+
+        gpu_watch_set_times(bench->watch, &(GpuWatchTimes){ .first_answer_us = PATIENCE_US,
+                                                            .answer_us = 50000,
+                                                            .idle_us = PATIENCE_US });
+        ask(bench, 1);
+        run_until(bench, 1);
+        tracer = fork_tracer(only_child(), &go_fd);
+        if (tracer == 0)
+                return; /* not permitted here */
+
+        assert_int_equal(gpu_watch_set_library(bench->watch, "/another/library"), 0);
+        ask(bench, 2);
+        run_until(bench, 2);
+        assert_unknown(bench, 1, 2, "does not let go");
+        before = loop_turns(bench);
+        run_for(bench, 350000);
+        assert_in_range(loop_turns(bench) - before, 0, 12);
+
+        (void)close(go_fd);
+        assert_int_equal(waitid(P_PID, (id_t)tracer, &info, WEXITED), 0);
+        run_until(bench, 3);
+        assert_true(bench->calls[2].has_report);
+}
+
+/* Out of descriptors. */
+static void test_a_probe_that_cannot_start_is_started_later(void **state) {
+        Bench *bench = *state;
+        struct rlimit before;
+        int fd = dup(STDIN_FILENO);
+
+        (void)close(fd);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ .rlim_cur = (rlim_t)fd,
+                                                                    .rlim_max = before.rlim_max }),
+                         0);
+        ask(bench, 1);
+        ask(bench, 2);
+        run_until(bench, 1);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_unknown(bench, 0, 2, "cannot start the GPU probe: Too many open files");
+        run_until(bench, 2);
+        assert_answered(bench, 1, 2);
+}
+
 static void test_the_end_of_the_watch_ends_a_probe_that_hangs(void **state) {
         Bench *bench = *state;
 
@@ -435,6 +538,8 @@ int main(int argc, char **argv) {
                 watch_test(test_idle_ends_the_attempts),
                 watch_test(test_another_library_replaces_the_probe),
                 watch_test(test_the_same_library_changes_nothing),
+                watch_test(test_a_probe_that_is_traced_ends_for_its_tracer_first),
+                watch_test(test_a_probe_that_cannot_start_is_started_later),
                 watch_test(test_the_end_of_the_watch_ends_a_probe_that_hangs),
         };
         sigset_t mask;

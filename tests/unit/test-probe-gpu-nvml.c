@@ -106,8 +106,8 @@ static void test_what_the_driver_reserves_is_not_free_in_any_generation(void **s
 
 /* Entries have 16, 24 or 32 bytes: a wrong guess mixes up pids and bytes from the second one on. */
 static void test_lists_of_every_generation_are_read(void **state) {
-        static const char *const generations[] = { "nvidia-ml", "nvidia-ml-r535",
-                                                   "nvidia-ml-r470" };
+        static const char *const generations[] = { "nvidia-ml", "nvidia-ml-r535", "nvidia-ml-r470",
+                                                   "nvidia-ml-r450" };
         pid_t pids[3];
         char script[512];
 
@@ -259,6 +259,37 @@ static void test_a_lost_gpu_leaves_the_others(void **state) {
         report = look(driver, N_PROCESSES_MAX);
         assert_int_equal(report->gpus[0].state, GPU_STATE_OK);
         free(report);
+        gpu_nvml.free(driver);
+}
+
+/* The driver says that it is lost until NVML was shut down, which is done now and then. */
+static void test_a_gpu_that_came_back_is_found(void **state) {
+        static const struct {
+                uint64_t reopen_us;
+                GpuState state;
+        } steps[] = {
+                { 3600 * US_PER_SEC, GPU_STATE_LOST },
+                { 0, GPU_STATE_OK },
+        };
+        GpuDriver *driver;
+
+        stand_in_write(*state, two_gpus);
+        driver = open_driver(*state);
+        free(look(driver, N_PROCESSES_MAX));
+        stand_in_write(*state, "gpu 0\nuuid GPU-a\nlost until-init\ngpu 1\nuuid GPU-b\n");
+        free(look(driver, N_PROCESSES_MAX));
+
+        stand_in_write(*state, two_gpus);
+        for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
+                _cleanup_free_ GpuReport *report = NULL;
+
+                gpu_nvml_set_reopen_us(driver, steps[i].reopen_us);
+                report = look(driver, N_PROCESSES_MAX);
+                assert_int_equal(report->n_gpus, 2);
+                assert_string_equal(report->gpus[0].uuid, "GPU-a");
+                assert_int_equal(report->gpus[0].state, steps[i].state);
+                assert_int_equal(report->gpus[1].state, GPU_STATE_OK);
+        }
         gpu_nvml.free(driver);
 }
 
@@ -453,6 +484,7 @@ int main(void) {
                 stand_in_test(test_long_lists_are_read_whole),
                 stand_in_test(test_no_more_processes_are_taken_than_fit),
                 stand_in_test(test_a_lost_gpu_leaves_the_others),
+                stand_in_test(test_a_gpu_that_came_back_is_found),
                 stand_in_test(test_one_bad_gpu_leaves_the_others),
                 stand_in_test(test_a_gpu_without_memory_of_its_own_is_named_so),
                 stand_in_test(test_texts_without_an_end_are_cut),

@@ -141,6 +141,35 @@ static void test_without_a_driver_the_report_says_why(void **state) {
         (void)end(&handle);
 }
 
+/* The library is found the loader's way. Where a real one is installed, it may be that one. */
+static void test_the_soname_is_looked_for_everywhere(void **state) {
+        const StandIn *stand_in = *state;
+        _cleanup_free_ char *folder = strdup(stand_in->library);
+        GpuProcessHandle handle;
+
+        *strrchr(folder, '/') = '\0';
+        stand_in_write(stand_in, one_gpu);
+        assert_int_equal(setenv("LD_LIBRARY_PATH", folder, 1), 0);
+        handle = start("libnvidia-ml.so.1");
+        {
+                _cleanup_free_ GpuReport *report = ask(&handle);
+
+                assert_true(report->ok);
+                assert_string_equal(report->gpus[0].uuid, "GPU-a");
+        }
+        (void)end(&handle);
+
+        assert_int_equal(unsetenv("LD_LIBRARY_PATH"), 0);
+        handle = start("libnvidia-ml.so.1");
+        {
+                _cleanup_free_ GpuReport *report = ask(&handle);
+
+                if (!report->ok)
+                        assert_non_null(strstr(report->text, "NVIDIA"));
+        }
+        (void)end(&handle);
+}
+
 /* A driver that fails is opened again, at first at once. */
 static void test_a_driver_is_opened_again(void **state) {
         const StandIn *stand_in = *state;
@@ -529,6 +558,7 @@ int main(int argc, char **argv) {
                 stand_in_test(test_each_request_gets_one_report),
                 stand_in_test(test_a_report_shows_the_moment),
                 stand_in_test(test_without_a_driver_the_report_says_why),
+                stand_in_test(test_the_soname_is_looked_for_everywhere),
                 stand_in_test(test_a_driver_is_opened_again),
                 stand_in_test(test_a_crash_is_seen),
                 stand_in_test(test_a_hang_holds_nobody_up),

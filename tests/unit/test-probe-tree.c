@@ -115,6 +115,16 @@ static void test_without_time_the_rest_is_told_by_rss(_unused_ void **state) {
         assert_int_equal(use.method, TREE_METHOD_RSS);
 }
 
+/* Two processes with 1 GiB each, of which the machine has lost 1.5 GiB: they share the rest. */
+static void test_no_task_holds_more_than_is_taken(_unused_ void **state) {
+        _cleanup_close_ int fd = open_case("crowded/proc");
+        TreeUse use = {};
+
+        assert_int_equal(tree_measure(fd, RUNNER, my_uid, 0, &use), 0);
+        assert_int_equal(use.memory_bytes, 1536 * MIB);
+        assert_int_equal(use.n_processes, 2);
+}
+
 /* Measured at 4 ms a GiB: 102 and 103 would take 6 ms each. */
 static void test_a_walk_that_would_take_too_long_is_not_begun(_unused_ void **state) {
         _cleanup_close_ int fd = open_case("plain/proc");
@@ -379,6 +389,7 @@ int main(void) {
                 cmocka_unit_test(test_a_ring_of_parents_ends),
                 cmocka_unit_test(test_shared_pages_count_once),
                 cmocka_unit_test(test_without_time_the_rest_is_told_by_rss),
+                cmocka_unit_test(test_no_task_holds_more_than_is_taken),
                 cmocka_unit_test(test_a_walk_that_would_take_too_long_is_not_begun),
                 cmocka_unit_test(test_a_group_of_its_own_tells_all_at_once),
                 cmocka_unit_test(test_a_group_that_is_not_just_the_tasks_tells_nothing),
