@@ -158,6 +158,8 @@ static int take_stored_task(Task *task, void *userdata) {
 
 static int load_tasks(Daemon *daemon, Error *error) {
         GpuSample gpus[GPU_MAX];
+        const char *damage = NULL;
+        unsigned n_damaged;
         int n, r;
 
         n = store_get_gpus(daemon->store, gpus);
@@ -171,6 +173,10 @@ static int load_tasks(Daemon *daemon, Error *error) {
         if (r < 0)
                 return error_set(error, r, "cannot read the tasks in '%s': %s", daemon->state_dir,
                                  strerror(-r));
+        n_damaged = store_n_damaged(daemon->store, &damage);
+        if (n_damaged > 0)
+                log_warning("%u tasks in '%s' make no sense and are left out; the last: %s", n_damaged,
+                            daemon->state_dir, damage);
         return 0;
 }
 

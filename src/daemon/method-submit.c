@@ -109,7 +109,6 @@ static void apply_delay(const Daemon *daemon, const Peer *peer, Task *task, Repl
 
 /* People say 24G of a 24,564 MiB card (decisions.md 7). */
 static void note_whole_gpus(const Daemon *daemon, const Task *task, Reply *reply) {
-        _cleanup_free_ bool *said = NULL;
         GpuView *views = NULL;
         ssize_t n_views;
 
@@ -252,13 +251,9 @@ static bool answer_known_key(Peer *peer, Call *call) {
         Reply reply = { .to = CALL_SUBMIT };
         Record *record;
 
-        if (!known)
+        /* One that is over never started: its runner would not ask again. It gets another chance. */
+        if (!known || task_state_is_final(known->state))
                 return false;
-        if (task_state_is_final(known->state)) {
-                peer_refuse(peer, CALL_SUBMIT, ERROR_WRONG_STATE,
-                            "task %" PRIu64 " with this key is over already", known->id);
-                return true;
-        }
         record = record_find(daemon, known->id);
         record_set_owner(record, peer);
         fill_submit_reply(daemon, known, &reply);
