@@ -76,6 +76,8 @@ def count_program(result, is_tap):
     if not is_tap:
         return Count(passed=1) if good else Count(failed=1)
     count = count_tap(result.get("stdout", ""))
+    # cmocka says `not ok 3 # SKIP` of a test that skips itself, and Meson takes that for a failure.
+    good = good or (result["result"] == "FAIL" and result["returncode"] == 0 and count.skipped > 0)
     if not good and count.failed == 0:
         count.failed = 1
     if good and count.passed + count.skipped == 0:
