@@ -483,6 +483,19 @@ class Daemon(Commands):
         self.proc.send_signal(signal.SIGHUP)
         wait_until(lambda: self.log.stat().st_size > before, "the log says something about the reload")
 
+    def wait_recorded(self):
+        """Until it has written down what it knows: nothing in its folder changes for a while."""
+
+        def look():
+            return sorted((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in self.state.iterdir())
+
+        def is_quiet():
+            before = look()
+            time.sleep(0.2)
+            return look() == before
+
+        wait_until(is_quiet, "its folder is quiet")
+
     def log_text(self):
         return self.log.read_text(errors="replace")
 

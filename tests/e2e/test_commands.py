@@ -39,9 +39,7 @@ def test_ps_shows_running_ones_first_and_then_waiting_ones_in_their_order(daemon
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["ID", "USER", "STATE", "TIME", "NEEDS", "NAME/COMMAND"]
-    assert [name for line in lines for name in ("filler", "urgent", "normal", "later", "idle") if name in line.split()] == [
-        "filler", "urgent", "normal", "later", "idle",
-    ]
+    assert [line.split()[-1] for line in lines[1:]] == ["filler", "urgent", "normal", "later", "idle"]
     assert "over" not in done.stdout
     assert "\x1b" not in done.stdout, "no colour into a pipe"
     assert [line.split()[2] for line in lines[1:]] == ["running"] + ["pending"] * 4
@@ -191,7 +189,7 @@ def test_escape_sequences_of_others_never_reach_the_output(daemon, folder):
     proc = daemon.popen("run", "-n", "n" + ESCAPES, "-c", "1", command, cwd=where)
     daemon.wait_for(lambda ts: len(ts) == 2)
     task_id = max(task["id"] for task in daemon.ps())
-    outputs = [daemon.run("ps"), daemon.run("ps", "-v"), daemon.run("show", str(task_id)), daemon.run("why", str(task_id))]
+    outputs = [daemon.run(*args) for args in (["ps"], ["ps", "-v"], ["show", str(task_id)], ["why", str(task_id)])]
     for done in outputs:
         assert done.returncode == 0
         for bad in ("\x1b", "\x07", "\x9b", "‮", "\r", "\b"):

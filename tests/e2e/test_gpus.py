@@ -2,12 +2,25 @@
 """GPUs: which one, how much, the whole of it; a driver that hangs or dies."""
 
 import os
+import pwd
 import re
 import time
 
 import pytest
 
-from harness import GIB, HOLD, MIB, RawClient, Gpus, children_of, command_line, is_alive, parse_time, proc_state, wait_until
+from harness import (
+    GIB,
+    HOLD,
+    MIB,
+    Gpus,
+    RawClient,
+    children_of,
+    command_line,
+    is_alive,
+    parse_time,
+    proc_state,
+    wait_until,
+)
 
 LINE = 'echo "$TASKFLOW_GPUS|$CUDA_VISIBLE_DEVICES|$CUDA_DEVICE_ORDER"'
 
@@ -63,8 +76,6 @@ def test_of_three_tasks_of_20g_two_start_on_different_gpus_and_the_third_when_on
     for name in ("one", "two"):
         assert re.search(rf"\b{ids[name]}\b", why), why
     assert "16G missing" in why or "16.0G" in why or re.search(r"\b1[56](\.\d)?G\b", why), why
-    import pwd
-
     assert pwd.getpwuid(os.getuid()).pw_name in why
     gate_two.open()
     assert two.wait() == 0

@@ -140,10 +140,10 @@ def test_a_client_that_never_reads_is_cut_and_costs_nothing(daemon):
     procs = [daemon.popen("run", "-q", "-c", "1", "true #" + "x" * 3900) for _ in range(30)]
     daemon.wait_for(lambda ts: len(ts) == 31, "all are in the queue", timeout=40)
     with RawClient(daemon.socket, 3) as raw:
-        call = json.dumps({"method": "io.taskflow.v1.List", "parameters": {"ended": True}, "more": True}).encode() + b"\0"
+        call = {"method": "io.taskflow.v1.List", "parameters": {"ended": True}, "more": True}
         with contextlib.suppress(OSError):
             for _ in range(2000):
-                raw.send(call)
+                raw.send_json(call)
         assert_responsive(daemon)
         assert int(read_proc(daemon.pid, "status").decode().split("VmRSS:")[1].split()[0]) < 200 * 1024
     gate.open()
@@ -293,8 +293,9 @@ def test_running_out_of_descriptors_heals_by_itself(make_daemon):
     daemon.wait_state("t", "done")
 
 
-def test_a_task_that_starts_with_the_last_descriptor_is_not_forgotten(make_daemon):
-    """Its process comes as a descriptor, for which there is none left."""
+@pytest.mark.parametrize("memory", ["0", "10M"])
+def test_a_task_that_starts_with_the_last_descriptor_is_not_forgotten(make_daemon, memory):
+    """Its process comes as a descriptor, for which there is none left; and RAM is read through one."""
     limit = 64
     daemon = make_daemon(preexec_fn=limit_descriptors(limit))
 
@@ -308,12 +309,12 @@ def test_a_task_that_starts_with_the_last_descriptor_is_not_forgotten(make_daemo
         with contextlib.suppress(AssertionError):  # it may keep some back for itself
             wait_until(lambda n=before: n_open() > n, "it is let in", 1)
     gate = daemon.place.gate()
-    proc = daemon.popen("run", "-n", "t", "-m", "10M", f"read x <{gate.path}; exit 5")
+    proc = daemon.popen("run", "-n", "t", "-m", memory, f"read x <{gate.path}; exit 5")
     with contextlib.suppress(AssertionError):
         wait_until(lambda: children_of(proc.pid), "its command runs", 2)
     for raw in held:
         raw.close()
-    assert daemon.wait_state("t", "running")
+    assert daemon.wait_state("t", "running", timeout=8)
     gate.open()
     assert proc.wait() == 5
     assert daemon.wait_state("t", "failed")["exit_status"] == 5
@@ -411,7 +412,8 @@ def impostor(place):
     [
         b"\0", b"nonsense\0", b"[]\0", b"{}\0", b'{"parameters":{}}\0', b'{"parameters":{"id":-1}}\0',
         b'{"parameters":{"id":1,"granted":true}}\0', b"x" * (2 * 1024 * 1024) + b"\0", b"[" * 100000 + b"\0",
-        b'{"error":5}\0', b'{"error":"io.taskflow.v1.Refused"}\0', b'{"method":"io.taskflow.v1.Offer","parameters":{}}\0',
+        b'{"error":5}\0', b'{"error":"io.taskflow.v1.Refused"}\0',
+        b'{"method":"io.taskflow.v1.Offer","parameters":{}}\0',
     ],
     ids=lambda data: data[:40].decode() + f" ({len(data)})",
 )
@@ -426,7 +428,7 @@ def test_an_answer_that_makes_no_sense_runs_nothing(place, impostor, data):
         assert done.stderr.count("\n") <= 1, args
 
 
-@pytest.mark.parametrize("data", [b"nonsense\0", b"{}\0", b"x" * (2 * 1024 * 1024) + b"\0"], ids=["nonsense", "empty", "long"])
+@pytest.mark.parametrize("data", [b"nonsense\0", b"{}\0", b"x" * (2 << 20) + b"\0"], ids=["nonsense", "empty", "long"])
 def test_wait_does_not_ask_for_ever_whoever_answers_nonsense(place, impostor, data):
     env = impostor(lambda _: data)
     assert place.run([TASKFLOW, "wait", "1"], env=env, timeout=8).returncode in (1, 3)
@@ -462,8 +464,8 @@ def test_a_real_answer_with_a_wrong_gpu_uuid_is_not_put_into_the_environment(pla
         text = json.dumps(real.receive())
         return text.replace("GPU-11d2", "GPU-\\n$(x);").replace("GPU-12b4", "GPU-\\n$(x);").encode() + b"\0"
 
-    env = {**impostor(pass_on), **{}}
-    done = place.run([TASKFLOW, "run", "--gpu", "any:1G", "echo started; echo \"$CUDA_VISIBLE_DEVICES\""], env=env, timeout=30)
+    line = 'echo started; echo "$CUDA_VISIBLE_DEVICES"'
+    done = place.run([TASKFLOW, "run", "--gpu", "any:1G", line], env=impostor(pass_on), timeout=30)
     real.close()
     assert "$(x)" not in done.stdout
     assert (done.returncode, done.stdout) == (125, ""), done

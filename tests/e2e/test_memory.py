@@ -6,12 +6,13 @@ margins that a few hundred MiB of noise do not reach on a large machine, nor a t
 """
 
 import os
+import pwd
 import re
 import time
 
 import pytest
 
-from harness import GIB, MIB, parse_time, size, wait_until
+from harness import GIB, HOLD, MIB, parse_time, size, wait_until
 
 pytestmark = pytest.mark.usefixtures("ram")
 
@@ -23,9 +24,9 @@ def of_free(daemon, share):
 
 def overlap(one, other):
     """Whether two ended tasks ever ran at the same time."""
-    return parse_time(one["started_at"]) < parse_time(other["ended_at"]) and parse_time(other["started_at"]) < parse_time(
-        one["ended_at"]
-    )
+    later = max(one, other, key=lambda task: parse_time(task["started_at"]))
+    earlier = one if later is other else other
+    return parse_time(later["started_at"]) < parse_time(earlier["ended_at"])
 
 
 # Measured
@@ -67,7 +68,7 @@ def test_what_a_task_itself_takes_is_not_counted_twice(daemon):
     """free = measured free - what running tasks still have to take."""
     free = daemon.free_ram()
     taken = min(1 * GIB, free // 5)
-    proc, _ = daemon.start("t", "-m", size(2 * taken), "-d", "0", command=f"exec {hold()} ram {taken}")
+    proc, _ = daemon.start("t", "-m", size(2 * taken), "-d", "0", command=f"exec {HOLD} ram {taken}")
     status = wait_until(
         lambda: (lambda s: s if s["memory"]["promised_bytes"] < 1.3 * taken else None)(look(daemon)),
         "it was seen to hold half of what it asked for",
@@ -82,23 +83,18 @@ def test_what_a_task_itself_takes_is_not_counted_twice(daemon):
     assert daemon.status()["memory"]["promised_bytes"] == 0
 
 
-def hold():
-    from harness import HOLD
-
-    return HOLD
-
-
 def look(daemon):
     """status, after a look at all running tasks that a waiting one has asked for."""
     waiting = daemon.task("looker")
     if not waiting:
-        daemon.popen("run", "-n", "looker", "-q", "-m", size(daemon.status()["memory"]["total_bytes"] - 101 * MIB), "true")
+        most = daemon.status()["memory"]["total_bytes"] - 101 * MIB
+        daemon.popen("run", "-n", "looker", "-q", "-m", size(most), "true")
     return daemon.status()
 
 
 def test_what_all_processes_of_a_task_take_counts_also_those_that_left_its_session(daemon):
     taken = min(600 * MIB, daemon.free_ram() // 6)
-    line = f"setsid {hold()} ram {taken // 2} & {hold()} ram {taken // 2}; wait"
+    line = f"setsid {HOLD} ram {taken // 2} & {HOLD} ram {taken // 2}; wait"
     proc, _ = daemon.start("t", "-m", size(taken * 2), "-d", "0", command=line)
     wait_until(
         lambda: look(daemon) and (daemon.task("t")["used"]["memory_bytes"] or 0) > 0.9 * taken,
@@ -226,7 +222,7 @@ def test_a_delay_ends_with_its_task(daemon):
 
 
 def test_a_delay_ends_when_the_task_was_seen_to_hold_what_it_asked_for(daemon):
-    proc, _ = daemon.start("first", "-m", "100M", "-d", "1h", command=f"exec {hold()} ram {120 * MIB}")
+    proc, _ = daemon.start("first", "-m", "100M", "-d", "1h", command=f"exec {HOLD} ram {120 * MIB}")
     second = daemon.popen("run", "-n", "second", "-m", "10M", "true")
     assert second.wait() == 0
     assert started(daemon, "second") - started(daemon, "first") < 5
@@ -306,8 +302,6 @@ def test_the_waiting_line_names_who_holds_what_is_missing(daemon):
     first, gate = daemon.start("first", "-m", of_free(daemon, 0.6), "-d", "0")
     second = daemon.queue("second", "-m", of_free(daemon, 1.3), "-d", "0")
     wait_until(lambda: str(daemon.task("first")["id"]) in second.err, "the line names the holder")
-    import pwd
-
     assert pwd.getpwuid(os.getuid()).pw_name in second.err
     gate.open()
     assert (first.wait(), second.wait()) == (0, 0)

@@ -76,7 +76,8 @@ def test_check_config_says_whether_a_file_is_good_and_starts_nothing(place):
         "# a comment\n; another\n[taskflow]\ndefault_delay = 1h30m\ndelay_mode = strict\nample_factor = 2.5\n"
         "unfilled = delay\nreserved_memory = 1G\nreserved_gpu_memory = 512M\nsample_interval = 500ms\n"
         "priority_limit = 50\npriority_age = inf\nmax_delay = 1d\nwhole_gpu_used = 10%\nidle_exit = inf\n"
-        "gpus = 0, GPU-12ab\ngpu_pick = pack\npin_gpus = always\nnvml_library = libnvidia-ml.so.1\nadmins = root, @root\n"
+        "gpus = 0, GPU-12ab\ngpu_pick = pack\npin_gpus = always\nnvml_library = libnvidia-ml.so.1\n"
+        "admins = root, @root\n"
         "max_pending_per_user = 10\nshow_commands = owner\nhistory_days = 7\n"
     )
     done = place.run([TASKFLOWD, "--config", config, "--check-config", "--state", place.folder / "state"])
@@ -85,7 +86,8 @@ def test_check_config_says_whether_a_file_is_good_and_starts_nothing(place):
 
 
 def test_a_file_that_was_named_must_be_there(place):
-    done = place.run([TASKFLOWD, "--config", place.folder / "none", "--socket", place.folder / "s", "--state", place.folder / "x"])
+    here = place.folder
+    done = place.run([TASKFLOWD, "--config", here / "none", "--socket", here / "s", "--state", here / "x"])
     assert done.returncode != 0
     assert "none" in done.stderr
 

@@ -8,7 +8,7 @@ import termios
 
 import pytest
 
-from harness import N_CPUS, all_pids, children_of, is_alive, proc_state, read_proc, wait_until
+from harness import N_CPUS, children_of, is_alive, pids_that_mention, proc_state, read_proc, wait_until
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/bin/bash"), reason="no bash here")
 
@@ -24,9 +24,18 @@ def shell(daemon):
 def runner_of(daemon, name):
     """The pid of the taskflow that runs (or waits with) the task of that name."""
     needle = f"\0-n\0{name}\0".encode()
-    found = [pid for pid in all_pids() if needle in read_proc(pid, "cmdline")]
+    found = [pid for pid in pids_that_mention(daemon.place.folder) if needle in read_proc(pid, "cmdline")]
     assert len(found) == 1, found
     return found[0]
+
+
+def wait_for_sleep(daemon):
+    """Until the shell of the task has started its `sleep`: dash can lose a SIGINT that comes a moment before, and hangs if
+    it is stopped in the midst of its vfork(), with taskflow and without it."""
+    wait_until(
+        lambda: any(read_proc(pid, "comm") == b"sleep\n" for pid in pids_that_mention(daemon.place.folder)),
+        "the command sleeps",
+    )
 
 
 # What the command has
@@ -51,6 +60,7 @@ def test_the_command_reads_what_is_typed(shell):
 def test_the_command_is_in_the_foreground_group_with_taskflow(shell, daemon):
     shell.line("$tf run -n t 'echo rea''dy; sleep 1000'")
     shell.expect("ready")
+    wait_for_sleep(daemon)
     task = daemon.wait_for(lambda ts: next((t for t in ts if t["pid"]), None))
     assert os.getpgid(task["pid"]) == shell.foreground_group() == os.getpgid(runner_of(daemon, "t"))
     shell.send("\x03")
@@ -184,6 +194,7 @@ def test_ctrl_c_while_waiting_withdraws_the_task_and_stops_a_loop(shell, daemon)
 def test_ctrl_c_while_running_ends_the_command_and_stops_a_loop(shell, daemon):
     shell.line("for i in 1 2 3; do $tf run -n t$i 'echo rea''dy; sleep 1000'; done; echo af''ter")
     shell.expect("ready")
+    wait_for_sleep(daemon)
     pid = daemon.wait_for(lambda ts: next((t["pid"] for t in ts if t["pid"]), None))
     shell.send("\x03")
     shell.expect(re.escape(shell.PROMPT))
@@ -195,7 +206,8 @@ def test_ctrl_c_while_running_ends_the_command_and_stops_a_loop(shell, daemon):
 
 
 def test_a_command_that_handles_ctrl_c_gets_it_once_and_its_status_counts(shell):
-    shell.line("$tf run 'n=0; trap \"n=\\$((n+1)); sleep 0.3; echo got \\$n; exit 5\" INT; echo rea''dy; while :; do sleep 0.1; done'")
+    trap = 'trap "n=\\$((n+1)); sleep 0.3; echo got \\$n; exit 5" INT'
+    shell.line(f"$tf run 'n=0; {trap}; echo rea''dy; while :; do sleep 0.1; done'")
     shell.expect("ready")
     shell.send("\x03")
     shell.expect("got 1")
@@ -214,10 +226,11 @@ def test_a_command_that_ignores_ctrl_c_goes_on(shell):
     assert "status 0" in shell.do("echo status $?")
 
 
-def test_ctrl_backslash_is_sigquit(shell):
+def test_ctrl_backslash_is_sigquit(shell, daemon):
     shell.do("ulimit -c 0")
     shell.line("$tf run 'echo rea''dy; sleep 1000'")
     shell.expect("ready")
+    wait_for_sleep(daemon)
     shell.send("\x1c")
     shell.expect(re.escape(shell.PROMPT))
     assert "131" in shell.do("echo status $?")
@@ -226,6 +239,7 @@ def test_ctrl_backslash_is_sigquit(shell):
 def test_ctrl_c_in_a_pipeline_ends_all_of_it(shell, daemon):
     shell.line("$tf run -n t 'echo rea''dy; sleep 1000' | cat; echo status ${PIPESTATUS[0]}")
     shell.expect("ready")
+    wait_for_sleep(daemon)
     shell.send("\x03")
     shell.expect(re.escape(shell.PROMPT))
     daemon.wait_state("t", "failed")
@@ -273,6 +287,7 @@ def test_ctrl_z_stops_both_and_fg_resumes_both(shell, daemon):
 def test_bg_lets_a_stopped_one_go_on_in_the_background(shell, daemon):
     shell.line("$tf run -n t 'echo rea''dy; sleep 2; exit 4'")
     shell.expect("ready")
+    wait_for_sleep(daemon)
     shell.send("\x1a")
     shell.expect("Stopped")
     shell.expect(re.escape(shell.PROMPT))

@@ -6,7 +6,7 @@ import re
 import signal
 import time
 
-from harness import N_CPUS, TASK_KEYS, RawClient, is_alive, wait_until
+from harness import N_CPUS, TASK_KEYS, RawClient, is_alive, parent_of, wait_until
 
 
 def start_of(shared, user, name, *args, command=None):
@@ -171,7 +171,7 @@ def test_the_runner_of_one_user_cannot_speak_for_the_task_of_another(shared):
     daemon = shared.daemon
     task = daemon.wait_for(lambda ts: ts[0] if ts[0]["pid"] else None)
     attempts = [
-        ("Ended", {"id": task["id"], "state": "done", "exit_status": 0, "signal": None, "ended_at_us": 1, "reason": None}),
+        ("Ended", {"id": task["id"], "state": "done", "exit_status": 0, "ended_at_us": 1}),
         ("Used", {"id": task["id"], "memory_bytes": 100 * 2**20}),
         ("Withdraw", {"id": task["id"], "reason": None}),
         ("Accept", {"id": task["id"], "offer": 1}),
@@ -188,7 +188,7 @@ def test_the_runner_of_one_user_cannot_speak_for_the_task_of_another(shared):
         except (EOFError, OSError):
             pass
         now = daemon.show(task["id"])
-        assert (now["state"], now["pid"], now["peak"]["memory_bytes"]) == ("running", task["pid"], task["peak"]["memory_bytes"])
+        assert (now["state"], now["pid"], now["peak"]) == ("running", task["pid"], task["peak"])
     assert is_alive(task["pid"])
     proc.end()
 
@@ -208,8 +208,6 @@ def test_the_daemon_runs_without_privilege_and_no_command_of_anybodys(shared):
     status = open(f"/proc/{daemon.pid}/status", encoding="ascii").read()
     assert re.search(rf"^Uid:\s+{daemon.user.uid}\s+{daemon.user.uid}", status, re.M)
     assert re.search(r"^CapEff:\s+0+$", status, re.M)
-    from harness import parent_of
-
     assert parent_of(task["pid"]) == proc.pid
     gate.open()
     assert proc.wait() == 0
@@ -230,7 +228,8 @@ def test_a_crowd_of_short_tasks_of_two_users_all_end(shared):
     daemon = shared.daemon
     start = time.monotonic()
     procs = [
-        daemon.popen("run", "-q", "-c", "1", "true", user=user, cwd="/") for _ in range(15) for user in (shared.alice, shared.bob)
+        daemon.popen("run", "-q", "-c", "1", "true", user=user, cwd="/")
+        for user in (shared.alice, shared.bob) * 15
     ]
     assert [proc.wait(60) for proc in procs] == [0] * 30
     assert time.monotonic() - start < 60

@@ -618,7 +618,7 @@ static bool leave_mounts(void) {
              !write_map("/proc/self/setgroups", "deny") ||
              !write_map("/proc/self/uid_map", users) || !write_map("/proc/self/gid_map", groups)))
                 return false;
-        return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+        return mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
                mount("none", "/run", "tmpfs", 0, NULL) == 0;
 }
 
