@@ -86,6 +86,8 @@ typedef struct Incoming {
  * client_next() - what came, without blocking; sends what waits to be sent
  * @ret:        release with incoming_done()
  *
+ * Call it until it says CLIENT_E_AGAIN before poll(): what was read already makes no descriptor readable.
+ *
  * Return: 0, CLIENT_E_AGAIN, CLIENT_E_CLOSED, CLIENT_E_BAD, or negative errno.
  */
 int client_next(Client *client, Incoming *ret, Error *error);

@@ -111,8 +111,8 @@ static size_t n_open_fds(void) {
 
 /* Takes what is there; @n_seen messages of @want were seen before. Return: how many now. */
 static size_t take_messages(const Pair *pair, const char *const *want, size_t n_seen) {
-        const char *bytes;
-        size_t n;
+        const char *bytes = NULL;
+        size_t n = 0;
 
         while (channel_receive(pair->channel, &bytes, &n) == 0) {
                 assert_int_equal(n, strlen(want[n_seen]));
