@@ -4,12 +4,15 @@
  * taskflow ps: the tasks of everybody.
  *
  * The daemon sends them in the order in which they are shown, in several replies. Ids and JSON are
- * printed as they come; a table needs its widest cell first.
+ * printed as they come; a table needs its widest cell first. Why tasks wait is a sentence each: on a
+ * terminal the sentences stand below the table, because a column would leave them no room.
  */
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
@@ -67,19 +70,16 @@ static const Opt opts[] = {
 };
 
 static const TableColumn columns[] = {
-        { "ID", true, false, false },     { "USER", false, false, false },
-        { "STATE", false, false, false }, { "TIME", true, false, false },
-        { "NEEDS", false, false, false }, { "NAME/COMMAND", false, true, false },
+        { "ID", true, false },   { "USER", false, false },  { "STATE", false, false },
+        { "TIME", true, false }, { "NEEDS", false, false }, { "NAME/COMMAND", false, true },
 };
 
 static const TableColumn verbose_columns[] = {
-        { "ID", true, false, false },      { "USER", false, false, false },
-        { "PRIO", true, false, false },    { "STATE", false, false, false },
-        { "STATUS", true, false, false },  { "TIME", true, false, false },
-        { "NEEDS", false, false, false },  { "USED", false, false, false },
-        { "PEAK", false, false, false },   { "NAME", false, true, false },
-        { "COMMAND", false, true, false }, { "FOLDER", false, true, false },
-        { "WHY", false, false, true },
+        { "ID", true, false },     { "USER", false, false },   { "PRIO", true, false },
+        { "STATE", false, false }, { "STATUS", true, false },  { "TIME", true, false },
+        { "NEEDS", false, false }, { "USED", false, false },   { "PEAK", false, false },
+        { "NAME", false, true },   { "COMMAND", false, true }, { "FOLDER", false, true },
+        { "WHY", false, true },
 };
 
 static bool is_wanted(const Values *values, TaskState state) {
@@ -141,7 +141,10 @@ static int add_row(Table *table, const TaskView *view) {
         return row.r;
 }
 
-static int add_verbose_row(Table *table, const TaskView *view, uint64_t now_boot_us) {
+static int add_verbose_row(Table *table,
+                           const TaskView *view,
+                           bool with_reason,
+                           uint64_t now_boot_us) {
         const Task *task = view->task;
         Row row = { .table = table };
         char sentence[VIEW_SENTENCE_MAX];
@@ -162,18 +165,80 @@ static int add_verbose_row(Table *table, const TaskView *view, uint64_t now_boot
         put(&row, shown(view, task->name), TONE_PLAIN);
         put(&row, shown(view, task->command), TONE_PLAIN);
         put(&row, shown(view, task->cwd), TONE_PLAIN);
-        put(&row, view_reason(view, now_boot_us, sentence), TONE_PLAIN);
+        if (with_reason)
+                put(&row, view_reason(view, now_boot_us, sentence), TONE_PLAIN);
         return row.r;
 }
+
+/* Why a task waits, or ended as it did. */
+typedef struct Reason {
+        uint64_t id;
+        char *text; /* owned */
+} Reason;
 
 /* What was printed so far. */
 typedef struct Listing {
         const Values *values;
-        Table *table; /* NULL: ids or JSON */
+        Table *table; /* owned; NULL: ids or JSON */
+        bool reasons_below;
+        size_t n_reasons;
+        Reason *reasons; /* owned */
         size_t n_shown;
 } Listing;
 
+static void listing_done(Listing *listing) {
+        (void)table_free(listing->table);
+        for (size_t i = 0; i < listing->n_reasons; i++)
+                free(listing->reasons[i].text);
+        free(listing->reasons);
+}
+
+static int listing_init(Listing *ret, const Values *values) {
+        size_t n_verbose = ELEMENTSOF(verbose_columns);
+
+        *ret = (Listing){ .values = values };
+        if (values->json || values->quiet)
+                return 0;
+        if (!values->verbose)
+                return table_new(&ret->table, columns, ELEMENTSOF(columns));
+
+        ret->reasons_below = output_is_terminal();
+        return table_new(&ret->table, verbose_columns,
+                         ret->reasons_below ? n_verbose - 1 : n_verbose);
+}
+
+static int keep_reason(Listing *listing, const TaskView *view, uint64_t now_boot_us) {
+        char sentence[VIEW_SENTENCE_MAX];
+        const char *text = view_reason(view, now_boot_us, sentence);
+        Reason *reasons;
+
+        if (!text)
+                return 0;
+
+        reasons = reallocarray(listing->reasons, listing->n_reasons + 1, sizeof(*reasons));
+        if (!reasons)
+                return -ENOMEM;
+        listing->reasons = reasons;
+        reasons[listing->n_reasons].id = view->task->id;
+        reasons[listing->n_reasons].text = strdup(text);
+        return reasons[listing->n_reasons++].text ? 0 : -ENOMEM;
+}
+
+static void print_reasons(const Listing *listing) {
+        if (listing->n_reasons > 0)
+                (void)putchar('\n');
+        for (size_t i = 0; i < listing->n_reasons; i++) {
+                char id[32];
+
+                (void)snprintf(id, sizeof(id), "%" PRIu64 ": ", listing->reasons[i].id);
+                (void)printf("%s%s%s", output_tone(TONE_STRONG), id, output_tone_end(TONE_STRONG));
+                output_wrapped(listing->reasons[i].text, (unsigned)strlen(id), output_width());
+        }
+}
+
 static int show_task(Listing *listing, const TaskView *view, uint64_t now_boot_us) {
+        int r;
+
         if (!is_wanted(listing->values, view->task->state))
                 return 0;
 
@@ -186,9 +251,13 @@ static int show_task(Listing *listing, const TaskView *view, uint64_t now_boot_u
                 (void)printf("%" PRIu64 "\n", view->task->id);
                 return 0;
         }
-        if (listing->values->verbose)
-                return add_verbose_row(listing->table, view, now_boot_us);
-        return add_row(listing->table, view);
+        if (!listing->values->verbose)
+                return add_row(listing->table, view);
+        if (!listing->reasons_below)
+                return add_verbose_row(listing->table, view, true, now_boot_us);
+
+        r = add_verbose_row(listing->table, view, false, now_boot_us);
+        return r < 0 ? r : keep_reason(listing, view, now_boot_us);
 }
 
 /* Shows all that the daemon has; an exit status. */
@@ -246,11 +315,9 @@ static int check_form(const Values *values) {
 
 static int ps_run(_unused_ const Command *command, void *v, int n_operands, char **operands) {
         _cleanup_(client_freep) Client *client = NULL;
-        _cleanup_(table_freep) Table *table = NULL;
+        _cleanup_(listing_done) Listing listing = { 0 };
         Values *values = v;
-        Listing listing = { .values = values };
         int status;
-        int r = 0;
 
         status = check_form(values);
         if (status == 0)
@@ -259,14 +326,8 @@ static int ps_run(_unused_ const Command *command, void *v, int n_operands, char
                 status = session_open(&client, values->all ? SESSION_ACT : SESSION_LOOK);
         if (status != 0)
                 return status;
-
-        if (values->verbose)
-                r = table_new(&table, verbose_columns, ELEMENTSOF(verbose_columns));
-        else if (!values->json && !values->quiet)
-                r = table_new(&table, columns, ELEMENTSOF(columns));
-        if (r < 0)
+        if (listing_init(&listing, values) < 0)
                 return cli_fail(CLI_STATUS_REFUSED, "out of memory");
-        listing.table = table;
 
         if (values->json)
                 (void)fputs("{\"schema\":1,\"tasks\":[", stdout);
@@ -274,8 +335,11 @@ static int ps_run(_unused_ const Command *command, void *v, int n_operands, char
                 status = show_all(&listing, client);
         if (values->json && status == 0)
                 (void)puts("]}");
-        if (table && status == 0 && table_print(table) < 0)
-                return cli_fail(CLI_STATUS_REFUSED, "out of memory");
+        if (listing.table && status == 0) {
+                if (table_print(listing.table) < 0)
+                        return cli_fail(CLI_STATUS_REFUSED, "out of memory");
+                print_reasons(&listing);
+        }
         return output_finish(status);
 }
 

@@ -33,6 +33,8 @@ enum {
         OTHER_DAEMONS_MAX = 16,
 };
 
+#define OLD_US (5 * US_PER_SEC) /* younger figures are as good as new for people */
+
 typedef struct Values {
         bool json;
 } Values;
@@ -43,10 +45,9 @@ static const Opt opts[] = {
 };
 
 static const TableColumn columns[] = {
-        { "", false, false, false },      { "TOTAL", true, false, false },
-        { "USED", true, false, false },   { "PROMISED", true, false, false },
-        { "FREE", true, false, false },   { "TASKS", false, true, false },
-        { "DEVICE", false, true, false },
+        { "", false, false },        { "TOTAL", true, false }, { "USED", true, false },
+        { "PROMISED", true, false }, { "FREE", true, false },  { "TASKS", false, true },
+        { "DEVICE", false, true },
 };
 
 /* RAM as this process sees it, with the reserve that is the default. */
@@ -130,8 +131,8 @@ static int set_device(Table *table, size_t column, const GpuView *gpu) {
 static int add_gpu(Table *table, const GpuView *gpu) {
         const GpuSample *sample = &gpu->sample;
         uint64_t used_bytes = sample->total_bytes - MIN(sample->free_bytes, sample->total_bytes);
-        bool known = sample->total_bytes > 0; /* the last figures; the notes tell their age */
-        bool ok = sample->state == GPU_STATE_OK;
+        bool known = sample->total_bytes > 0;
+        bool ok = known && sample->state == GPU_STATE_OK;
         char name[32];
         int r;
 
@@ -142,11 +143,11 @@ static int add_gpu(Table *table, const GpuView *gpu) {
         if (r == 0)
                 r = set_size(table, 1, known, sample->total_bytes, TONE_PLAIN);
         if (r == 0)
-                r = set_size(table, 2, known, used_bytes, TONE_PLAIN);
+                r = set_size(table, 2, ok, used_bytes, TONE_PLAIN);
         if (r == 0)
                 r = set_size(table, 3, known, gpu->promised_bytes, TONE_PLAIN);
         if (r == 0)
-                r = set_size(table, 4, known && ok, gpu->free_bytes, TONE_GOOD);
+                r = set_size(table, 4, ok, gpu->free_bytes, TONE_GOOD);
         if (r == 0)
                 r = set_tasks(table, 5, gpu);
         if (r == 0)
@@ -169,14 +170,16 @@ static int print_resources(const MachineStatus *status) {
 }
 
 static void print_gpu_notes(const MachineStatus *status) {
+        bool has_age = status->n_gpus > 0 && status->gpu_age_us != TASK_TIME_INF;
         char age[UNITS_FORMAT_MAX];
 
+        if (has_age)
+                (void)units_format_duration(age, sizeof(age), status->gpu_age_us);
         if (!status->gpus_known && status->gpu_text[0])
-                field_text("gpus", status->gpu_text);
-        if (status->n_gpus > 0 && status->gpu_age_us != TASK_TIME_INF &&
-            status->gpu_age_us >= 5 * US_PER_SEC)
-                field_printf("gpus", "figures are %s old: nothing needs a GPU now",
-                             units_format_duration(age, sizeof(age), status->gpu_age_us));
+                field_printf("gpus", "%s%s%s%s", status->gpu_text, has_age ? "; last seen " : "",
+                             has_age ? age : "", has_age ? " ago" : "");
+        else if (has_age && status->gpu_age_us >= OLD_US)
+                field_printf("gpus", "these figures are %s old: no task needs a GPU now", age);
 }
 
 /* Whether a process is called taskflowd and is another user's; its user. */
@@ -232,8 +235,8 @@ static void print_queue(const Client *client, const MachineStatus *status) {
                            "one");
         else if (status->personal)
                 field_printf("queue",
-                             "of %s alone (taskflowd %s, pid %d); to share the machine, install "
-                             "taskflow's system service",
+                             "of %s alone (taskflowd %s, pid %d); to share the machine: see "
+                             "taskflowd(8)",
                              name, status->version, (int)status->daemon_pid);
         else
                 field_printf("queue", "of all users (taskflowd %s of user %s, pid %d)",

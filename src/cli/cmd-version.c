@@ -17,6 +17,12 @@
 /* Who asks for a version often does so because something hangs. */
 #define ANSWER_US (2 * US_PER_SEC)
 
+static void print_daemon(const char *version) {
+        (void)fputs("taskflowd ", stdout);
+        output_text(version);
+        (void)putchar('\n');
+}
+
 static int version_run(_unused_ const Command *command,
                        _unused_ void *v,
                        _unused_ int n,
@@ -33,7 +39,7 @@ static int version_run(_unused_ const Command *command,
         if (client_send(client, &call, -1, &error) == 0 &&
             session_receive(client, clock_boottime_us() + ANSWER_US, &reply, &error) == 0 &&
             reply.error == ERROR_NONE)
-                (void)printf("taskflowd %s\n", reply.get_info.version);
+                print_daemon(reply.get_info.version);
         else
                 (void)printf("taskflowd does not answer at '%s'\n", client_path(client));
         return output_finish(CLI_STATUS_DONE);

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/format.h"
@@ -26,6 +27,7 @@ enum {
 
 #define FIRST_RETRY_US (50 * US_PER_MSEC)
 #define RETRY_US       US_PER_SEC
+#define ANSWER_US      (30 * US_PER_SEC) /* of a daemon that knows the answer */
 
 typedef struct Values {
         bool any;
@@ -105,23 +107,101 @@ static int wait_for_reply(Client **client, const Call *call, uint64_t until_boot
         }
 }
 
-/* The status of the last one named; `--any`: of the only one. */
-static int status_of(const Reply *reply) {
-        const TaskView *last;
+/* The status of the task named last, or with --any of the only one; of all of one's own there is none. */
+static int status_of(const Reply *reply, const Call *call, uint64_t last_id) {
+        for (size_t i = 0; i < reply->wait.n; i++)
+                if (call->wait.any || reply->wait.tasks[i].task->id == last_id)
+                        return format_exit_status(reply->wait.tasks[i].task);
+        return CLI_STATUS_DONE;
+}
 
-        if (reply->wait.n == 0)
-                return CLI_STATUS_DONE; /* none was mine, or waited */
+/* Whether task @id has ended: 0 with @ret, or a status after saying what is wrong. */
+static int look_at(Client *client, uint64_t id, bool *ret) {
+        _cleanup_(reply_done) Reply reply = { 0 };
+        const Call call = { .type = CALL_SHOW, .show = { .id = id } };
+        int status;
 
-        last = &reply->wait.tasks[reply->wait.n - 1];
-        return format_exit_status(last->task);
+        status = session_call(client, &call, &reply);
+        if (status != 0)
+                return status;
+
+        *ret = reply.list.n == 1 && task_state_is_final(reply.list.tasks[0].task->state);
+        return 0;
+}
+
+/* Whether any task of one's own waits or runs; else as look_at(). */
+static int look_at_own(Client *client, bool *ret) {
+        Call call = { .type = CALL_LIST, .more = true };
+        bool more = true;
+        Reply reply;
+        int status;
+
+        call.list.has_uid = true;
+        call.list.uid = getuid();
+        *ret = false;
+        status = session_call(client, &call, &reply);
+        while (status == 0 && more) {
+                *ret = *ret || reply.list.n > 0;
+                more = reply.continues;
+                reply_done(&reply);
+                if (more)
+                        status = session_read(client, &reply);
+        }
+        return status;
+}
+
+/*
+ * `-t 0`: now or not at all. The daemon answers a Wait when it is so, and never says "not yet", so it is
+ * asked how far they are before. 0: it is so; else a status.
+ */
+static int look_before(Client *client, const Call *call) {
+        size_t n_ended = 0;
+        bool some = false;
+        int status = 0;
+
+        if (call->wait.ids.n == 0) {
+                status = look_at_own(client, &some);
+                return status == 0 && some ? STATUS_TIMEOUT : status;
+        }
+
+        for (size_t i = 0; i < call->wait.ids.n && status == 0; i++) {
+                bool ended = false;
+
+                status = look_at(client, call->wait.ids.ids[i], &ended);
+                n_ended += ended;
+        }
+        if (status != 0)
+                return status;
+        return n_ended >= (call->wait.any ? 1 : call->wait.ids.n) ? 0 : STATUS_TIMEOUT;
+}
+
+static int wait_for(Client **client, const Call *call, uint64_t timeout_us, uint64_t last_id) {
+        _cleanup_(reply_done) Reply reply = { 0 };
+        uint64_t patience_us = timeout_us;
+        int status;
+
+        if (timeout_us == 0) {
+                status = look_before(*client, call);
+                if (status != 0)
+                        return status;
+                patience_us = ANSWER_US; /* it is so: only the answer is waited for */
+        }
+
+        status = wait_for_reply(client, call, deadline_us(patience_us), &reply);
+        if (status != 0)
+                return status;
+        if (reply.error != ERROR_NONE)
+                return cli_fail(CLI_STATUS_REFUSED, "%s",
+                                reply.message ? reply.message : error_name_to_string(reply.error));
+        return status_of(&reply, call, last_id);
 }
 
 static int wait_run(const Command *command, void *v, int n_operands, char **operands) {
         _cleanup_(client_freep) Client *client = NULL;
-        _cleanup_(reply_done) Reply reply = { 0 };
         _cleanup_(ids_done) IdList ids = { 0 };
         const Values *values = v;
         Call call = { .type = CALL_WAIT };
+        uint64_t last_id = 0;
         int status;
 
         status = ids_parse(command, n_operands, operands, &ids);
@@ -132,15 +212,12 @@ static int wait_run(const Command *command, void *v, int n_operands, char **oper
         if (!client)
                 return ids.n > 0 ? session_no_task(ids.ids[0]) : CLI_STATUS_DONE;
 
+        /* Each id is asked for once, so that the last one asked for need not be the last one named. */
+        if (n_operands > 0)
+                (void)cli_parse_id(operands[n_operands - 1], &last_id, NULL);
         call.wait.ids = ids;
         call.wait.any = values->any;
-        status = wait_for_reply(&client, &call, deadline_us(values->timeout_us), &reply);
-        if (status != 0)
-                return status;
-        if (reply.error != ERROR_NONE)
-                return cli_fail(CLI_STATUS_REFUSED, "%s",
-                                reply.message ? reply.message : error_name_to_string(reply.error));
-        return status_of(&reply);
+        return wait_for(&client, &call, values->timeout_us, last_id);
 }
 
 const Command command_wait = {
@@ -148,8 +225,8 @@ const Command command_wait = {
         .operands = "[ID...]",
         .summary = "wait until tasks have ended, and return the status of the last one",
         .description =
-                "Without an ID: until all of your own have ended. The status is that of the last task "
-                "named, or with --any of the first to end; 124 if it was ended by its time limit or "
+                "Without an ID: until all of your own have ended, with status 0. Else the status is that of "
+                "the last task named, or with --any of the first to end; 124 if it was ended by its time limit or "
                 "'wait' by its own; 125 if it has none, because it never started or was lost.",
         .opts = opts,
         .max_operands = -1,

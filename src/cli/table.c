@@ -226,8 +226,7 @@ static int fill_columns(const Smartcols *lib, const Table *table, struct libscol
         for (size_t i = 0; i < table->n_columns; i++) {
                 const TableColumn *column = &table->columns[i];
                 int flags = (column->right ? SCOLS_FL_RIGHT : 0) |
-                            (column->shrinks ? SCOLS_FL_TRUNC : 0) |
-                            (column->wraps ? SCOLS_FL_WRAP : 0);
+                            (column->shrinks ? SCOLS_FL_TRUNC : 0);
                 struct libscols_column *made;
                 int r;
 

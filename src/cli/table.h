@@ -27,14 +27,13 @@ typedef struct TableColumn {
         const char *name; /* borrowed */
         bool right;       /* numbers */
         bool shrinks;     /* is cut where the terminal is too narrow */
-        bool wraps;       /* goes on in the next line there */
 } TableColumn;
 
 typedef struct Table Table;
 
 /**
  * table_new() - an empty table
- * @columns:    borrowed until the table is freed; the last one should shrink or wrap
+ * @columns:    borrowed until the table is freed; the last one should shrink
  *
  * Return: 0, or -ENOMEM.
  */

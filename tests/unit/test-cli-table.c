@@ -7,9 +7,9 @@
 #include "check.h"
 
 static const TableColumn columns[] = {
-        { "ID", true, false, false },
-        { "USER", false, false, false },
-        { "COMMAND", false, true, false },
+        { "ID", true, false },
+        { "USER", false, false },
+        { "COMMAND", false, true },
 };
 
 static const TableLayout pipe_layout = { .library = TABLE_LIBRARY };
