@@ -66,31 +66,9 @@ for entry in json.load(open(sys.argv[1])):
 # initialiser, as an error of its own.
 step_cppcheck() {
         configure || return 1
-        cppcheck --project=$build/compile_commands.json --library=tools/cppcheck.cfg -i tests \
+        cppcheck --project=$build/compile_commands.json --library=tools/cppcheck.cfg --file-filter='*/src/*' \
                 --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
                 --suppress=internalAstError --suppress=memleak --suppress=resourceLeak --error-exitcode=1 -q -j "$(nproc)"
-}
-
-# At most three deep: what a function's first column of 8 and three more make. A keyword further in
-# would open a fourth.
-step_nesting() {
-        ! files 'src/*.[ch]' 'tests/*.[ch]' | xargs grep -nE '^ {32,}(if|for|while|switch|do|else)\b'
-}
-
-# The sources that are part of the build, as the repository names them.
-compiled() {
-        /usr/bin/python3 -c '
-import json, os, sys
-for entry in json.load(open(sys.argv[1])):
-    print(os.path.relpath(os.path.join(entry["directory"], entry["file"])))
-' $build/compile_commands.json | sort -u
-}
-
-# Its leak checks do not know the cleanup attribute; the sanitizers and valgrind find the real ones.
-step_cppcheck() {
-        configure || return 1
-        cppcheck --project=$build/compile_commands.json --library=tools/cppcheck.cfg --enable=warning,performance,portability \
-                --inline-suppr --suppress=missingIncludeSystem --suppress=memleak --suppress=resourceLeak --error-exitcode=1 -q -j "$(nproc)"
 }
 
 step_layers() {
