@@ -66,7 +66,7 @@ for entry in json.load(open(sys.argv[1])):
 # initialiser, as an error of its own.
 step_cppcheck() {
         configure || return 1
-        cppcheck --project=$build/compile_commands.json --library=tools/cppcheck.cfg --file-filter='*/src/*' \
+        cppcheck --project=$build/compile_commands.json --library=tools/cppcheck.cfg --file-filter='src/*' \
                 --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
                 --suppress=internalAstError --suppress=memleak --suppress=resourceLeak --error-exitcode=1 -q -j "$(nproc)"
 }
