@@ -174,14 +174,16 @@ static bool has_descendants(Run *run) {
         return proc_fd < 0 || tree_pids(proc_fd, getpid(), getuid(), &pids) != 0;
 }
 
-/* The job control of our shell sees us; so if the command stops, we do, and what wakes us wakes it. */
+/*
+ * The job control of our shell sees us; so if the command stops, we do, and what wakes us wakes it. SIGSTOP becomes SIGTSTP, which
+ * stops nobody where there is no such shell: what stops and wakes the command alone (cpulimit does) would not wake us.
+ */
 static void stop_too(Run *run, int signal) {
         if (run->ending) {
                 pass_on(run, SIGCONT);
                 return;
         }
-        signals_stop_self(signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU ? signal :
-                                                                                        SIGSTOP);
+        signals_stop_self(signal == SIGSTOP ? SIGTSTP : signal);
 }
 
 /* One child that changed. Return: whether there may be another one. */

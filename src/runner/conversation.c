@@ -16,18 +16,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "runner/environment.h"
 #include "runner/own-room.h"
-#include "runner/records.h"
 #include "runner/run.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/macro.h"
 #include "util/proc-id.h"
 #include "util/text.h"
-#include "util/units.h"
 
 /* A daemon that starts again offers nothing until its runners are back, at most 2 s: we are back well before that. */
 #define RETRY_FIRST_US (100 * US_PER_MSEC)
@@ -37,26 +34,22 @@
 #define WHY_TERMINAL_US US_PER_SEC
 #define WHY_US          (5 * US_PER_SEC)
 
-#define REPORT_PATIENCE_US (5 * US_PER_SEC) /* interface.md */
-#define LEAVE_PATIENCE_US  US_PER_SEC       /* a closed connection withdraws as well */
-
 enum {
         TRIES_MAX = 15, /* about ten seconds without an id: it never takes what we say */
 };
 
-static char *visible(const char *s) {
-        return text_visible(s ? s : "");
-}
-
-/* What would be missing now, as "…: needs 5G …"; empty if nothing is known. */
-static char *reason_of(const Run *run, const Explain *explain, uint64_t boot_us) {
+char *run_reason(const Run *run, const Explain *explain, uint64_t boot_us) {
         char sentence[4096];
 
         if (!explain || explain->n_lacks == 0)
                 return strdup("");
         explain_sentence(explain, boot_us, run->request->user_name, NULL, sentence,
                          sizeof(sentence));
-        return visible(sentence);
+        return text_visible(sentence);
+}
+
+static char *visible(const char *s) {
+        return text_visible(s ? s : "");
 }
 
 static bool is_waiting(const Run *run) {
@@ -101,8 +94,7 @@ static void say(Run *run, const Call *call, int fd) {
                 lose(run);
 }
 
-/* The same, if the daemon knows that the task is ours. */
-static void tell(Run *run, const Call *call, int fd) {
+void run_tell(Run *run, const Call *call, int fd) {
         if (run->attached)
                 say(run, call, fd);
 }
@@ -246,7 +238,7 @@ static void take_explain(Run *run, Reply *reply) {
 
 static void refuse(Run *run, const Reply *reply) {
         _cleanup_free_ char *message = visible(reply->message);
-        _cleanup_free_ char *reason = reason_of(run, reply->explain, reply->boot_us);
+        _cleanup_free_ char *reason = run_reason(run, reply->explain, reply->boot_us);
 
         run_complain(run, "%s%s%s", message ? message : "refused", reason && reason[0] ? ": " : "",
                      reason ? reason : "");
@@ -442,114 +434,4 @@ void run_on_readable(Run *run) {
                         on_reply(run, &incoming.reply);
                 incoming_done(&incoming);
         }
-}
-
-void run_leave(Run *run, int status, int signal, const char *reason) {
-        _cleanup_free_ char *copy = strdup(reason);
-        const Call call = {
-                .type = CALL_WITHDRAW,
-                .withdraw = { .id = run->task->id, .reason = copy },
-        };
-
-        run->status = status;
-        run->die_signal = signal;
-        if (!run->attached || run->phase == RUN_PHASE_SUBMITTING) {
-                run->phase = RUN_PHASE_OVER;
-                return;
-        }
-        run->phase = RUN_PHASE_LEAVING;
-        run_set_timer(run, RUN_TIMER_WHY, RUN_NEVER);
-        run_set_timer(run, RUN_TIMER_GIVE_UP, RUN_NEVER);
-        run_set_timer(run, RUN_TIMER_PATIENCE, clock_boottime_us() + LEAVE_PATIENCE_US);
-        say(run, &call, -1);
-}
-
-void run_give_up(Run *run) {
-        _cleanup_free_ char *why = reason_of(run, run->explain, run->explain_boot_us);
-        char waited[UNITS_FORMAT_MAX];
-        char reason[64];
-
-        run_set_timer(run, RUN_TIMER_GIVE_UP, RUN_NEVER);
-        if (run->phase != RUN_PHASE_SUBMITTING && run->phase != RUN_PHASE_WAITING)
-                return; /* it starts this instant */
-        (void)snprintf(reason, sizeof(reason), "not started within %s",
-                       units_format_duration(waited, sizeof(waited), run->request->wait_us));
-        run_complain(run, "%s%s%s", reason, why && why[0] ? ": " : "", why ? why : "");
-        run_leave(run, RUN_STATUS_FAILED, 0, reason);
-}
-
-void run_tell_started(Run *run) {
-        const Call call = { .type = CALL_STARTED, .oneway = true, .started.id = run->task->id };
-
-        tell(run, &call, run->child.pidfd);
-}
-
-void run_tell_used(Run *run, uint64_t memory_bytes) {
-        const Call call = {
-                .type = CALL_USED,
-                .oneway = true,
-                .used = { .id = run->task->id, .memory_bytes = memory_bytes },
-        };
-
-        tell(run, &call, -1);
-}
-
-void run_tell_away(Run *run, bool away) {
-        const Call call = {
-                .type = CALL_AWAY,
-                .oneway = true,
-                .away = { .id = run->task->id, .away = away },
-        };
-
-        tell(run, &call, -1);
-}
-
-static Call ended_call(const Run *run) {
-        const Task *task = run->task;
-
-        return (Call){
-                .type = CALL_ENDED,
-                .ended = {
-                        .id = task->id,
-                        .state = task->state,
-                        .exit_status = task->exit_status,
-                        .signal = task->signal,
-                        .ended_at_us = task->ended_at_us,
-                        .reason = task->reason,
-                },
-        };
-}
-
-void run_report(Run *run) {
-        const Call call = ended_call(run);
-
-        if (run->phase != RUN_PHASE_REPORTING) {
-                run->phase = RUN_PHASE_REPORTING;
-                run_set_timer(run, RUN_TIMER_LOOK, RUN_NEVER);
-                run_set_timer(run, RUN_TIMER_LIMIT, RUN_NEVER);
-                run_set_timer(run, RUN_TIMER_KILL, RUN_NEVER);
-                run_set_timer(run, RUN_TIMER_PATIENCE, clock_boottime_us() + REPORT_PATIENCE_US);
-                if (!run->client)
-                        run_set_timer(run, RUN_TIMER_RECONNECT, 0);
-        }
-        tell(run, &call, -1);
-}
-
-void run_lose_patience(Run *run) {
-        const Call ended = ended_call(run);
-        const Call attached = {
-                .type = CALL_ATTACH,
-                .attach = { .task = run->task, .started = true, .room_bytes = UINT64_MAX },
-        };
-        Call with_database = attached;
-        int r;
-
-        if (run->phase == RUN_PHASE_REPORTING) {
-                (void)memcpy(with_database.attach.database, run->database, sizeof(run->database));
-                r = records_leave(run->place, &with_database, &ended);
-                if (r < 0)
-                        run_say(run, "the end of task %" PRIu64 " could not be recorded: %s",
-                                run->task->id, strerror(-r));
-        }
-        run->phase = RUN_PHASE_OVER;
 }

@@ -108,16 +108,28 @@ void run_on_readable(Run *run);
 void run_reconnect(Run *run);
 void run_ask_why(Run *run);
 
+/* Says it with a descriptor (-1: none), if the daemon knows that the task is ours; a connection that does not take it is lost. */
+void run_tell(Run *run, const Call *call, int fd);
+
+/* The sentence of what is missing, harmless to a terminal; empty if nothing is known. To be freed. */
+char *run_reason(const Run *run, const Explain *explain, uint64_t boot_us);
+
+/* report.c */
+
 /* Withdraws the task and finishes with @status, or by @signal unless that is 0. @reason: for the record; borrowed. */
 void run_leave(Run *run, int status, int signal, const char *reason);
 void run_give_up(Run *run);
-void run_lose_patience(Run *run);
 
-/* What the daemon hears; nothing if there is none. */
+/* How the command does; nothing if there is no daemon. */
 void run_tell_started(Run *run);
 void run_tell_used(Run *run, uint64_t memory_bytes);
 void run_tell_away(Run *run, bool away);
+
+/* The command has ended, as the task says: the daemon is to know, and then it is over. */
 void run_report(Run *run);
+
+/* The daemon has had its time. */
+void run_lose_patience(Run *run);
 
 /* command.c */
 

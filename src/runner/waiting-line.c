@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/macro.h"
 #include "util/text.h"
 #include "util/units.h"
 
@@ -28,9 +29,12 @@ WaitingLine waiting_line_make(int fd, bool quiet) {
         };
 }
 
-/* In the terminal's background a line in place would be written over what the user does there. */
+/* In the terminal's background a line in place would be written over what the user does there. A terminal that does not control
+ * us has no background. */
 static bool is_background(const WaitingLine *line) {
-        return line->terminal && tcgetpgrp(line->fd) != getpgrp();
+        pid_t foreground = line->terminal ? tcgetpgrp(line->fd) : -1;
+
+        return foreground >= 0 && foreground != getpgrp();
 }
 
 bool waiting_line_is_wanted(const WaitingLine *line) {
@@ -74,7 +78,7 @@ static void cut(char *s, unsigned max) {
 
 void waiting_line_text(const WaitingNews *news, unsigned columns, char *buf, size_t n) {
         _cleanup_free_ char *visible = NULL;
-        char waited[UNITS_FORMAT_MAX];
+        char waited[UNITS_FORMAT_MAX + 1] = "";
         char sentence[TEXT_MAX];
         char place[32] = "";
 
@@ -83,9 +87,12 @@ void waiting_line_text(const WaitingNews *news, unsigned columns, char *buf, siz
         visible = text_visible(sentence);
         if (news->explain->place > 0)
                 (void)snprintf(place, sizeof(place), ", place %zu", news->explain->place);
-        (void)snprintf(buf, n, "taskflow: task %" PRIu64 " waits %s%s: %s", news->task_id,
-                       units_format_duration(waited, sizeof(waited), news->waited_us), place,
-                       visible ? visible : "");
+        if (news->waited_us >= US_PER_SEC) {
+                waited[0] = ' ';
+                (void)units_format_duration(waited + 1, sizeof(waited) - 1, news->waited_us);
+        }
+        (void)snprintf(buf, n, "taskflow: task %" PRIu64 " waits%s%s: %s", news->task_id, waited,
+                       place, visible ? visible : "");
         if (columns > 0)
                 cut(buf, columns - 1);
 }
