@@ -129,12 +129,13 @@ static int set_reason(Task *task, const char *reason) {
         return 0;
 }
 
-/* A task that waits has no GPUs, whatever it had in an earlier life. */
+/* A task that waits has no GPUs and was seen to use nothing, whatever it had in an earlier life. */
 static void forget_grants(Task *task) {
         free(task->gpus);
         free(task->gpu_usage);
         task->gpus = NULL;
         task->gpu_usage = NULL;
+        task->memory = (Usage){};
         task->started_boot_us = 0;
 }
 

@@ -64,6 +64,7 @@ void look_take_report(Core *core, Entry *entry, bool known, uint64_t used_bytes)
                         core->ram.look.changed = true;
                 share_measure(share, used_bytes);
                 share->peak_bytes = counted;
+                usage->let_go = share->let_go;
         } else {
                 share->unmeasurable = true;
         }
@@ -134,6 +135,7 @@ static void take_use(Core *core, Entry *entry, Share *share, const GpusSample *s
         usage->used_bytes = find_use(sample, entry->task->id, gpu->sample.uuid);
         usage->peak_bytes = MAX(usage->peak_bytes, usage->used_bytes);
         share_measure(share, usage->used_bytes);
+        usage->let_go = share->let_go;
 }
 
 static void take_uses(Core *core, const GpusSample *sample) {

@@ -7,6 +7,7 @@
  * that is lost or does not answer now counts, since it may come back.
  */
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -165,6 +166,7 @@ static int resolve_named(const Core *core,
         if (r != 0)
                 return r;
 
+        assert(slot >= 0);
         gpu = &core->gpus[slot];
         if (!is_allowed(core, gpu))
                 return error_set(error, CORE_E_IMPOSSIBLE,
@@ -221,6 +223,9 @@ static int resolve_any(const Core *core, const Needs *needs, uint64_t named, Err
                 assign.can[assign.n_needs++] &= ~named;
         }
 
+        if (!last)
+                return 0; /* all are named */
+
         return assign_all(&assign) ? 0 : refuse_any(core, needs, last, error);
 }
 
@@ -252,7 +257,7 @@ static int resolve_gpus(const Core *core,
 }
 
 int core_resolve(const Core *core, Needs *needs, Error *error) {
-        int slots[NEEDS_GPUS_MAX];
+        int slots[NEEDS_GPUS_MAX] = {};
         int r;
 
         r = resolve_memory(core, needs, error);

@@ -51,15 +51,16 @@ static void share_resume(Share *share, const Usage *usage) {
 
 int share_new_all(Core *core, Entry *entry, uint64_t offer) {
         const Task *task = entry->task;
-        unsigned n_ram = task->needs.memory_bytes > 0;
-        unsigned n = n_ram + task->needs.n_gpus;
-        Share *shares = NULL;
+        size_t n_ram = task->needs.memory_bytes > 0;
+        size_t n = n_ram + task->needs.n_gpus;
+        Share *shares;
 
-        if (n > 0) {
-                shares = calloc(n, sizeof(*shares));
-                if (!shares)
-                        return -ENOMEM;
-        }
+        if (n == 0)
+                return 0; /* it has none before it is in the ledger */
+
+        shares = calloc(n, sizeof(*shares));
+        if (!shares)
+                return -ENOMEM;
 
         if (n_ram > 0) {
                 share_init(core, &shares[0], SLOT_RAM, task->needs.memory_bytes, offer);
@@ -77,7 +78,7 @@ int share_new_all(Core *core, Entry *entry, uint64_t offer) {
         }
 
         entry->shares = shares;
-        entry->n_shares = n;
+        entry->n_shares = (unsigned)n;
         return 0;
 }
 

@@ -58,43 +58,42 @@ static int apply_any(World *world, EventType type, uint64_t id) {
         Event event = world_event(world, type, id);
         GpuGrant grant = { .uuid = "GPU-aa", .bytes = GIB };
 
-        switch (type) {
-        case EVENT_OFFERED:
+        if (type == EVENT_OFFERED)
                 event.offered.gpus = &grant;
-                break;
-        case EVENT_UPDATED:
+        if (type == EVENT_UPDATED)
                 event.updated.priority = -1;
-                break;
-        case EVENT_ENDED:
+        if (type == EVENT_ENDED)
                 event.ended.state = TASK_STATE_FAILED;
-                break;
-        case EVENT_STARTED:
+        if (type == EVENT_STARTED)
                 event.started.pid = 77;
-                break;
-        default: /* nothing more to say */
-                break;
-        }
         return core_apply(world->core, &event);
 }
 
-#define NO (-1)
+enum {
+        NO = -1,
+        WAIT = TASK_STATE_PENDING,
+        HOLD = TASK_STATE_HELD,
+        RUN = TASK_STATE_RUNNING,
+        FAIL = TASK_STATE_FAILED,
+        GONE = TASK_STATE_CANCELLED,
+};
 
 /* clang-format off */
 static const int expected[N_EVENT_TYPES][N_STAGES] = {
-        /*                         waiting               away                  held                  offered               running             lost               done  cancelled */
-        [EVENT_WITHDRAWN]      = { TASK_STATE_CANCELLED, TASK_STATE_CANCELLED, TASK_STATE_CANCELLED, TASK_STATE_CANCELLED, NO,                 NO,                NO, NO },
-        [EVENT_HELD]           = { TASK_STATE_HELD,      TASK_STATE_HELD,      NO,                   TASK_STATE_HELD,      NO,                 NO,                NO, NO },
-        [EVENT_RELEASED]       = { NO,                   NO,                   TASK_STATE_PENDING,   NO,                   NO,                 NO,                NO, NO },
-        [EVENT_UPDATED]        = { TASK_STATE_PENDING,   TASK_STATE_PENDING,   TASK_STATE_HELD,      NO,                   NO,                 NO,                NO, NO },
-        [EVENT_RUNNER_AWAY]    = { TASK_STATE_PENDING,   TASK_STATE_PENDING,   TASK_STATE_HELD,      TASK_STATE_PENDING,   NO,                 NO,                NO, NO },
-        [EVENT_RUNNER_BACK]    = { TASK_STATE_PENDING,   TASK_STATE_PENDING,   TASK_STATE_HELD,      TASK_STATE_PENDING,   NO,                 NO,                NO, NO },
-        [EVENT_OFFERED]        = { TASK_STATE_PENDING,   NO,                   NO,                   NO,                   NO,                 NO,                NO, NO },
-        [EVENT_OFFER_RETURNED] = { NO,                   NO,                   NO,                   TASK_STATE_PENDING,   TASK_STATE_PENDING, NO,                NO, NO },
-        [EVENT_OFFER_EXPIRED]  = { NO,                   NO,                   NO,                   TASK_STATE_PENDING,   NO,                 NO,                NO, NO },
-        [EVENT_ACCEPTED]       = { NO,                   NO,                   NO,                   TASK_STATE_RUNNING,   NO,                 NO,                NO, NO },
-        [EVENT_STARTED]        = { NO,                   NO,                   NO,                   NO,                   TASK_STATE_RUNNING, NO,                NO, NO },
-        [EVENT_USED]           = { NO,                   NO,                   NO,                   NO,                   TASK_STATE_RUNNING, NO,                NO, NO },
-        [EVENT_ENDED]          = { NO,                   NO,                   NO,                   TASK_STATE_FAILED,    TASK_STATE_FAILED,  TASK_STATE_FAILED, NO, NO },
+        /*                         waiting away    held    offered running lost    done    gone */
+        [EVENT_WITHDRAWN]      = { GONE,   GONE,   GONE,   GONE,   NO,     NO,     NO,     NO },
+        [EVENT_HELD]           = { HOLD,   HOLD,   NO,     HOLD,   NO,     NO,     NO,     NO },
+        [EVENT_RELEASED]       = { NO,     NO,     WAIT,   NO,     NO,     NO,     NO,     NO },
+        [EVENT_UPDATED]        = { WAIT,   WAIT,   HOLD,   NO,     NO,     NO,     NO,     NO },
+        [EVENT_RUNNER_AWAY]    = { WAIT,   WAIT,   HOLD,   WAIT,   NO,     NO,     NO,     NO },
+        [EVENT_RUNNER_BACK]    = { WAIT,   WAIT,   HOLD,   WAIT,   NO,     NO,     NO,     NO },
+        [EVENT_OFFERED]        = { WAIT,   NO,     NO,     NO,     NO,     NO,     NO,     NO },
+        [EVENT_OFFER_RETURNED] = { NO,     NO,     NO,     WAIT,   WAIT,   NO,     NO,     NO },
+        [EVENT_OFFER_EXPIRED]  = { NO,     NO,     NO,     WAIT,   NO,     NO,     NO,     NO },
+        [EVENT_ACCEPTED]       = { NO,     NO,     NO,     RUN,    NO,     NO,     NO,     NO },
+        [EVENT_STARTED]        = { NO,     NO,     NO,     NO,     RUN,    NO,     NO,     NO },
+        [EVENT_USED]           = { NO,     NO,     NO,     NO,     RUN,    NO,     NO,     NO },
+        [EVENT_ENDED]          = { NO,     NO,     NO,     FAIL,   FAIL,   FAIL,   NO,     NO },
 };
 /* clang-format on */
 
@@ -487,8 +486,10 @@ static void test_a_grant_that_never_arrived_is_taken_back_before_the_start_only(
         uint64_t id = bring_to(world, STAGE_RUNNING);
         const Task *task = core_find(world->core, id);
 
+        assert_int_equal(report(world, id, true, GIB), 0);
         assert_int_equal(apply(world, EVENT_OFFER_RETURNED, id), 0);
         assert_int_equal(task->state, TASK_STATE_PENDING);
+        assert_false(task->memory.known);
         assert_true(task->started_at_us == 0);
         assert_true(ram_free(world) == 100 * GIB);
         assert_int_equal(core_counts(world->core).running, 0);

@@ -16,7 +16,8 @@
 
 #include "check.h"
 
-#define SEC US_PER_SEC
+#define SEC  US_PER_SEC
+#define HOUR (3600 * SEC)
 
 enum {
         ALICE = 1000,
@@ -296,7 +297,7 @@ static inline uint64_t gpu_free(const World *world, unsigned i) {
         return bytes;
 }
 
-#define WORLD(n_gpus)                            \
-        _cleanup_(world_done) World world_ = {}; \
-        World *world = &world_;                  \
+#define WORLD(n_gpus)                               \
+        _cleanup_(world_done) World own_world = {}; \
+        World *world = &own_world;                  \
         world_setup(world, (n_gpus))

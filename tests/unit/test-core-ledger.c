@@ -33,8 +33,8 @@ static void test_one_byte_too_much_waits(_unused_ void **state) {
 
 static void test_the_reserve_stays_free(_unused_ void **state) {
         Policy policy = world_policy();
-        _cleanup_(world_done) World world_ = {};
-        World *world = &world_;
+        _cleanup_(world_done) World own_world = {};
+        World *world = &own_world;
 
         policy.reserved_memory_bytes = 10 * GIB;
         policy.reserved_gpu_memory_bytes = 4 * GIB;

@@ -77,7 +77,7 @@ static void test_waiting_raises_the_priority_between_users(_unused_ void **state
         WORLD(0);
 
         submit(world, (Ask){ .uid = BOB, .priority = 98 });
-        pass_time(world, 2 * 3600 * SEC - 1);
+        pass_time(world, 2 * HOUR - 1);
         submit(world, (Ask){ .uid = ALICE });
         look(world);
         assert_waiting(world, "2 1");
@@ -92,7 +92,7 @@ static void test_waiting_never_raises_beyond_the_limit(_unused_ void **state) {
         assert_int_equal(order_priority(&policy, 98, 0, UINT64_MAX), 100);
         assert_int_equal(order_priority(&policy, 200, 0, 0), 100);
         assert_int_equal(order_priority(&policy, 0, 5, 4), 0);
-        assert_int_equal(order_priority(&policy, 0, 0, 99 * 3600 * SEC), 99);
+        assert_int_equal(order_priority(&policy, 0, 0, 99 * HOUR), 99);
         policy.priority_age_us = TASK_TIME_INF;
         assert_int_equal(order_priority(&policy, 98, 0, UINT64_MAX), 98);
         policy.priority_age_us = 0;
@@ -105,7 +105,7 @@ static void test_among_one_s_own_waiting_raises_nothing(_unused_ void **state) {
         WORLD(0);
 
         submit(world, (Ask){ .priority = 98 });
-        pass_time(world, 1000 * 3600 * SEC);
+        pass_time(world, 1000 * HOUR);
         submit(world, (Ask){ .priority = 99 });
         look(world);
         assert_waiting(world, "2 1");
@@ -116,7 +116,7 @@ static void test_nobody_gains_by_what_stands_behind(_unused_ void **state) {
         WORLD(0);
 
         submit(world, (Ask){ .uid = ALICE, .priority = 50 });
-        pass_time(world, 100 * 3600 * SEC);
+        pass_time(world, 100 * HOUR);
         submit(world, (Ask){ .uid = BOB, .priority = 80 });
         submit(world, (Ask){ .uid = ALICE, .priority = 60 });
         look(world);
@@ -235,7 +235,7 @@ static void test_the_place_is_that_in_the_list(_unused_ void **state) {
                         submit(world, (Ask){ .uid = ALICE + (uid_t)(seed >> 33) % 4,
                                              .priority = 1 + (unsigned)(seed >> 40) % 130,
                                              .memory_bytes = 1 + (seed >> 50) % 3 });
-                        pass_time(world, ((seed >> 20) % 4) * 3600 * SEC);
+                        pass_time(world, ((seed >> 20) % 4) * HOUR);
                 }
                 look(world);
                 n = core_list(world->core, &tasks);

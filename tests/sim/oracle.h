@@ -1,0 +1,117 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * The oracle
+ *
+ * The rules of core/core.h once more, written as plainly as they can be: every figure is summed up
+ * anew from all tasks, every choice is found by trying everything. It is told the same events as
+ * the core and says of each plan whether it is right. Slow, and independent of everything in
+ * src/core but the types of its headers.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/core.h"
+
+enum {
+        ORACLE_GPUS_MAX = 8, /* that a task may ask for */
+};
+
+typedef enum OracleStage {
+        ORACLE_WAITING,
+        ORACLE_HELD,
+        ORACLE_OFFERED,
+        ORACLE_RUNNING,
+        ORACLE_LOST,
+        ORACLE_OVER,
+} OracleStage;
+
+/* One resource of a task. */
+typedef struct OracleShare {
+        char uuid[GPU_UUID_MAX]; /* empty: RAM */
+        uint64_t asked_bytes;
+        uint64_t peak_bytes;
+        uint64_t next_peak_bytes;
+        uint64_t used_bytes;
+        bool is_whole;
+        bool measured;
+        bool unmeasurable;
+        bool let_go;
+} OracleShare;
+
+typedef struct OracleTask {
+        uint64_t id;
+        uid_t uid;
+        unsigned priority;
+        uint64_t queued_boot_us;
+        bool delay_given;
+        uint64_t delay_us;
+        uint64_t memory_bytes;
+        unsigned cpus;
+        unsigned n_gpus;
+        char want[ORACLE_GPUS_MAX][GPU_UUID_MAX]; /* a UUID, or empty for any */
+        uint64_t want_bytes[ORACLE_GPUS_MAX];
+        OracleStage stage;
+        bool away;
+        bool started;
+        unsigned n_missed;
+        uint64_t offered_boot_us;
+        bool ram_known;
+        uint64_t ram_used_bytes;
+        unsigned n_shares;
+        OracleShare shares[1 + ORACLE_GPUS_MAX];
+} OracleTask;
+
+typedef struct OracleGpu {
+        char uuid[GPU_UUID_MAX];
+        unsigned index;
+        GpuState state;
+        bool processes_known;
+        uint64_t total_bytes;
+        uint64_t free_bytes;
+        uint64_t idle_bytes;
+        bool idle_known;
+        uint64_t last_offer;
+} OracleGpu;
+
+typedef struct Oracle {
+        Policy policy;
+        OracleTask **tasks; /* by id */
+        size_t n_tasks;     /* the highest id and one more */
+        size_t n_alive;     /* of them that are not over and forgotten */
+        uint64_t *alive;    /* their ids, ascending */
+        uint64_t n_offers;
+        bool ram_known;
+        uint64_t ram_total_bytes, ram_free_bytes, ram_boot_us, ram_n_offers, ram_last_offer;
+        uint64_t gpus_boot_us, gpus_n_offers;
+        unsigned n_gpus;
+        OracleGpu gpus[GPU_MAX];
+        char fault[512]; /* the first thing that was wrong; empty: all is well */
+} Oracle;
+
+void oracle_init(Oracle *oracle, const Policy *policy);
+void oracle_done(Oracle *oracle);
+
+/**
+ * oracle_apply() - an event that the core was given
+ * @new:        SUBMITTED: the task, after the core has taken it
+ * @r:          what the core returned: is compared
+ */
+void oracle_apply(Oracle *oracle, const Event *event, const Task *new, int r);
+
+/* The core has forgotten a task. */
+void oracle_forget(Oracle *oracle, uint64_t id);
+
+/* Compare what the core shows with what it should: figures, counts, order. */
+void oracle_check_views(Oracle *oracle, const Core *core, uint64_t now_boot_us);
+void oracle_check_list(Oracle *oracle, const Core *core, uint64_t now_boot_us);
+
+/* Whether a plan that was just made is right: nothing without room, nobody passed over. */
+void oracle_check_plan(Oracle *oracle, const Plan *plan, uint64_t now_boot_us);
+
+/* NULL if there is none. */
+OracleTask *oracle_find(const Oracle *oracle, uint64_t id);

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Random events
+ *
+ * Anything that may happen, in any order, sensible or not, with figures that need not fit together:
+ * whatever comes, the core must follow its rules. In the end everything that could ever run must
+ * have run.
+ *
+ *     properties [SEED [ROUNDS]]
+ */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/macro.h"
+
+#include "drive.h"
+#include "rng.h"
+
+enum {
+        N_GPUS = 4,
+        N_ALIVE_MAX = 40,
+        EVENTS_A_ROUND = 1500,
+};
+
+typedef struct Round {
+        Drive drive;
+        Rng rng;
+        uint64_t last_id;
+        unsigned n_gpus;
+        GpuSample gpus[N_GPUS];
+        uint64_t ram_total_bytes;
+        uint64_t n_ended;
+} Round;
+
+static uint64_t some_gib(Round *round, uint64_t max) {
+        static const unsigned shares[] = { 1, 2, 3, 5, 10, 25, 50, 100 };
+
+        return max / 100 * shares[rng_below(&round->rng, ELEMENTSOF(shares))];
+}
+
+static Policy some_policy(Rng *rng) {
+        Policy policy = policy_default();
+
+        policy.n_cpus = (unsigned)rng_between(rng, 1, 16);
+        policy.delay_strict = rng_chance(rng, 20);
+        policy.unfilled_delay = rng_chance(rng, 20);
+        policy.gpu_pick_pack = rng_chance(rng, 50);
+        policy.reserved_memory_bytes = rng_below(rng, 3) * GIB;
+        policy.reserved_gpu_memory_bytes = rng_below(rng, 2) * MIB;
+        policy.ample_factor_permille = rng_between(rng, 1, 4) * 1000;
+        policy.priority_limit = (unsigned)rng_between(rng, 0, 2) * 100;
+        policy.priority_age_us = rng_chance(rng, 30) ? TASK_TIME_INF : 30 * US_PER_SEC;
+        policy.max_offers_per_uid = (unsigned)rng_between(rng, 1, 8);
+        return policy;
+}
+
+static void look_at_ram(Round *round, uint64_t available_bytes) {
+        Event event = drive_event(&round->drive, EVENT_RAM, 0);
+        uint64_t n_offers = core_n_offers(round->drive.core);
+
+        event.ram = (RamSample){ round->ram_total_bytes, available_bytes,
+                                 n_offers - (rng_chance(&round->rng, 10) && n_offers > 0) };
+        (void)drive_apply(&round->drive, &event);
+}
+
+/* The tasks on GPUs hold something, of which the look tells a part. */
+static unsigned some_uses(Round *round, GpuTaskUse *uses, unsigned max) {
+        const Oracle *oracle = &round->drive.oracle;
+        unsigned n = 0;
+
+        for (size_t i = 0; i < oracle->n_alive && n < max; i++) {
+                const OracleTask *task = oracle_find(oracle, oracle->alive[i]);
+
+                for (unsigned j = 0; j < task->n_shares && n < max; j++) {
+                        if (task->shares[j].uuid[0] == '\0' || rng_chance(&round->rng, 40))
+                                continue;
+                        uses[n] = (GpuTaskUse){ .task_id = task->id,
+                                                .used_bytes = some_gib(round, 25 * GIB) };
+                        memcpy(uses[n++].uuid, task->shares[j].uuid, GPU_UUID_MAX);
+                }
+        }
+        return n;
+}
+
+static void look_at_gpus(Round *round, bool calm) {
+        Event event = drive_event(&round->drive, EVENT_GPUS, 0);
+        GpuSample gpus[N_GPUS];
+        GpuTaskUse uses[64];
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < round->n_gpus; i++) {
+                if (!calm && rng_chance(&round->rng, 3))
+                        continue; /* gone from the bus */
+                gpus[n] = round->gpus[i];
+                gpus[n].free_bytes = gpus[n].total_bytes;
+                if (!calm) {
+                        gpus[n].free_bytes -= some_gib(round, gpus[n].total_bytes);
+                        gpus[n].n_processes = (unsigned)rng_below(&round->rng, 3);
+                        gpus[n].processes_known = !rng_chance(&round->rng, 10);
+                        gpus[n].state =
+                                rng_chance(&round->rng, 3) ? GPU_STATE_UNKNOWN : GPU_STATE_OK;
+                }
+                n++;
+        }
+        event.gpus = (GpusSample){
+                .known = calm || !rng_chance(&round->rng, 5),
+                .n_gpus = n,
+                .gpus = gpus,
+                .n_uses = calm ? 0 : some_uses(round, uses, ELEMENTSOF(uses)),
+                .uses = uses,
+                .n_offers_before = core_n_offers(round->drive.core),
+        };
+        (void)drive_apply(&round->drive, &event);
+}
+
+static void some_needs(Round *round, Needs *ret) {
+        Rng *rng = &round->rng;
+        unsigned n_gpus = round->n_gpus > 0 && rng_chance(rng, 50) ?
+                                  (unsigned)rng_between(rng, 1, round->n_gpus) :
+                                  0;
+        bool named[N_GPUS] = {};
+
+        *ret = (Needs){ .cpus = rng_chance(rng, 30) ?
+                                        (unsigned)rng_between(
+                                                rng, 1, core_policy(round->drive.core)->n_cpus) :
+                                        0 };
+        if (rng_chance(rng, 70))
+                ret->memory_bytes = some_gib(round, round->ram_total_bytes - 3 * GIB);
+        for (unsigned i = 0; i < n_gpus; i++) {
+                unsigned gpu = (unsigned)rng_below(rng, round->n_gpus);
+                bool any = rng_chance(rng, 60) || named[gpu];
+                uint64_t bytes = rng_chance(rng, 20) ? GPU_WHOLE :
+                                                       some_gib(round, round->gpus[0].total_bytes);
+                char word[16] = "any";
+
+                if (!any)
+                        (void)snprintf(word, sizeof(word), "%u", gpu);
+                named[gpu] |= !any;
+                if (needs_add_gpu(ret, word, bytes) < 0)
+                        abort();
+                if (!any)
+                        memcpy(ret->gpus[i].uuid, round->gpus[gpu].uuid, GPU_UUID_MAX);
+        }
+}
+
+static void submit(Round *round) {
+        static const uint64_t delays[] = { 0, 1, 10, 60, 600 };
+        Event event = drive_event(&round->drive, EVENT_SUBMITTED, 0);
+        Task *task = event.submitted = task_new();
+        Rng *rng = &round->rng;
+
+        if (!task)
+                abort();
+        task->id = ++round->last_id;
+        task->uid = 1000 + (uid_t)rng_below(rng, 3);
+        task->priority = (unsigned)rng_below(rng, TASK_PRIORITY_MAX + 1);
+        memcpy(task->key, &task->id, sizeof(task->id));
+        task->delay_given = rng_chance(rng, 30);
+        task->delay_us = delays[rng_below(rng, ELEMENTSOF(delays))] * US_PER_SEC;
+        if (rng_chance(rng, 2))
+                task->delay_us = TASK_TIME_INF;
+        if (rng_chance(rng, 5))
+                task->state = TASK_STATE_HELD;
+        some_needs(round, &task->needs);
+        (void)drive_apply(&round->drive, &event);
+}
+
+static uint64_t some_task(Round *round) {
+        const Oracle *oracle = &round->drive.oracle;
+
+        if (oracle->n_alive == 0 || rng_chance(&round->rng, 1))
+                return rng_below(&round->rng, round->last_id + 5);
+        return oracle->alive[rng_below(&round->rng, oracle->n_alive)];
+}
+
+/* Offers what is planned, or some of it. */
+static void plan(Round *round, unsigned percent) {
+        Plan plan = drive_plan(&round->drive);
+
+        for (size_t i = 0; i < plan.n_offers && !drive_failed(&round->drive); i++) {
+                Event event = drive_event(&round->drive, EVENT_OFFERED, plan.offers[i].task_id);
+
+                if (!rng_chance(&round->rng, percent))
+                        continue;
+                event.offered.gpus = plan.offers[i].gpus;
+                if (drive_apply(&round->drive, &event) != 0)
+                        (void)snprintf(round->drive.oracle.fault, sizeof(round->drive.oracle.fault),
+                                       "an offer is refused");
+        }
+        plan_done(&plan);
+}
+
+static void update(Round *round) {
+        Event event = drive_event(&round->drive, EVENT_UPDATED, some_task(round));
+        Needs needs;
+
+        some_needs(round, &needs);
+        event.updated = (TaskUpdate){
+                .needs = rng_chance(&round->rng, 50) ? &needs : NULL,
+                .priority = (int)rng_between(&round->rng, 0, TASK_PRIORITY_MAX + 1) - 1,
+        };
+        (void)drive_apply(&round->drive, &event);
+        needs_done(&needs);
+}
+
+static void end(Round *round, uint64_t id) {
+        Event event = drive_event(&round->drive, EVENT_ENDED, id);
+
+        event.ended.state = rng_chance(&round->rng, 20) ? TASK_STATE_LOST : TASK_STATE_DONE;
+        round->n_ended += drive_apply(&round->drive, &event) == 0;
+}
+
+static void report(Round *round) {
+        Event event = drive_event(&round->drive, EVENT_USED, some_task(round));
+
+        event.used.known = !rng_chance(&round->rng, 10);
+        event.used.memory_bytes = some_gib(round, round->ram_total_bytes);
+        (void)drive_apply(&round->drive, &event);
+}
+
+/* An event of a task that says nothing more than that. */
+static void simple_event(Round *round) {
+        static const EventType types[] = {
+                EVENT_WITHDRAWN,      EVENT_HELD,          EVENT_RELEASED,    EVENT_RELEASED,
+                EVENT_RUNNER_AWAY,    EVENT_RUNNER_BACK,   EVENT_RUNNER_BACK, EVENT_RUNNER_BACK,
+                EVENT_OFFER_RETURNED, EVENT_OFFER_EXPIRED, EVENT_ACCEPTED,    EVENT_ACCEPTED,
+                EVENT_ACCEPTED,       EVENT_ACCEPTED
+        };
+        Event event = drive_event(&round->drive, types[rng_below(&round->rng, ELEMENTSOF(types))],
+                                  some_task(round));
+
+        (void)drive_apply(&round->drive, &event);
+}
+
+static void started(Round *round) {
+        Event event = drive_event(&round->drive, EVENT_STARTED, some_task(round));
+
+        event.started.pid = 1;
+        (void)drive_apply(&round->drive, &event);
+}
+
+static void some_event(Round *round) {
+        uint64_t what = rng_below(&round->rng, 100);
+
+        if (rng_chance(&round->rng, 40))
+                round->drive.now_us += rng_below(&round->rng, 3 * US_PER_SEC);
+
+        if (what < 15 && round->drive.oracle.n_alive < N_ALIVE_MAX)
+                submit(round);
+        else if (what < 30)
+                look_at_ram(round,
+                            round->ram_total_bytes - some_gib(round, round->ram_total_bytes));
+        else if (what < 40)
+                look_at_gpus(round, false);
+        else if (what < 60)
+                plan(round, 80);
+        else if (what < 80)
+                simple_event(round);
+        else if (what < 85)
+                report(round);
+        else if (what < 88)
+                started(round);
+        else if (what < 91)
+                update(round);
+        else if (what < 96)
+                end(round, some_task(round));
+        else
+                drive_forget(&round->drive, some_task(round));
+}
+
+/* Whatever a task waits for comes: it is released, its runner is there, its offer is accepted. */
+static void help(Round *round, uint64_t id) {
+        static const EventType types[] = { EVENT_RELEASED, EVENT_RUNNER_BACK, EVENT_ACCEPTED };
+
+        for (size_t i = 0; i < ELEMENTSOF(types); i++) {
+                Event event = drive_event(&round->drive, types[i], id);
+
+                (void)drive_apply(&round->drive, &event);
+        }
+}
+
+/* Nobody disturbs any more: with nothing else running the machine is empty. */
+static void run_out(Round *round) {
+        Drive *drive = &round->drive;
+
+        for (unsigned step = 0; drive->oracle.n_alive > 0 && !drive_failed(drive); step++) {
+                drive->now_us += 10 * US_PER_SEC;
+                look_at_ram(round, round->ram_total_bytes);
+                if (round->n_gpus > 0)
+                        look_at_gpus(round, true);
+                plan(round, 100);
+                for (size_t i = drive->oracle.n_alive; i > 0; i--) {
+                        uint64_t id = drive->oracle.alive[i - 1];
+
+                        help(round, id);
+                        if (step % 8 == 7)
+                                end(round, id);
+                        drive_forget(drive, id);
+                }
+                if (step == 100 * N_ALIVE_MAX)
+                        (void)snprintf(drive->oracle.fault, sizeof(drive->oracle.fault),
+                                       "%zu tasks never run", drive->oracle.n_alive);
+        }
+}
+
+static bool play(uint64_t seed, Round *round) {
+        Policy policy;
+
+        *round = (Round){ .rng = { seed }, .ram_total_bytes = 100 * GIB };
+        policy = some_policy(&round->rng);
+        drive_init(&round->drive, &policy);
+        round->drive.now_us = 1000 * US_PER_SEC;
+        round->n_gpus = (unsigned)rng_below(&round->rng, N_GPUS + 1);
+        for (unsigned i = 0; i < round->n_gpus; i++) {
+                round->gpus[i] =
+                        (GpuSample){ .index = i, .total_bytes = 24 * GIB, .processes_known = true };
+                (void)snprintf(round->gpus[i].uuid, GPU_UUID_MAX, "GPU-%c", (char)('a' + i));
+        }
+        look_at_ram(round, round->ram_total_bytes);
+        look_at_gpus(round, true);
+
+        for (unsigned i = 0; i < EVENTS_A_ROUND && !drive_failed(&round->drive); i++)
+                some_event(round);
+        run_out(round);
+        if (drive_failed(&round->drive))
+                (void)fprintf(stderr, "seed %" PRIu64 ", event %" PRIu64 ": %s\n", seed,
+                              round->drive.n_events, round->drive.oracle.fault);
+        return !drive_failed(&round->drive);
+}
+
+int main(int argc, char **argv) {
+        uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+        uint64_t n_rounds = argc > 2 ? strtoull(argv[2], NULL, 10) : 100;
+        uint64_t n_events = 0, n_plans = 0, n_offers = 0, n_ended = 0, n_failed = 0;
+        Round *round = calloc(1, sizeof(*round));
+
+        if (!round)
+                return EXIT_FAILURE;
+        for (uint64_t i = 0; i < n_rounds; i++) {
+                n_failed += !play(seed + i, round);
+                n_events += round->drive.n_events;
+                n_plans += round->drive.n_plans;
+                n_offers += round->drive.n_offers;
+                n_ended += round->n_ended;
+                drive_done(&round->drive);
+        }
+        free(round);
+
+        (void)printf("properties: %" PRIu64 " rounds, %" PRIu64 " events, %" PRIu64
+                     " plans, %" PRIu64 " offers, %" PRIu64 " ends, %" PRIu64 " failed\n",
+                     n_rounds, n_events, n_plans, n_offers, n_ended, n_failed);
+        return n_failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
