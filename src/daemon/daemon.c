@@ -108,6 +108,7 @@ static int on_started(sd_event_source *source, uint64_t usec, void *userdata) {
         Daemon *daemon = userdata;
 
         daemon->starting = false;
+        server_resume_parked(daemon->server, false);
         daemon_want_turn(daemon);
         return 0;
 }
@@ -175,8 +176,8 @@ static int load_tasks(Daemon *daemon, Error *error) {
                                  strerror(-r));
         n_damaged = store_n_damaged(daemon->store, &damage);
         if (n_damaged > 0)
-                log_warning("%u tasks in '%s' make no sense and are left out; the last: %s", n_damaged,
-                            daemon->state_dir, damage);
+                log_warning("%u tasks in '%s' make no sense and are left out; the last: %s",
+                            n_damaged, daemon->state_dir, damage);
         return 0;
 }
 

@@ -176,6 +176,6 @@ void daemon_on_gpus(const GpuReport *report, const char *why, uint64_t ticket, v
                 event.gpus = (GpusSample){ .known = false, .n_offers_before = ticket };
                 (void)core_apply(daemon->core, &event);
         }
-        server_resume_parked(daemon->server);
+        server_resume_parked(daemon->server, true);
         daemon_want_turn(daemon);
 }

@@ -277,6 +277,10 @@ void method_submit(Peer *peer, Call *call, bool resumed) {
         if (answer_known_key(peer, call) || !is_within_limits(peer, CALL_SUBMIT) ||
             !resolve(peer, call, &task->needs, resumed))
                 return;
+        if (call->submit.immediate && daemon->starting) {
+                peer_park(peer, call, START_PATIENCE_US); /* nothing is offered yet, to nobody */
+                return;
+        }
         if (call->submit.immediate && parks_for_gpus(peer, call, resumed))
                 return;
         r = store_take_id(daemon->store, &task->id);
@@ -343,8 +347,7 @@ static void check_all_attached(Daemon *daemon) {
         for (const Record *record = daemon->records; record; record = record->hh.next)
                 if (!record->owner)
                         return;
-        daemon->starting = false;
-        (void)sd_event_source_set_enabled(daemon->starting_source, SD_EVENT_OFF);
+        (void)sd_event_source_set_time_relative(daemon->starting_source, 0);
 }
 
 /* A task that this daemon does not know as active: one that it forgot with a crash, judged too early, or another's. */

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -31,6 +32,7 @@
 
 enum {
         LISTENERS_MAX = 2,
+        RESERVED_FDS_MAX = 64,
         MESSAGES_PER_WAKEUP = 16, /* so that one busy peer does not hold up the others */
 };
 
@@ -50,6 +52,7 @@ typedef struct UserPeers {
 
 struct Server {
         Daemon *daemon;
+        int n_reserved_fds;
         size_t n_listeners;
         Listener listeners[LISTENERS_MAX];
         sd_event_source *resume_source;
@@ -187,18 +190,18 @@ void peer_refuse(Peer *peer, CallType to, ErrorName name, const char *fmt, ...) 
         peer_reply(peer, &(Reply){ .to = to, .error = name, .message = text });
 }
 
-static void peer_resume(Peer *peer) {
+static void peer_resume(Peer *peer, bool looked) {
         Call call = peer->parked;
 
         peer->has_parked = false;
         peer->park_source = sd_event_source_disable_unref(peer->park_source);
-        methods_serve(peer, &call, true);
+        methods_serve(peer, &call, looked);
         call_done(&call);
         peer_serve(peer);
 }
 
 static int on_park_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
-        peer_resume(userdata);
+        peer_resume(userdata, true);
         return 0;
 }
 
@@ -425,10 +428,29 @@ static void renew_vanished(Server *server) {
         }
 }
 
+/* How many descriptors are kept for our own work: processes of tasks, /proc, the probe, the database. */
+static int n_reserved_fds(void) {
+        struct rlimit limit = { 0 };
+
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+        return (int)MIN(limit.rlim_cur / 4, (rlim_t)RESERVED_FDS_MAX);
+}
+
+/* Whether a descriptor more would be taken from those; the lowest free number tells how many there are. */
+static bool is_short_of_fds(const Server *server, int fd) {
+        _cleanup_close_ int lowest = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        struct rlimit limit = { 0 };
+
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+        return lowest < 0 || (rlim_t)lowest + (rlim_t)server->n_reserved_fds >= limit.rlim_cur;
+}
+
 /* Return: 1 one more, 0 nobody is there, or negative errno. */
 static int accept_one(Server *server, int fd) {
         int peer_fd, r;
 
+        if (is_short_of_fds(server, fd))
+                return -EMFILE;
         peer_fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (peer_fd < 0)
                 switch (errno) {
@@ -466,6 +488,7 @@ int server_new(Server **ret, Daemon *daemon) {
         if (!server)
                 return -ENOMEM;
         server->daemon = daemon;
+        server->n_reserved_fds = n_reserved_fds();
 
         /* Made now: when descriptors have run out it is too late for a first timer. */
         r = sd_event_add_time_relative(daemon->event, &server->resume_source, CLOCK_MONOTONIC,
@@ -631,11 +654,11 @@ bool server_close_if_unused(Server *server) {
         return false;
 }
 
-void server_resume_parked(Server *server) {
+void server_resume_parked(Server *server, bool looked) {
         for (Peer *peer = server->peers, *next; peer; peer = next) {
                 next = peer->next;
                 if (peer->has_parked)
-                        peer_resume(peer);
+                        peer_resume(peer, looked);
         }
 }
 

@@ -86,8 +86,8 @@ void peer_refuse(Peer *peer, CallType to, ErrorName name, const char *fmt, ...) 
 /* The call waits for a look at the GPUs, but not longer than @max_us (TASK_TIME_INF: as long as the probe may take); taken. */
 void peer_park(Peer *peer, Call *call, uint64_t max_us);
 
-/* Serves the parked calls again. */
-void server_resume_parked(Server *server);
+/* Serves the parked calls again. @looked: after a look at the GPUs, whatever it brought. */
+void server_resume_parked(Server *server, bool looked);
 
 /* A task has ended: whoever waits for it may be answered. */
 void server_task_ended(Server *server, uint64_t task_id);
