@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "core/core.h"
+#include "util/macro.h"
 
 enum {
         ORACLE_GPUS_MAX = 8, /* that a task may ask for */
@@ -115,3 +116,16 @@ void oracle_check_plan(Oracle *oracle, const Plan *plan, uint64_t now_boot_us);
 
 /* NULL if there is none. */
 OracleTask *oracle_find(const Oracle *oracle, uint64_t id);
+OracleGpu *oracle_find_gpu(Oracle *oracle, const char *uuid);
+
+/* The @i-th of those alive. */
+static inline OracleTask *oracle_alive(const Oracle *oracle, size_t i) {
+        return oracle->tasks[oracle->alive[i]];
+}
+
+static inline bool oracle_is_active(const OracleTask *task) {
+        return task->stage == ORACLE_OFFERED || task->stage == ORACLE_RUNNING;
+}
+
+/* Something is wrong; the first fault is kept. */
+void oracle_fault(Oracle *oracle, const char *fmt, ...) _printf_(2, 3);

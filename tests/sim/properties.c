@@ -107,13 +107,13 @@ static void look_at_gpus(Round *round, bool calm) {
                 n++;
         }
         event.gpus = (GpusSample){
-                .known = calm || !rng_chance(&round->rng, 5),
                 .n_gpus = n,
                 .gpus = gpus,
-                .n_uses = calm ? 0 : some_uses(round, uses, ELEMENTSOF(uses)),
                 .uses = uses,
                 .n_offers_before = core_n_offers(round->drive.core),
         };
+        event.gpus.known = calm || !rng_chance(&round->rng, 5);
+        event.gpus.n_uses = calm ? 0 : some_uses(round, uses, ELEMENTSOF(uses));
         (void)drive_apply(&round->drive, &event);
 }
 
@@ -199,10 +199,8 @@ static void update(Round *round) {
         Needs needs;
 
         some_needs(round, &needs);
-        event.updated = (TaskUpdate){
-                .needs = rng_chance(&round->rng, 50) ? &needs : NULL,
-                .priority = (int)rng_between(&round->rng, 0, TASK_PRIORITY_MAX + 1) - 1,
-        };
+        event.updated.needs = rng_chance(&round->rng, 50) ? &needs : NULL;
+        event.updated.priority = (int)rng_between(&round->rng, 0, TASK_PRIORITY_MAX + 1) - 1;
         (void)drive_apply(&round->drive, &event);
         needs_done(&needs);
 }
@@ -230,8 +228,8 @@ static void simple_event(Round *round) {
                 EVENT_OFFER_RETURNED, EVENT_OFFER_EXPIRED, EVENT_ACCEPTED,    EVENT_ACCEPTED,
                 EVENT_ACCEPTED,       EVENT_ACCEPTED
         };
-        Event event = drive_event(&round->drive, types[rng_below(&round->rng, ELEMENTSOF(types))],
-                                  some_task(round));
+        EventType type = types[rng_below(&round->rng, ELEMENTSOF(types))];
+        Event event = drive_event(&round->drive, type, some_task(round));
 
         (void)drive_apply(&round->drive, &event);
 }

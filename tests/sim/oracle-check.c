@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * The oracle's rules, and what it compares with them
+ */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "oracle.h"
+
+/* -- the rule -- */
+
+/* Everything that is to be known of a resource at one instant, summed up from all tasks. */
+typedef struct Sum {
+        uint64_t promised_bytes, ample_bytes;
+        unsigned n_tasks;
+        bool is_whole, strict;
+} Sum;
+
+static uint64_t less(uint64_t a, uint64_t b) {
+        return a > b ? a - b : 0;
+}
+
+static bool delay_is_over(const OracleTask *task, uint64_t now) {
+        return task->delay_us != TASK_TIME_INF && now >= task->offered_boot_us + task->delay_us;
+}
+
+static void sum_share(const Oracle *oracle,
+                      const OracleTask *task,
+                      const OracleShare *share,
+                      uint64_t total_bytes,
+                      uint64_t now,
+                      Sum *sum) {
+        uint64_t reserved = share->uuid[0] ? oracle->policy.reserved_gpu_memory_bytes :
+                                             oracle->policy.reserved_memory_bytes;
+        uint64_t asked = share->is_whole ? less(total_bytes, reserved) : share->asked_bytes;
+        bool filled = share->is_whole ? share->peak_bytes > 0 : share->peak_bytes >= asked;
+        bool over = delay_is_over(task, now);
+        uint64_t ample = asked;
+
+        sum->n_tasks++;
+        sum->is_whole |= share->is_whole;
+        if (over && (oracle->policy.unfilled_delay || share->let_go ||
+                     (share->unmeasurable && !share->measured)))
+                return;
+        if (!filled && !over) {
+                sum->strict |= task->delay_given || oracle->policy.delay_strict;
+                if (!share->is_whole)
+                        ample = asked * oracle->policy.ample_factor_permille / 1000;
+        }
+        sum->promised_bytes += less(asked, share->peak_bytes);
+        sum->ample_bytes += less(ample, share->peak_bytes);
+}
+
+static Sum sum_up(const Oracle *oracle, const char *uuid, uint64_t total_bytes, uint64_t now) {
+        Sum sum = {};
+
+        for (size_t i = 0; i < oracle->n_alive; i++) {
+                const OracleTask *task = oracle_alive(oracle, i);
+
+                for (unsigned j = 0; oracle_is_active(task) && j < task->n_shares; j++)
+                        if (strcmp(task->shares[j].uuid, uuid) == 0)
+                                sum_share(oracle, task, &task->shares[j], total_bytes, now, &sum);
+        }
+        return sum;
+}
+
+/* How a request stands on a resource. */
+typedef enum Verdict {
+        VERDICT_NO,
+        VERDICT_STALE, /* it fits, by figures that are too old */
+        VERDICT_YES,
+} Verdict;
+
+/* All sums of one instant. */
+typedef struct Sums {
+        uint64_t now;
+        Sum ram;
+        Sum gpus[GPU_MAX];
+        uint64_t cpus;
+} Sums;
+
+static void sum_up_all(const Oracle *oracle, uint64_t now, Sums *ret) {
+        *ret = (Sums){ .now = now };
+        ret->ram = sum_up(oracle, "", oracle->ram_total_bytes, now);
+        for (unsigned i = 0; i < oracle->n_gpus; i++)
+                ret->gpus[i] =
+                        sum_up(oracle, oracle->gpus[i].uuid, oracle->gpus[i].total_bytes, now);
+        for (size_t i = 0; i < oracle->n_alive; i++)
+                if (oracle_is_active(oracle_alive(oracle, i)))
+                        ret->cpus += oracle_alive(oracle, i)->cpus;
+}
+
+static Verdict judge_bytes(uint64_t bytes,
+                           uint64_t total,
+                           uint64_t free,
+                           uint64_t reserved,
+                           const Sum *sum) {
+        uint64_t for_next = less(free, reserved + sum->promised_bytes);
+        uint64_t ample = less(free, reserved + sum->ample_bytes);
+
+        if (sum->is_whole || sum->strict || bytes > for_next)
+                return VERDICT_NO;
+        if (bytes > ample && (unsigned __int128)bytes * 100 >= total)
+                return VERDICT_NO;
+        return VERDICT_YES;
+}
+
+static Verdict judge_ram(const Oracle *oracle, const Sums *sums, uint64_t bytes) {
+        Verdict verdict;
+
+        if (!oracle->ram_known)
+                return VERDICT_NO;
+        verdict = judge_bytes(bytes, oracle->ram_total_bytes, oracle->ram_free_bytes,
+                              oracle->policy.reserved_memory_bytes, &sums->ram);
+        if (verdict == VERDICT_YES &&
+            (sums->now - oracle->ram_boot_us > oracle->policy.sample_max_age_us ||
+             oracle->ram_n_offers < oracle->ram_last_offer))
+                return VERDICT_STALE;
+        return verdict;
+}
+
+static Verdict judge_gpu(const Oracle *oracle,
+                         const Sums *sums,
+                         const OracleGpu *gpu,
+                         uint64_t bytes,
+                         uint64_t *ret_bytes) {
+        const Sum *sum = &sums->gpus[gpu - oracle->gpus];
+        uint64_t reserved = oracle->policy.reserved_gpu_memory_bytes;
+        Verdict verdict = VERDICT_NO;
+
+        if (gpu->state != GPU_STATE_OK)
+                return VERDICT_NO;
+        if (bytes != GPU_WHOLE && bytes > less(gpu->total_bytes, reserved) &&
+            bytes <= gpu->total_bytes * 103 / 100)
+                bytes = GPU_WHOLE;
+        *ret_bytes = bytes;
+        if (bytes != GPU_WHOLE)
+                verdict = judge_bytes(bytes, gpu->total_bytes, gpu->free_bytes, reserved, sum);
+        else if (sum->n_tasks == 0 &&
+                 less(gpu->total_bytes - gpu->free_bytes, gpu->idle_known ? gpu->idle_bytes : 0) <=
+                         gpu->total_bytes * oracle->policy.whole_gpu_used_permyriad / 10000)
+                verdict = VERDICT_YES;
+        if (verdict == VERDICT_YES &&
+            (sums->now - oracle->gpus_boot_us > oracle->policy.sample_max_age_us ||
+             oracle->gpus_n_offers < gpu->last_offer))
+                return VERDICT_STALE;
+        return verdict;
+}
+
+/* Whether two needs are the same to every GPU: then only one order of the two is tried. */
+static bool is_twin(const OracleTask *task, unsigned a, unsigned b) {
+        return b < task->n_gpus && task->want[a][0] == '\0' && task->want[b][0] == '\0' &&
+               task->want_bytes[a] == task->want_bytes[b];
+}
+
+/* Whether there are different GPUs for the needs from the @need-th on; for it, from @from on. */
+static Verdict judge_gpus(const Oracle *oracle,
+                          const Sums *sums,
+                          const OracleTask *task,
+                          unsigned need,
+                          uint64_t used,
+                          unsigned from) {
+        Verdict best = VERDICT_NO;
+
+        if (need == task->n_gpus)
+                return VERDICT_YES;
+
+        for (unsigned i = from; i < oracle->n_gpus && best < VERDICT_YES; i++) {
+                const OracleGpu *gpu = &oracle->gpus[i];
+                uint64_t bit = UINT64_C(1) << i, bytes;
+                Verdict verdict, rest;
+
+                if ((used & bit) ||
+                    (task->want[need][0] != '\0' && strcmp(task->want[need], gpu->uuid) != 0))
+                        continue;
+                verdict = judge_gpu(oracle, sums, gpu, task->want_bytes[need], &bytes);
+                if (verdict == VERDICT_NO)
+                        continue;
+                rest = judge_gpus(oracle, sums, task, need + 1, used | bit,
+                                  is_twin(task, need, need + 1) ? i + 1 : 0);
+                best = MAX(best, MIN(verdict, rest));
+        }
+        return best;
+}
+
+static Verdict judge_cpus(const Oracle *oracle, const Sums *sums, uint64_t cpus) {
+        return cpus == 0 || sums->cpus + cpus <= oracle->policy.n_cpus ? VERDICT_YES : VERDICT_NO;
+}
+
+static size_t open_offers(const Oracle *oracle, uid_t uid) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < oracle->n_alive; i++)
+                n += oracle_alive(oracle, i)->uid == uid &&
+                     oracle_alive(oracle, i)->stage == ORACLE_OFFERED;
+        return n;
+}
+
+static Verdict judge_task(const Oracle *oracle, const Sums *sums, const OracleTask *task) {
+        Verdict verdict = VERDICT_YES;
+
+        if (task->stage != ORACLE_WAITING || task->away)
+                return VERDICT_NO;
+        if (task->memory_bytes > 0)
+                verdict = MIN(verdict, judge_ram(oracle, sums, task->memory_bytes));
+        verdict = MIN(verdict, judge_cpus(oracle, sums, task->cpus));
+        if (verdict > VERDICT_NO)
+                verdict = MIN(verdict, judge_gpus(oracle, sums, task, 0, 0, 0));
+        if (verdict > VERDICT_NO &&
+            open_offers(oracle, task->uid) >= oracle->policy.max_offers_per_uid)
+                return VERDICT_NO;
+        return verdict;
+}
+
+/* -- order -- */
+
+static unsigned between_users(const Oracle *oracle, const OracleTask *task, uint64_t now) {
+        uint64_t limit = oracle->policy.priority_limit;
+        uint64_t p = MIN((uint64_t)task->priority, limit);
+
+        if (oracle->policy.priority_age_us != TASK_TIME_INF)
+                p += less(now, task->queued_boot_us) / oracle->policy.priority_age_us;
+        return (unsigned)MIN(p, limit);
+}
+
+static bool is_queued(const OracleTask *task) {
+        return task->stage == ORACLE_WAITING && !task->away;
+}
+
+/* A user's own line: users side by side, in each the higher priority first, then the smaller id. */
+static int by_line(const void *a, const void *b) {
+        const OracleTask *x = *(OracleTask *const *)a, *y = *(OracleTask *const *)b;
+
+        if (x->uid != y->uid)
+                return x->uid < y->uid ? -1 : 1;
+        if (x->priority != y->priority)
+                return x->priority > y->priority ? -1 : 1;
+        return x->id < y->id ? -1 : 1;
+}
+
+/* Of the first in each line the best between users. */
+static size_t best_head(const Oracle *oracle, OracleTask **lines, size_t n, uint64_t now) {
+        size_t best = n;
+        uid_t uid = 0;
+        bool any = false;
+
+        for (size_t i = 0; i < n; i++) {
+                if (!lines[i] || (any && lines[i]->uid == uid))
+                        continue; /* gone already, or not the first of its line */
+                any = true;
+                uid = lines[i]->uid;
+                if (best == n ||
+                    between_users(oracle, lines[i], now) >
+                            between_users(oracle, lines[best], now) ||
+                    (between_users(oracle, lines[i], now) ==
+                             between_users(oracle, lines[best], now) &&
+                     lines[i]->id < lines[best]->id))
+                        best = i;
+        }
+        return best;
+}
+
+/* Everybody who is queued, in order. Returns how many. */
+static size_t in_order(const Oracle *oracle, OracleTask **out, uint64_t now) {
+        OracleTask **lines = calloc(oracle->n_alive + 1, sizeof(OracleTask *));
+        size_t n = 0, n_out = 0, best;
+
+        if (!lines)
+                abort();
+        for (size_t i = 0; i < oracle->n_alive; i++)
+                if (is_queued(oracle_alive(oracle, i)))
+                        lines[n++] = oracle_alive(oracle, i);
+        qsort(lines, n, sizeof(*lines), by_line);
+        while ((best = best_head(oracle, lines, n, now)) < n) {
+                out[n_out++] = lines[best];
+                lines[best] = NULL;
+        }
+        free(lines);
+        return n_out;
+}
+
+/* -- what is checked -- */
+
+static void check_grants(Oracle *oracle,
+                         const Sums *sums,
+                         const OracleTask *task,
+                         const PlanOffer *offer) {
+        if (offer->n_gpus != task->n_gpus)
+                oracle_fault(oracle, "task %" PRIu64 " gets %u GPUs", task->id, offer->n_gpus);
+
+        for (unsigned i = 0; i < offer->n_gpus && i < task->n_gpus; i++) {
+                const OracleGpu *gpu = oracle_find_gpu(oracle, offer->gpus[i].uuid);
+                uint64_t bytes = 0;
+
+                if (!gpu || gpu->index != offer->gpus[i].index ||
+                    (task->want[i][0] != '\0' && strcmp(task->want[i], gpu->uuid) != 0))
+                        oracle_fault(oracle, "task %" PRIu64 " gets GPU %u", task->id,
+                                     offer->gpus[i].index);
+                else if (judge_gpu(oracle, sums, gpu, task->want_bytes[i], &bytes) != VERDICT_YES ||
+                         bytes != offer->gpus[i].bytes)
+                        oracle_fault(oracle, "task %" PRIu64 " gets GPU %u without room", task->id,
+                                     gpu->index);
+                for (unsigned j = 0; j < i; j++)
+                        if (strcmp(offer->gpus[i].uuid, offer->gpus[j].uuid) == 0)
+                                oracle_fault(oracle, "task %" PRIu64 " gets a GPU twice", task->id);
+        }
+}
+
+/* Of two offers in one plan, none has a resource of the other. */
+static void check_once(Oracle *oracle, const Plan *plan) {
+        bool ram = false;
+
+        for (size_t i = 0; i < plan->n_offers; i++) {
+                const OracleTask *task = oracle_find(oracle, plan->offers[i].task_id);
+
+                bool asks = task && task->memory_bytes > 0;
+
+                if (asks && ram)
+                        oracle_fault(oracle, "RAM is given twice in one plan");
+                ram |= asks;
+                for (size_t j = 0; j < i; j++)
+                        for (unsigned a = 0; a < plan->offers[i].n_gpus; a++)
+                                for (unsigned b = 0; b < plan->offers[j].n_gpus; b++)
+                                        if (strcmp(plan->offers[i].gpus[a].uuid,
+                                                   plan->offers[j].gpus[b].uuid) == 0)
+                                                oracle_fault(oracle,
+                                                             "a GPU is given twice in one plan");
+        }
+}
+
+static void check_missed(Oracle *oracle, const Sums *sums, const Plan *plan) {
+        OracleTask **order = calloc(oracle->n_alive + 1, sizeof(OracleTask *));
+        uint64_t first = plan->n_offers > 0 ? plan->offers[0].task_id : 0;
+        size_t n;
+
+        if (!order)
+                abort();
+        n = in_order(oracle, order, sums->now);
+        for (size_t i = 0; i < n && order[i]->id != first; i++) {
+                Verdict verdict = judge_task(oracle, sums, order[i]);
+
+                if (verdict == VERDICT_STALE && !plan->want_ram && !plan->want_gpus)
+                        oracle_fault(oracle, "task %" PRIu64 " would fit, but no look is wanted",
+                                     order[i]->id);
+                /* It may be kept waiting by an earlier one's look only. */
+                if (verdict == VERDICT_YES && !plan->want_ram && !plan->want_gpus)
+                        oracle_fault(oracle,
+                                     "task %" PRIu64 " fits and is passed over for %" PRIu64,
+                                     order[i]->id, first);
+        }
+        free(order);
+}
+
+void oracle_check_plan(Oracle *oracle, const Plan *plan, uint64_t now_boot_us) {
+        uint64_t cpus = 0;
+        Sums sums;
+
+        sum_up_all(oracle, now_boot_us, &sums);
+        for (size_t i = 0; i < plan->n_offers; i++) {
+                const OracleTask *task = oracle_find(oracle, plan->offers[i].task_id);
+
+                if (!task || judge_task(oracle, &sums, task) != VERDICT_YES) {
+                        oracle_fault(oracle, "task %" PRIu64 " starts without room",
+                                     plan->offers[i].task_id);
+                        return;
+                }
+                cpus += task->cpus;
+                if (task->cpus > 0 && judge_cpus(oracle, &sums, cpus) != VERDICT_YES)
+                        oracle_fault(oracle, "task %" PRIu64 " starts without cores", task->id);
+                check_grants(oracle, &sums, task, &plan->offers[i]);
+        }
+        check_once(oracle, plan);
+        check_missed(oracle, &sums, plan);
+}
+
+/* What is let go was never seen, or hardly, and its delay is over. */
+static void check_let_go(Oracle *oracle,
+                         OracleTask *task,
+                         OracleShare *share,
+                         const Usage *usage,
+                         uint64_t now) {
+        if (usage->let_go && !share->let_go &&
+            (!delay_is_over(task, now) || share->is_whole ||
+             (share->measured && share->peak_bytes >= share->asked_bytes / 10)))
+                oracle_fault(oracle, "what task %" PRIu64 " asked for is let go of", task->id);
+        share->let_go = usage->let_go;
+}
+
+static void check_task(Oracle *oracle, const Core *core, OracleTask *task, uint64_t now) {
+        static const TaskState states[] = {
+                [ORACLE_WAITING] = TASK_STATE_PENDING, [ORACLE_HELD] = TASK_STATE_HELD,
+                [ORACLE_OFFERED] = TASK_STATE_PENDING, [ORACLE_RUNNING] = TASK_STATE_RUNNING,
+                [ORACLE_LOST] = TASK_STATE_LOST,
+        };
+        const Task *have = core_find(core, task->id);
+
+        if (!have || have->id != task->id || have->uid != task->uid ||
+            (task->stage == ORACLE_OVER ? !task_state_is_final(have->state) :
+                                          have->state != states[task->stage])) {
+                oracle_fault(oracle, "task %" PRIu64 " is in the wrong state", task->id);
+                return;
+        }
+        for (unsigned i = 0; oracle_is_active(task) && i < task->n_shares; i++) {
+                unsigned n_ram = task->memory_bytes > 0;
+
+                check_let_go(oracle, task, &task->shares[i],
+                             i < n_ram ? &have->memory : &have->gpu_usage[i - n_ram], now);
+        }
+}
+
+static void check_counts(Oracle *oracle, const Core *core) {
+        CoreCounts have = core_counts(core), want = {};
+        size_t n_queued = 0, n_gpu = 0;
+
+        for (size_t i = 0; i < oracle->n_alive; i++) {
+                const OracleTask *task = oracle_alive(oracle, i);
+                bool pending = task->stage == ORACLE_WAITING || task->stage == ORACLE_OFFERED;
+
+                want.pending += pending;
+                want.held += task->stage == ORACLE_HELD;
+                want.running += task->stage == ORACLE_RUNNING;
+                n_queued += is_queued(task);
+                n_gpu += task->n_gpus > 0 && (pending || task->stage == ORACLE_RUNNING);
+                if (core_is_offered(core, task->id) != (task->stage == ORACLE_OFFERED))
+                        oracle_fault(oracle, "task %" PRIu64 ": is it offered?", task->id);
+        }
+        if (have.pending != want.pending || have.held != want.held ||
+            have.running != want.running || core_is_waiting(core) != (n_queued > 0) ||
+            core_uses_gpus(core) != (n_gpu > 0) || core_n_offers(core) != oracle->n_offers)
+                oracle_fault(oracle, "the counts are wrong");
+}
+
+static void check_gpu_view(Oracle *oracle, const GpuView *view, uint64_t now) {
+        const OracleGpu *gpu = oracle_find_gpu(oracle, view->sample.uuid);
+        Sum sum;
+
+        if (!gpu || gpu->state != view->sample.state) {
+                oracle_fault(oracle, "GPU %u is in the wrong state", view->sample.index);
+                return;
+        }
+        sum = sum_up(oracle, gpu->uuid, gpu->total_bytes, now);
+        if (view->n_tasks != sum.n_tasks || view->promised_bytes != sum.promised_bytes ||
+            view->free_bytes !=
+                    (sum.is_whole ? 0 :
+                                    less(gpu->free_bytes, oracle->policy.reserved_gpu_memory_bytes +
+                                                                  sum.promised_bytes)))
+                oracle_fault(oracle, "the figures of GPU %u are wrong", gpu->index);
+}
+
+void oracle_check_views(Oracle *oracle, const Core *core, uint64_t now_boot_us) {
+        RamView ram = core_view_ram(core, now_boot_us);
+        GpuView *gpus;
+        ssize_t n_gpus;
+        Sum sum;
+
+        for (size_t i = 0; i < oracle->n_alive; i++)
+                check_task(oracle, core, oracle_alive(oracle, i), now_boot_us);
+        check_counts(oracle, core);
+
+        sum = sum_up(oracle, "", oracle->ram_total_bytes, now_boot_us);
+        if (ram.known != oracle->ram_known || ram.promised_bytes != sum.promised_bytes ||
+            ram.free_bytes != less(oracle->ram_free_bytes,
+                                   oracle->policy.reserved_memory_bytes + sum.promised_bytes))
+                oracle_fault(oracle, "the figures of RAM are wrong");
+
+        n_gpus = core_view_gpus(core, now_boot_us, &gpus);
+        if (n_gpus != (ssize_t)oracle->n_gpus)
+                oracle_fault(oracle, "%zd GPUs instead of %u", n_gpus, oracle->n_gpus);
+        for (ssize_t i = 0; i < n_gpus; i++)
+                check_gpu_view(oracle, &gpus[i], now_boot_us);
+        if (n_gpus > 0)
+                core_gpu_views_free(gpus, (size_t)n_gpus);
+}
+
+void oracle_check_list(Oracle *oracle, const Core *core, uint64_t now_boot_us) {
+        OracleTask **order = calloc(oracle->n_alive + 1, sizeof(OracleTask *));
+        size_t n, at = 0;
+        const Task **tasks;
+        ssize_t n_tasks;
+
+        if (!order)
+                abort();
+        n = in_order(oracle, order, now_boot_us);
+        n_tasks = core_list(core, &tasks);
+        if (n_tasks != (ssize_t)oracle->n_alive)
+                oracle_fault(oracle, "%zd tasks instead of %zu", n_tasks, oracle->n_alive);
+        for (ssize_t i = 0; i < n_tasks; i++) {
+                const OracleTask *task = oracle_find(oracle, tasks[i]->id);
+
+                if (!task || !is_queued(task))
+                        continue;
+                if (at >= n || order[at] != task)
+                        oracle_fault(oracle, "task %" PRIu64 " is in the wrong place", task->id);
+                at++;
+        }
+        free(tasks);
+        free(order);
+}
