@@ -21,7 +21,7 @@
 
 #define PATIENCE_US US_PER_SEC
 #define RECORD_MAX  ((size_t)RECORDS_PLACE_MAX + (size_t)N_MESSAGES * FRAME_MESSAGE_MAX)
-#define KEPT_US     (30 * 24 * 3600 * US_PER_SEC) /* as long as history by default */
+#define KEPT_US     (UINT64_C(30) * 24 * 3600 * US_PER_SEC) /* as long as history by default */
 
 enum {
         N_MESSAGES = 2,
