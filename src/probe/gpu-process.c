@@ -165,15 +165,15 @@ static int spawn(const char *program,
                  int request_fd,
                  int report_fd,
                  pid_t *ret) {
+        char name[] = "taskflowd"; /* whatever the program's path: it may be /proc/self/exe */
         char argument[] = GPU_PROCESS_ARGUMENT;
-        _cleanup_free_ char *program_copy = strdup(program);
         _cleanup_free_ char *library_copy = strdup(library);
-        char *argv[] = { program_copy, argument, library_copy, NULL };
+        char *argv[] = { name, argument, library_copy, NULL };
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
         int r;
 
-        if (!program_copy || !library_copy)
+        if (!library_copy)
                 return -ENOMEM;
         r = posix_spawn_file_actions_init(&actions);
         if (r != 0)

@@ -31,7 +31,7 @@ int ram_source_open(RamSource *ret);
 void ram_source_close(RamSource *source);
 
 /**
- * ram_read() - one look; a few microseconds
+ * ram_read() - one look; some tens of microseconds
  *
  * Limits are counted at the root of our cgroup namespace only (v2 and v1): a container's, never the
  * daemon's own unit's (decisions.md 11). ZFS's ARC above its minimum counts as available, unless a

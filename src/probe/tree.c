@@ -293,9 +293,32 @@ static int read_pss(int proc_fd, pid_t pid, uint64_t *ret_bytes) {
         return 0;
 }
 
-/* Whether a walk over the pages of a process fits into what is left of the time. */
-static bool pss_fits(const Rss *rss, uint64_t left_us) {
-        return rss->all_bytes / MIB * PSS_US_PER_GIB / 1024 < left_us;
+/* The time that PSS may take. */
+typedef struct Budget {
+        uint64_t end_us; /* CLOCK_BOOTTIME */
+        uint64_t us_per_gib;
+} Budget;
+
+/* PSS of one process, if a walk over its pages fits into what is left of the time. */
+static int read_pss_within(int proc_fd,
+                           pid_t pid,
+                           const Rss *rss,
+                           Budget *budget,
+                           uint64_t *ret_bytes) {
+        uint64_t start_us = clock_boottime_us();
+        uint64_t mib = rss->all_bytes / MIB;
+        int r;
+
+        if (start_us >= budget->end_us ||
+            mib * budget->us_per_gib / 1024 >= budget->end_us - start_us)
+                return -ETIME;
+
+        r = read_pss(proc_fd, pid, ret_bytes);
+        /* A slower machine, or a busy one: the next will take as long. */
+        if (mib >= 64)
+                budget->us_per_gib =
+                        MAX(budget->us_per_gib, (clock_boottime_us() - start_us) * 1024 / mib);
+        return r;
 }
 
 /* All that is taken of the machine's RAM; UINT64_MAX if that is not known. */
@@ -316,12 +339,11 @@ static int measure_processes(int proc_fd,
                              size_t n_pids,
                              uint64_t budget_us,
                              TreeUse *ret) {
-        uint64_t start_us = clock_boottime_us();
+        Budget budget = { .end_us = clock_boottime_us() + budget_us, .us_per_gib = PSS_US_PER_GIB };
         TreeUse use = { .method = TREE_METHOD_PSS };
         uint64_t shmem_max_bytes = 0;
 
         for (size_t i = 0; i < n_pids; i++) {
-                uint64_t spent_us = clock_boottime_us() - start_us;
                 uint64_t pss_bytes;
                 Rss rss;
 
@@ -330,8 +352,7 @@ static int measure_processes(int proc_fd,
                 use.n_processes++;
                 if (rss.all_bytes == 0)
                         continue; /* about to be gone: there is nothing to look into */
-                if (spent_us < budget_us && pss_fits(&rss, budget_us - spent_us) &&
-                    read_pss(proc_fd, pids[i], &pss_bytes) >= 0) {
+                if (read_pss_within(proc_fd, pids[i], &rss, &budget, &pss_bytes) >= 0) {
                         use.memory_bytes += pss_bytes;
                         continue;
                 }
