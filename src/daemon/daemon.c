@@ -244,13 +244,19 @@ static int start_loop(Daemon *daemon, Error *error) {
         return 0;
 }
 
-int daemon_new(Daemon **ret,
-               const char *settings_path,
-               bool settings_required,
-               bool personal,
-               const char *state_dir,
-               bool recover,
-               Error *error) {
+/* Tasks of last time have runners that may come back. */
+static int wait_for_runners(Daemon *daemon) {
+        int r;
+
+        r = one_timer(daemon, &daemon->starting_source, START_PATIENCE_US, true, on_started,
+                      "starting");
+        if (r < 0)
+                return r;
+        return one_timer(daemon, &daemon->judge_source, ATTACH_DEADLINE_US, true, on_judge,
+                         "judge");
+}
+
+int daemon_new(Daemon **ret, const DaemonOptions *options, Error *error) {
         _cleanup_(daemon_freep) Daemon *daemon = NULL;
         int r;
 
@@ -258,37 +264,32 @@ int daemon_new(Daemon **ret,
         if (!daemon)
                 return error_set(error, -ENOMEM, "out of memory");
         daemon->ram_source = (RamSource){ .proc_fd = -1, .cgroup_fd = -1 };
-        daemon->personal = personal;
-        daemon->settings_required = settings_required;
-        daemon->settings_path = settings_path ? strdup(settings_path) : NULL;
-        daemon->state_dir = strdup(state_dir);
+        daemon->personal = options->personal;
+        daemon->settings_required = options->settings_required;
+        daemon->settings_path = options->settings_path ? strdup(options->settings_path) : NULL;
+        daemon->state_dir = strdup(options->state_dir);
         daemon->look_interval_us = QUIET_LOOK_US;
-        if (!daemon->state_dir || (settings_path && !daemon->settings_path))
+        if (!daemon->state_dir || (options->settings_path && !daemon->settings_path))
                 return error_set(error, -ENOMEM, "out of memory");
         r = boot_id_read(daemon->boot_id);
         if (r < 0)
                 return error_set(error, r, "cannot read the boot id: %s", strerror(-r));
-        r = settings_load(&daemon->settings, settings_path, settings_required, personal, error);
+        r = settings_load(&daemon->settings, options->settings_path, options->settings_required,
+                          options->personal, error);
         if (r < 0)
                 return r;
         r = start_loop(daemon, error);
         if (r < 0)
                 return r;
-        r = open_parts(daemon, recover, error);
+        r = open_parts(daemon, options->recover, error);
         if (r < 0)
                 return r;
         r = load_tasks(daemon, error);
         if (r < 0)
                 return r;
-        if (daemon->starting) {
-                r = one_timer(daemon, &daemon->starting_source, START_PATIENCE_US, true, on_started,
-                              "starting");
-                if (r >= 0)
-                        r = one_timer(daemon, &daemon->judge_source, ATTACH_DEADLINE_US, true,
-                                      on_judge, "judge");
-                if (r < 0)
-                        return error_set(error, r, "cannot make a timer: %s", strerror(-r));
-        }
+        r = daemon->starting ? wait_for_runners(daemon) : 0;
+        if (r < 0)
+                return error_set(error, r, "cannot make a timer: %s", strerror(-r));
         daemon_want_turn(daemon);
         *ret = TAKE_PTR(daemon);
         return 0;

@@ -94,21 +94,21 @@ struct Daemon {
         sd_event_source *purge_source;
 };
 
+/* What a daemon is made of; the strings are copied. */
+typedef struct DaemonOptions {
+        const char *settings_path; /* NULL: defaults alone */
+        bool settings_required;    /* the file was named by hand and must be there */
+        bool personal;             /* its owner's alone */
+        const char *state_dir;     /* exists and is locked by us */
+        bool recover;              /* take over what can be read of a damaged database */
+} DaemonOptions;
+
 /**
  * daemon_new() - with settings, state and the tasks of last time; nothing is listened on yet
- * @settings_path:      NULL: defaults alone; copied
- * @settings_required:  the file was named by hand and must be there
- * @state_dir:  exists and is locked by us; copied
  *
  * Return: 0, or negative errno with @error.
  */
-int daemon_new(Daemon **ret,
-               const char *settings_path,
-               bool settings_required,
-               bool personal,
-               const char *state_dir,
-               bool recover,
-               Error *error);
+int daemon_new(Daemon **ret, const DaemonOptions *options, Error *error);
 Daemon *daemon_free(Daemon *daemon);
 DEFINE_CLEANUP(Daemon *, daemon_free);
 

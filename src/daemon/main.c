@@ -362,8 +362,15 @@ static int serve(const Arguments *arguments, const Setup *setup, Error *error) {
         _cleanup_(daemon_freep) Daemon *daemon = NULL;
         int r;
 
-        r = daemon_new(&daemon, setup->settings_path, arguments->config != NULL, setup->personal,
-                       setup->state_dir, arguments->recover, error);
+        r = daemon_new(&daemon,
+                       &(DaemonOptions){
+                               .settings_path = setup->settings_path,
+                               .settings_required = arguments->config != NULL,
+                               .personal = setup->personal,
+                               .state_dir = setup->state_dir,
+                               .recover = arguments->recover,
+                       },
+                       error);
         if (r < 0)
                 return r;
         r = add_signals(daemon);
