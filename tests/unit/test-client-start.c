@@ -280,7 +280,7 @@ static void test_stranger_is_not_believed(void **state) {
         _cleanup_free_ char *run = path_of(f->state_home, "/taskflow/run");
 
         if (geteuid() != 0) {
-                print_message("left out: only root can be somebody else\n");
+                print_message("# left out: only root can be somebody else\n");
                 return;
         }
 
@@ -491,7 +491,7 @@ static void test_program_that_cannot_be_executed_is_told(void **state) {
         Fixture *f = *state;
 
         if (preloaded && strstr(preloaded, "vgpreload")) {
-                print_message("left out: valgrind ends the process itself then\n");
+                print_message("# left out: valgrind ends the process itself then\n");
                 return;
         }
 
@@ -528,7 +528,7 @@ static void test_state_of_another_user_is_not_used(void **state) {
         _cleanup_free_ char *folder = path_of(f->state_home, "/taskflow");
 
         if (geteuid() != 0) {
-                print_message("left out: only root can be somebody else\n");
+                print_message("# left out: only root can be somebody else\n");
                 return;
         }
 
@@ -671,7 +671,7 @@ static void test_folder_of_the_machine_comes_before_personal_ones(void **state) 
 
         write_script(f, SCRIPT_READY);
         if (!in_own_run(check_machine, f))
-                print_message("left out: a mount namespace is not permitted here\n");
+                print_message("# left out: a mount namespace is not permitted here\n");
 }
 
 int main(void) {

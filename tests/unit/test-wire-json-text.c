@@ -88,7 +88,7 @@ static void test_strings_are_escaped_repaired_and_cut(_unused_ void **state) {
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 JsonText text = new_text();
 
-                print_message("%s\n", cases[i].s);
+                print_message("# case %zu\n", i);
                 json_text_string(&text, cases[i].s, cases[i].max);
                 assert_text(&text, cases[i].want);
         }

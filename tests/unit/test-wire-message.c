@@ -553,7 +553,8 @@ static void test_argv_is_cut_as_a_whole(_unused_ void **state) {
                 back = pass_call(&call);
                 for (; back.submit.task->argv[n]; n++)
                         n_bytes += strlen(back.submit.task->argv[n]) + 1;
-                print_message("case %zu: %zu words of %zu bytes\n", i, cases[i].n, cases[i].n_each);
+                print_message("# case %zu: %zu words of %zu bytes\n", i, cases[i].n,
+                              cases[i].n_each);
                 assert_true(n_bytes <= TASK_TEXT_MAX);
                 assert_true(!cases[i].cut || n_bytes > TASK_TEXT_MAX - 16);
                 assert_int_equal(n, cases[i].n_after);
@@ -660,7 +661,7 @@ static void test_calls_are_told_from_replies(_unused_ void **state) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                print_message("%s\n", cases[i].bytes);
+                print_message("# %s\n", cases[i].bytes);
                 assert_int_equal(message_is_call(cases[i].bytes, strlen(cases[i].bytes)),
                                  cases[i].is_call);
         }
