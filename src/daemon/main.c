@@ -279,7 +279,13 @@ static int prepare(const Arguments *arguments, Setup *setup, Error *error) {
         r = make_folders(setup, error);
         if (r < 0)
                 return r;
-        return take_lock(setup, error);
+        r = take_lock(setup, error);
+        if (r < 0 || !setup->personal || arguments->state)
+                return r;
+        r = places_claim_state(setup->state_dir);
+        return r < 0 ? error_set(error, r, "cannot write in '%s': %s", setup->state_dir,
+                                 strerror(-r)) :
+                       0;
 }
 
 /* As many descriptors as we may have: each connection is one (decisions.md 19). */
