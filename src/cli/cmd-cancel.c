@@ -30,9 +30,10 @@
 #define WAKE_US    (2 * US_PER_SEC)
 #define KILL_US    (12 * US_PER_SEC) /* two seconds behind the runner's own SIGKILL */
 #define GIVE_UP_US (15 * US_PER_SEC)
+#define GRACE_US   US_PER_SEC /* for the daemon to tell of an end that can be seen already */
 
 enum {
-        LOOK_MS = 50,
+        LOOK_MS = 200,
 };
 
 typedef struct Values {
@@ -52,7 +53,8 @@ static const Opt opts[] = {
 typedef struct Ending {
         IdResult task;
         bool ended;
-        Error error; /* why the last attempt from here failed; empty: it did not */
+        uint64_t gone_boot_us; /* since when its command is seen to be gone; 0: it is there */
+        Error error;           /* why the last attempt from here failed; empty: it did not */
 } Ending;
 
 typedef struct Endings {
@@ -128,21 +130,36 @@ static bool hear_of_ends(Endings *endings, uint64_t until_boot_us) {
         return heard;
 }
 
-/* Without a daemon: looks whether their commands are still there. */
+/*
+ * Looks whether their commands are still there. The daemon's word comes first, because it is the end
+ * in the records too; but it gives a runner that died some time to come back, and may be gone itself.
+ */
 static void look_for_ends(Endings *endings) {
-        (void)poll(NULL, 0, LOOK_MS);
-        for (size_t i = 0; i < endings->n; i++)
-                if (endings->items[i].task.pid > 0 && !end_task_is_alive(&endings->items[i].task))
-                        mark_ended(endings, endings->items[i].task.id);
+        const uint64_t grace_us = endings->client ? GRACE_US : 0;
+        const uint64_t now_us = clock_boottime_us();
+
+        for (size_t i = 0; i < endings->n; i++) {
+                Ending *ending = &endings->items[i];
+
+                if (ending->task.pid == 0 || end_task_is_alive(&ending->task))
+                        ending->gone_boot_us = 0;
+                else if (ending->gone_boot_us == 0)
+                        ending->gone_boot_us = now_us;
+                if (ending->gone_boot_us > 0 && now_us - ending->gone_boot_us >= grace_us)
+                        mark_ended(endings, ending->task.id);
+        }
 }
 
 /* Takes note of ends until none is left or the time is over. */
 static void collect_ends(Endings *endings, uint64_t until_boot_us) {
-        while (endings->n_left > 0 && clock_boottime_us() < until_boot_us) {
-                if (endings->client && !hear_of_ends(endings, until_boot_us))
-                        endings->client = client_free(endings->client);
+        uint64_t now_us;
+
+        while (endings->n_left > 0 && (now_us = clock_boottime_us()) < until_boot_us) {
                 if (!endings->client)
-                        look_for_ends(endings);
+                        (void)poll(NULL, 0, LOOK_MS);
+                else if (!hear_of_ends(endings, MIN(until_boot_us, now_us + LOOK_MS * US_PER_MSEC)))
+                        endings->client = client_free(endings->client);
+                look_for_ends(endings);
         }
 }
 
@@ -239,8 +256,8 @@ const Command command_cancel = {
         .operands = "ID...",
         .summary = "withdraw waiting tasks, end running ones and all their processes",
         .description =
-                "Running ones get SIGTERM and, 10 seconds later, SIGKILL; 'cancel' returns when they "
-                "have ended. Their state is 'cancelled' whatever status they leave with.",
+                "Running ones get SIGTERM and, 10 seconds later, SIGKILL; 'cancel' returns when "
+                "they have ended. Their state is 'cancelled' whatever status they leave with.",
         .opts = opts,
         .min_operands = 1,
         .max_operands = -1,

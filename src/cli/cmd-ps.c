@@ -4,8 +4,8 @@
  * taskflow ps: the tasks of everybody.
  *
  * The daemon sends them in the order in which they are shown, in several replies. Ids and JSON are
- * printed as they come; a table needs its widest cell first. Why tasks wait is a sentence each: on a
- * terminal the sentences stand below the table, because a column would leave them no room.
+ * printed as they come; a table needs its widest cell first. Why tasks wait is a sentence each: on
+ * a terminal the sentences stand below the table, because a column would leave them no room.
  */
 
 #include <errno.h>
@@ -349,8 +349,8 @@ const Command command_ps = {
         .summary = "show the tasks of everybody: what runs, what waits",
         .description =
                 "Running tasks come first, then the waiting ones in the order in which they would "
-                "start. TIME is how long a task has been running or waiting, and how long it ran if it "
-                "has ended.",
+                "start. TIME is how long a task has been running or waiting, and how long it ran "
+                "if it has ended.",
         .opts = opts,
         .max_operands = 1,
         .usage_status = CLI_STATUS_USAGE,

@@ -198,7 +198,7 @@ static bool is_other_daemon(int proc_fd, const char *pid, uid_t *ret) {
         return true;
 }
 
-/* A queue of one's own must not look shared: the other users' daemons are named (decisions.md 30). */
+/* A queue of one's own must not look shared: the other daemons are named (decisions.md 30). */
 static void print_other_daemons(void) {
         char names[OTHER_DAEMONS_MAX * 66] = "";
         DIR *proc = opendir("/proc");
@@ -307,9 +307,9 @@ const Command command_status = {
         .operands = "",
         .summary = "show the machine: RAM and GPUs, and what is free for the next task",
         .description =
-                "PROMISED is what running tasks asked for and have not yet been seen to take. FREE is "
-                "what the next task can get: what is measured as free, less the reserve and what is "
-                "promised.",
+                "PROMISED is what running tasks asked for and have not yet been seen to take. FREE "
+                "is what the next task can get: what is measured as free, less the reserve and what "
+                "is promised.",
         .opts = opts,
         .usage_status = CLI_STATUS_USAGE,
         .values_size = sizeof(Values),

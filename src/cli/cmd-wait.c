@@ -68,7 +68,7 @@ static int reconnect(Client **client, uint64_t until_boot_us) {
         for (uint64_t pause_us = FIRST_RETRY_US;; pause_us = RETRY_US) {
                 Error error;
 
-                /* also before the first time: a daemon that ends every connection must not make us spin */
+                /* Also before the first time: a daemon may end every connection at once. */
                 uint64_t now_us = clock_boottime_us();
 
                 if (now_us >= until_boot_us)
@@ -107,7 +107,7 @@ static int wait_for_reply(Client **client, const Call *call, uint64_t until_boot
         }
 }
 
-/* The status of the task named last, or with --any of the only one; of all of one's own there is none. */
+/* The status of the task named last, or with --any of the only one; else there is none. */
 static int status_of(const Reply *reply, const Call *call, uint64_t last_id) {
         for (size_t i = 0; i < reply->wait.n; i++)
                 if (call->wait.any || reply->wait.tasks[i].task->id == last_id)
@@ -151,8 +151,8 @@ static int look_at_own(Client *client, bool *ret) {
 }
 
 /*
- * `-t 0`: now or not at all. The daemon answers a Wait when it is so, and never says "not yet", so it is
- * asked how far they are before. 0: it is so; else a status.
+ * `-t 0`: now or not at all. The daemon answers a Wait when it is so, and never says "not yet", so
+ * it is asked how far they are before. 0: it is so; else a status.
  */
 static int look_before(Client *client, const Call *call) {
         size_t n_ended = 0;
@@ -212,7 +212,7 @@ static int wait_run(const Command *command, void *v, int n_operands, char **oper
         if (!client)
                 return ids.n > 0 ? session_no_task(ids.ids[0]) : CLI_STATUS_DONE;
 
-        /* Each id is asked for once, so that the last one asked for need not be the last one named. */
+        /* Each id is asked for once, so that the last one asked for may be another. */
         if (n_operands > 0)
                 (void)cli_parse_id(operands[n_operands - 1], &last_id, NULL);
         call.wait.ids = ids;
@@ -225,9 +225,9 @@ const Command command_wait = {
         .operands = "[ID...]",
         .summary = "wait until tasks have ended, and return the status of the last one",
         .description =
-                "Without an ID: until all of your own have ended, with status 0. Else the status is that of "
-                "the last task named, or with --any of the first to end; 124 if it was ended by its time limit or "
-                "'wait' by its own; 125 if it has none, because it never started or was lost.",
+                "Without an ID: until all of your own have ended, with status 0. Else the status is "
+                "that of the last task named, or with --any of the first to end; 124 if it was ended "
+                "by its time limit or 'wait' by its own; 125 if it has none, because it never started or was lost.",
         .opts = opts,
         .max_operands = -1,
         .usage_status = CLI_STATUS_USAGE,

@@ -66,7 +66,7 @@ static void note_other(Others *others, const Task *task) {
         others->n_limits++;
 }
 
-/* Reads the list up to task @id. What can't be had is left out: the numbers were printed already. */
+/* Reads the list up to task @id. What can't be had is left out. */
 static void read_others(Client *client, uint64_t id, Others *ret) {
         Call call = { .type = CALL_LIST, .more = true };
         bool more = true;

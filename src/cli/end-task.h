@@ -5,8 +5,8 @@
 /*
  * Ending a task whose runner does not (decisions.md 22)
  *
- * From the daemon come a pid, a start time and a boot id; a process is touched only if all three are
- * those of a living one. Signals go through pidfds, so that they cannot hit who comes after it.
+ * From the daemon come a pid, a start time and a boot id; a process is touched only if all three
+ * are those of a living one. Signals go through pidfds, so that they cannot hit who comes after it.
  */
 
 #include <stdbool.h>

@@ -19,7 +19,7 @@ enum {
         FORMAT_STATUS_MAX = 32,
 };
 
-/* The NEEDS column: "5G,gpu0:10G,any:all,4c"; "" for nothing. Once GPUs were given, their numbers. */
+/* The NEEDS column: "5G,gpu0:10G,any:all,4c", with the GPUs that were given; "" for nothing. */
 char *format_needs(const Task *task);
 
 /* The same in words: "5G of RAM, 10G on GPU 0, a whole GPU (any), 4 cores"; "nothing". */

@@ -87,7 +87,7 @@ static int has_argument(const Opt *opt) {
         return opt->argument[0] == '[' ? optional_argument : required_argument;
 }
 
-/* What getopt_long() wants; @letters begins with the mode and ':' (tell a missing argument apart). */
+/* What getopt_long() wants. ':' in @letters: tell a missing argument from an unknown option. */
 typedef struct GetoptTables {
         char letters[2 + OPTS_MAX * 3 + 2];
         struct option longs[OPTS_MAX + 2];
@@ -205,7 +205,7 @@ int opt_parse(const Opt *opts,
               void *values,
               OptResult *ret,
               Error *error) {
-        GetoptTables tables;
+        GetoptTables tables = { 0 };
         OptResult result = { 0 };
         char buf[LABEL_MAX];
         size_t n_opts;

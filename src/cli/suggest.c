@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * The distance is the optimal string alignment one: what a slip of the fingers does to a word is one
- * step. Words are short; longer ones are near to nothing of ours.
+ * The distance is the optimal string alignment one: what a slip of the fingers does to a word is
+ * one step. Words are short; longer ones are near to nothing of ours.
  */
 
 #include "cli/suggest.h"

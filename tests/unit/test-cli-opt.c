@@ -72,9 +72,9 @@ static int parse(const char *const *words,
         return opt_parse(opts, argc, argv, stop, values, result, error);
 }
 
-#define WORDS(...)                              \
-        (const char *const[]) {                 \
-                __VA_ARGS__ __VA_OPT__(, ) NULL \
+#define WORDS(...)                \
+        (const char *const[]) {   \
+                __VA_ARGS__, NULL \
         }
 
 static void test_every_way_to_write_an_argument_is_the_same(_unused_ void **state) {
