@@ -16,11 +16,10 @@ Policy policy_default(void) {
                 .priority_limit = TASK_PRIORITY_DEFAULT,
                 .priority_age_us = 3600 * US_PER_SEC,
                 .max_delay_us = 600 * US_PER_SEC,
-                /* A look is taken before each start anyway. This bounds how old one may get while a
-                 * turn of the loop is slow: a program touches 0.3 to 1.6 GiB of new memory in a
-                 * second, so what is missed is a few hundred MiB. Much shorter, and a machine under
-                 * load would look twice. */
-                .sample_max_age_us = 200 * US_PER_MSEC,
+                /* A look is taken before each start; this is how old it may get until the plan is
+                 * made. A program touches up to 1.6 GiB of new memory in a second, so what is missed
+                 * stays below the usual reserve. */
+                .sample_max_age_us = 50 * US_PER_MSEC,
                 .max_offers_per_uid = 64,
                 .n_cpus = 1,
                 .gpus_all = true,
