@@ -36,11 +36,11 @@ static void check(const RunOptions *options) {
         assert(n == n_twice && memcmp(text, twice, n) == 0);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         _cleanup_(task_file_done) TaskFile file = { 0 };
         Error error = { 0 };
 
-        if (task_file_parse("file", (const char *)data, size, &file, &error) == 0)
+        if (task_file_parse("file", (const char *)data, n, &file, &error) == 0)
                 check(&file.options);
         else
                 assert(error.text[0] != '\0');

@@ -60,9 +60,9 @@ static void test_all_gpus_fit(_unused_ void **state) {
         assert_int_equal(environment_new(&environment, NULL, &task, true), 0);
         vector = environment_vector(environment);
         assert_int_equal(strv_n(vector), 4);
-        assert_int_equal(strlen(vector[1]), strlen("TASKFLOW_GPUS=") + GPU_MAX * 11 - 1);
+        assert_int_equal(strlen(vector[1]), strlen("TASKFLOW_GPUS=") + (size_t)GPU_MAX * 11 - 1);
         assert_int_equal(strlen(vector[2]),
-                         strlen("CUDA_VISIBLE_DEVICES=") + GPU_MAX * GPU_UUID_MAX - 1);
+                         strlen("CUDA_VISIBLE_DEVICES=") + (size_t)GPU_MAX * GPU_UUID_MAX - 1);
 }
 
 static void test_a_list_that_does_not_fit_is_cut(_unused_ void **state) {

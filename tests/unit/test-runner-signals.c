@@ -87,7 +87,7 @@ static void test_a_closed_pipe_is_survived(_unused_ void **state) {
 
 static int dying;
 
-static void die(void) {
+static _Noreturn void die(void) {
         Signals signals;
 
         (void)signal(dying, SIG_IGN);
@@ -96,7 +96,7 @@ static void die(void) {
         signals_die_of(dying);
 }
 
-static void die_blocked(void) {
+static _Noreturn void die_blocked(void) {
         Signals signals;
 
         signals_prepare(&signals);

@@ -52,8 +52,10 @@ static void make_family(bool ignore_term) {
                 (void)setsid();
                 if (ignore_term)
                         (void)signal(SIGTERM, SIG_IGN);
-                if (fork() == 0 && fork() != 0)
-                        _exit(0);
+                if (fork() == 0) {
+                        if (fork() > 0)
+                                _exit(0);
+                }
                 if (write(fds[1], "x", 1) != 1)
                         _exit(1);
                 for (;;)
