@@ -5,7 +5,7 @@
 /*
  * Commands
  *
- * One const descriptor a command, in a file of its own (cmd-NAME.c); main.c has the list.
+ * One const descriptor a command, in a file of its own (cmd-NAME.c); commands.c has the list.
  */
 
 #include <stdbool.h>
@@ -18,7 +18,7 @@
 /* What a command other than `run` ends with (interface.md). */
 enum {
         CLI_STATUS_DONE = 0,
-        CLI_STATUS_REFUSED = 1,     /* refused or failed: no such task, not yours */
+        CLI_STATUS_REFUSED = 1, /* refused or failed: no such task, not yours */
         CLI_STATUS_USAGE = 2,
         CLI_STATUS_UNREACHABLE = 3, /* the daemon can't be reached */
 };
@@ -32,13 +32,16 @@ struct Command {
         const char *description; /* a paragraph or two for its own --help; may be NULL */
         const Opt *opts;         /* NULL: none but --help */
         int min_operands;
-        int max_operands;        /* -1: any number */
-        bool stop_at_operand;    /* run: options end at the first operand */
-        int usage_status;        /* of a wrong command line: 2, and 125 for run */
-        bool not_available;      /* known, not there yet: refused by name */
-        size_t values_size;      /* of the struct that the options fill in; zeroed, then init() */
+        int max_operands;     /* -1: any number */
+        bool stop_at_operand; /* run: options end at the first operand */
+        int usage_status;     /* of a wrong command line: 2, and 125 for run */
+        bool not_available;   /* known, not there yet: refused by name */
+        size_t values_size;   /* of the struct that the options fill in; zeroed, then init() */
         void (*init)(void *values); /* NULL: all zero */
-        int (*run)(const Command *command, void *values, int n_operands, char **operands); /* an exit status */
+        int (*run)(const Command *command,
+                   void *values,
+                   int n_operands,
+                   char **operands); /* an exit status */
 };
 
 extern const Command *const commands[]; /* ended by NULL */

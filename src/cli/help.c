@@ -89,16 +89,15 @@ static void print_description(const char *description) {
 }
 
 static void print_program_help(void) {
-        (void)puts(
-                "Usage: taskflow COMMAND [OPTION]...\n"
-                "\n"
-                "Starts commands when the machine has the memory that they need.\n"
-                "\n"
-                "  taskflow run -m 5G \"my-command --option X Y\"       needs 5 GiB of RAM\n"
-                "  taskflow run --gpu 0:10G \"my-command --option X Y\" needs 10 GiB on GPU 0\n"
-                "  taskflow ps                                        what runs, what waits\n"
-                "\n"
-                "Commands:");
+        (void)puts("Usage: taskflow COMMAND [OPTION]...\n"
+                   "\n"
+                   "Starts commands when the machine has the memory that they need.\n"
+                   "\n"
+                   "  taskflow run -m 5G \"my-command --option X Y\"       needs 5 GiB of RAM\n"
+                   "  taskflow run --gpu 0:10G \"my-command --option X Y\" needs 10 GiB on GPU 0\n"
+                   "  taskflow ps                                        what runs, what waits\n"
+                   "\n"
+                   "Commands:");
         for (const Command *const *command = commands; *command; command++)
                 if (!(*command)->not_available)
                         print_row((*command)->name, (*command)->summary, 14);

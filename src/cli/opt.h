@@ -5,8 +5,8 @@
 /*
  * Options
  *
- * A command lists its options once: the table parses the words, prints `--help`, feeds the completions and is held against the
- * manual by a test. Parsing is getopt_long's, with our messages.
+ * A command lists its options once: the table parses the words, prints `--help`, feeds the
+ * completions and is held against the manual by a test. Parsing is getopt_long's, with our messages.
  */
 
 #include <stdbool.h>
@@ -26,21 +26,30 @@ typedef struct Opt Opt;
 typedef int (*opt_fn)(const Opt *opt, const char *word, void *target, Error *error);
 
 struct Opt {
-        char letter;           /* 0: none */
-        const char *name;      /* long name */
-        const char *argument;  /* "SIZE"; NULL: takes none; "[USER]": optional, attached */
-        const char *help;      /* a phrase; may be NULL for hidden */
-        opt_fn parse;          /* NULL: known, but not available yet: refused by name */
+        char letter;          /* 0: none */
+        const char *name;     /* long name */
+        const char *argument; /* "SIZE"; NULL: takes none; "[USER]": optional, attached */
+        const char *help;     /* a phrase; may be NULL for hidden */
+        opt_fn parse;         /* NULL: known, but not available yet: refused by name */
         size_t offset;
         const char *const *words; /* completions for the argument; NULL: none, or ended by NULL */
 };
 
 /* Parsers for the usual kinds; each writes to @target only on success. */
-int opt_parse_flag(const Opt *opt, const char *word, void *target, Error *error);     /* bool */
-int opt_parse_string(const Opt *opt, const char *word, void *target, Error *error);   /* const char *, borrowed */
-int opt_parse_bytes(const Opt *opt, const char *word, void *target, Error *error);    /* uint64_t */
-int opt_parse_duration(const Opt *opt, const char *word, void *target, Error *error); /* uint64_t, µs */
-int opt_parse_signal(const Opt *opt, const char *word, void *target, Error *error);   /* int: TERM, SIGTERM, 15 */
+int opt_parse_flag(const Opt *opt, const char *word, void *target, Error *error); /* bool */
+int opt_parse_string(const Opt *opt,
+                     const char *word,
+                     void *target,
+                     Error *error); /* const char *, borrowed */
+int opt_parse_bytes(const Opt *opt, const char *word, void *target, Error *error); /* uint64_t */
+int opt_parse_duration(const Opt *opt,
+                       const char *word,
+                       void *target,
+                       Error *error); /* uint64_t, µs */
+int opt_parse_signal(const Opt *opt,
+                     const char *word,
+                     void *target,
+                     Error *error); /* int: TERM, SIGTERM, 15 */
 
 typedef struct OptResult {
         bool help; /* --help was there: print it and end with 0 */
@@ -56,7 +65,13 @@ typedef struct OptResult {
  *
  * Return: 0, or -EINVAL with @error.
  */
-int opt_parse(const Opt *opts, int argc, char **argv, bool stop_at_operand, void *values, OptResult *ret, Error *error);
+int opt_parse(const Opt *opts,
+              int argc,
+              char **argv,
+              bool stop_at_operand,
+              void *values,
+              OptResult *ret,
+              Error *error);
 
 /* The option of that long name, or NULL. */
 const Opt *opt_find(const Opt *opts, const char *name);
