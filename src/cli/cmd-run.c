@@ -134,6 +134,7 @@ static int run_task(const RunOptions *options, char **words) {
 
 static int run_run(const Command *command, void *values, int n_operands, char **operands) {
         _cleanup_(task_file_done) TaskFile file = { 0 };
+        char *nothing[] = { (char[]){ "" }, NULL }; /* a question needs no command */
         RunOptions *options = values;
         Error error = { 0 };
 
@@ -146,10 +147,12 @@ static int run_run(const Command *command, void *values, int n_operands, char **
                 return cli_fail(RUN_STATUS_FAILED, "run: %s", error.text);
         if (n_operands == 0 && options->save)
                 return CLI_STATUS_DONE;
-        if (n_operands == 0)
-                return cli_fail(RUN_STATUS_FAILED, "run: %s is missing; see 'taskflow %s --help'",
-                                command->operands, command->name);
-        return run_task(options, operands);
+        if (n_operands > 0)
+                return run_task(options, operands);
+        if (options->dry_run)
+                return run_task(options, nothing);
+        return cli_fail(RUN_STATUS_FAILED, "run: %s is missing; see 'taskflow %s --help'",
+                        command->operands, command->name);
 }
 
 const Command command_run = {

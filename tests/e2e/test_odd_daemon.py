@@ -268,6 +268,15 @@ def test_notices_are_said_unless_quiet(odd):
         assert proc.err == ("" if quiet else "taskflow: the delay was cut\n")
 
 
+def test_a_question_needs_no_command(odd):
+    proc = odd.popen("run", "--dry-run", "-m", "1G")
+    connection = odd.accept()
+    assert connection.expect("DryRun")["task"]["needs"] == {"memory_bytes": 1 << 30}
+    connection.reply(could_start=True)
+    assert proc.wait() == 0
+    assert proc.out == "it could start now\n"
+
+
 # While it waits
 
 
