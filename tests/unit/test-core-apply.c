@@ -556,6 +556,37 @@ static void test_a_running_task_comes_back_with_its_share(_unused_ void **state)
         assert_true(ram_free(world) == 100 * GIB);
 }
 
+static void test_what_was_let_go_stays_so_when_a_task_comes_back(_unused_ void **state) {
+        WORLD(0);
+        Event event = world_event(world, EVENT_SUBMITTED, 0);
+        Task *task = event.submitted = task_of(world, &(Ask){ .memory_bytes = 30 * GIB });
+
+        task->state = TASK_STATE_RUNNING;
+        task->started_boot_us = world->now_us - 90 * SEC;
+        task->memory =
+                (Usage){ .known = true, .used_bytes = GIB, .peak_bytes = GIB, .let_go = true };
+        assert_int_equal(core_apply(world->core, &event), 0);
+        assert_true(ram_free(world) == 100 * GIB);
+}
+
+static void test_a_waiting_task_comes_without_its_former_grants(_unused_ void **state) {
+        WORLD(1);
+        Ask ask = { .gpu = { "0" } };
+        Event event = world_event(world, EVENT_SUBMITTED, 0);
+        Task *task = event.submitted = task_of(world, &ask);
+
+        task->gpus = calloc(1, sizeof(GpuGrant));
+        task->gpu_usage = calloc(1, sizeof(Usage));
+        task->started_boot_us = 5;
+        task->memory.known = true;
+        assert_int_equal(core_apply(world->core, &event), 0);
+        assert_null(task->gpus);
+        assert_null(task->gpu_usage);
+        assert_true(task->started_boot_us == 0);
+        assert_false(task->memory.known);
+        assert_int_equal(start_next(world), 1);
+}
+
 static void test_an_update_changes_what_it_names_only(_unused_ void **state) {
         WORLD(1);
         Needs needs = { .memory_bytes = 50 * GIB };
@@ -668,6 +699,8 @@ int main(void) {
                 cmocka_unit_test(test_an_end_is_recorded_with_its_status),
                 cmocka_unit_test(test_lost_is_corrected_by_a_late_status),
                 cmocka_unit_test(test_a_running_task_comes_back_with_its_share),
+                cmocka_unit_test(test_what_was_let_go_stays_so_when_a_task_comes_back),
+                cmocka_unit_test(test_a_waiting_task_comes_without_its_former_grants),
                 cmocka_unit_test(test_an_update_changes_what_it_names_only),
                 cmocka_unit_test(test_an_update_to_gpus_counts_as_using_them),
                 cmocka_unit_test(test_equal_tasks_share_what_they_ask_for),

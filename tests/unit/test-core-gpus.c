@@ -48,6 +48,19 @@ static void test_any_is_the_one_with_most_free(_unused_ void **state) {
         assert_grants(world, 2, "3"); /* of 1 there are 15 left */
 }
 
+static void test_among_equals_it_is_the_one_with_the_smallest_index(_unused_ void **state) {
+        for (int pack = 0; pack < 2; pack++) {
+                WORLD(2);
+
+                world->gpus[0].index = 1;
+                world->gpus[1].index = 0;
+                look(world);
+                use_pack(world, pack);
+                start(world, (Ask){ .gpu = { "any" }, .gpu_bytes = { GIB } });
+                assert_grants(world, 1, "0");
+        }
+}
+
 static void test_pack_is_the_fullest_that_still_fits(_unused_ void **state) {
         WORLD(4);
 
@@ -222,12 +235,16 @@ static void test_the_idle_figure_is_not_taken_while_a_task_is_there(_unused_ voi
         WORLD(1);
 
         /* A container's processes are not listed: that is no idle GPU. */
-        start(world, (Ask){ .gpu = { "0" }, .gpu_bytes = { 10 * GIB } });
-        world->gpus[0].free_bytes = 14 * GIB;
+        strcpy(world->gpus[0].uuid, "GPU-new");
+        world->gpus[0].n_processes = 1;
+        look(world);
+        start(world, (Ask){ .gpu = { "GPU-new" }, .gpu_bytes = { 10 * GIB } });
+        world->gpus[0].n_processes = 0;
+        world->gpus[0].free_bytes = 19 * GIB;
         look(world);
         assert_int_equal(end(world, 1, TASK_STATE_DONE), 0);
         world->gpus[0].n_processes = 1;
-        submit(world, (Ask){ .gpu = { "0" } });
+        submit(world, (Ask){ .gpu = { "GPU-new" } });
         assert_int_equal(start_next(world), 0);
 }
 
@@ -315,18 +332,17 @@ static void test_a_gpu_without_memory_figures_can_be_had_whole(_unused_ void **s
         assert_int_equal(start_next(world), 1);
 }
 
-static void test_a_whole_gpu_settles_with_the_first_byte(_unused_ void **state) {
+static void test_the_delay_of_a_whole_gpu_wakes_nobody(_unused_ void **state) {
         WORLD(1);
         static Explain explain;
-        Ask ask = { .gpu = { "0" }, .delay_given = true, .delay_us = TASK_TIME_INF };
+        Ask ask = { .gpu = { "0" }, .delay_given = true, .delay_us = 30 * SEC };
         Plan plan;
 
         start(world, ask);
         submit(world, ask);
         plan = plan_now(world);
-        assert_true(plan.wake_boot_us == TASK_TIME_INF);
+        assert_true(plan.wake_boot_us == TASK_TIME_INF); /* it has it until it ends */
         plan_done(&plan);
-        take_gpu(world, 1, 0, 1);
         assert_int_equal(core_explain(world->core, 2, world->now_us, &explain), 0);
         assert_int_equal(explain.lacks[0].reason, WAIT_REASON_GPU_WHOLE);
 }
@@ -347,6 +363,18 @@ static void test_a_gpu_that_vanishes_is_lost_and_waited_for(_unused_ void **stat
         assert_int_equal(start_next(world), 0);
         world->n_gpus = 2;
         assert_int_equal(start_next(world), 1);
+}
+
+static void test_a_gpu_in_the_place_of_a_lost_one_is_shown_first(_unused_ void **state) {
+        WORLD(1);
+        GpuView *views;
+
+        strcpy(world->gpus[0].uuid, "GPU-new");
+        look(world);
+        assert_int_equal(core_view_gpus(world->core, world->now_us, &views), 2);
+        assert_string_equal(views[0].sample.uuid, "GPU-new");
+        assert_string_equal(views[1].sample.uuid, "GPU-aa");
+        core_gpu_views_free(views, 2);
 }
 
 static void test_while_the_probe_is_silent_gpus_are_unknown_and_the_rest_goes_on(
@@ -422,6 +450,7 @@ static void test_a_lost_gpu_makes_room_for_a_new_one(_unused_ void **state) {
         static GpuSample gpus[GPU_MAX + 8];
         WORLD(0);
         Event event = world_event(world, EVENT_GPUS, 0);
+        unsigned n_held = 0;
         GpuView *views;
 
         for (unsigned i = 0; i < ELEMENTSOF(gpus); i++) {
@@ -446,11 +475,13 @@ static void test_a_lost_gpu_makes_room_for_a_new_one(_unused_ void **state) {
                                        2000 + 10 * round + i);
         }
         assert_int_equal(core_view_gpus(world->core, world->now_us, &views), GPU_MAX);
-        for (unsigned i = 0, n_held = 0; i < GPU_MAX; i++) {
-                n_held += views[i].n_tasks > 0;
-                if (i == GPU_MAX - 1)
-                        assert_int_equal(n_held, 1);
-        }
+        for (unsigned i = 0; i < GPU_MAX; i++)
+                if (views[i].n_tasks > 0 || strcmp(views[i].sample.uuid, "GPU-1003") == 0) {
+                        assert_string_equal(views[i].sample.uuid, "GPU-1003");
+                        assert_int_equal(views[i].n_tasks, 1);
+                        n_held++;
+                }
+        assert_int_equal(n_held, 1);
         core_gpu_views_free(views, GPU_MAX);
 }
 
@@ -525,6 +556,7 @@ static void test_known_from_an_earlier_run_is_unknown_with_its_size(_unused_ voi
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_any_is_the_one_with_most_free),
+                cmocka_unit_test(test_among_equals_it_is_the_one_with_the_smallest_index),
                 cmocka_unit_test(test_pack_is_the_fullest_that_still_fits),
                 cmocka_unit_test(test_several_any_are_different_gpus),
                 cmocka_unit_test(test_needs_that_differ_find_their_gpus),
@@ -539,8 +571,9 @@ int main(void) {
                 cmocka_unit_test(test_a_size_near_the_total_is_the_whole_gpu),
                 cmocka_unit_test(test_a_size_may_be_whole_on_one_gpu_and_not_on_another),
                 cmocka_unit_test(test_a_gpu_without_memory_figures_can_be_had_whole),
-                cmocka_unit_test(test_a_whole_gpu_settles_with_the_first_byte),
+                cmocka_unit_test(test_the_delay_of_a_whole_gpu_wakes_nobody),
                 cmocka_unit_test(test_a_gpu_that_vanishes_is_lost_and_waited_for),
+                cmocka_unit_test(test_a_gpu_in_the_place_of_a_lost_one_is_shown_first),
                 cmocka_unit_test(
                         test_while_the_probe_is_silent_gpus_are_unknown_and_the_rest_goes_on),
                 cmocka_unit_test(test_a_gpu_is_its_uuid_not_its_index),

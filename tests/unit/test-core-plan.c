@@ -161,6 +161,40 @@ static void test_an_end_makes_a_look_worth_while(_unused_ void **state) {
         assert_plan(world, 0, true, true);
 }
 
+static void test_only_the_look_is_wanted_that_is_old(_unused_ void **state) {
+        WORLD(1);
+
+        world->gpus[0].free_bytes = GIB;
+        world->ram_free_bytes = 50 * GIB;
+        look(world);
+        submit(world, (Ask){ .memory_bytes = 50 * GIB, .gpu = { "0" }, .gpu_bytes = { 2 * GIB } });
+        assert_plan(world, 0, false, false);
+        pass_time(world, SEC);
+        look_at_ram(world);
+        assert_plan(world, 0, false, true);
+        look_at_gpus(world);
+        pass_time(world, SEC);
+        look_at_gpus(world);
+        assert_plan(world, 0, false, false); /* by fresh figures GPU 0 is short */
+        world->gpus[0].free_bytes = 2 * GIB;
+        look_at_gpus(world);
+        assert_plan(world, 0, true, false);
+}
+
+static void test_a_report_makes_a_look_worth_while(_unused_ void **state) {
+        WORLD(0);
+
+        start(world, (Ask){ .memory_bytes = 30 * GIB });
+        submit(world, (Ask){ .memory_bytes = 60 * GIB });
+        look(world);
+        assert_plan(world, 0, false, false); /* not ample */
+        assert_int_equal(report(world, 1, true, 30 * GIB), 0);
+        assert_plan(world, 0, true, false);
+        assert_int_equal(report(world, 1, true, 30 * GIB), 0);
+        look(world);
+        assert_plan(world, 1, false, false);
+}
+
 static void test_a_look_is_wanted_at_gpus_never_seen(_unused_ void **state) {
         WORLD(0);
         Event event = world_event(world, EVENT_SUBMITTED, 0);
@@ -402,6 +436,8 @@ int main(void) {
                 cmocka_unit_test(test_no_look_is_wanted_during_a_strict_delay),
                 cmocka_unit_test(test_a_fresh_look_that_says_no_is_not_repeated),
                 cmocka_unit_test(test_an_end_makes_a_look_worth_while),
+                cmocka_unit_test(test_only_the_look_is_wanted_that_is_old),
+                cmocka_unit_test(test_a_report_makes_a_look_worth_while),
                 cmocka_unit_test(test_a_look_is_wanted_at_gpus_never_seen),
                 cmocka_unit_test(test_a_silent_probe_is_asked_again_when_time_has_passed),
                 cmocka_unit_test(test_who_waits_for_a_look_at_ram_is_not_overtaken),
