@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/log.h"
+#include "daemon/peers.h"
 #include "daemon/records.h"
 #include "daemon/server.h"
 #include "util/clock.h"
@@ -70,7 +71,7 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 void daemon_check_idle(Daemon *daemon) {
-        bool idle = HASH_COUNT(daemon->records) == 0 && server_n_peers(daemon->server) == 0;
+        bool idle = HASH_COUNT(daemon->records) == 0 && peers_n(daemon->peers) == 0;
         int enabled = SD_EVENT_OFF;
 
         (void)sd_event_source_get_enabled(daemon->idle_source, &enabled);
@@ -108,7 +109,7 @@ static int on_started(sd_event_source *source, uint64_t usec, void *userdata) {
         Daemon *daemon = userdata;
 
         daemon->starting = false;
-        server_resume_parked(daemon->server, false);
+        peers_resume_parked(daemon->peers, false);
         daemon_want_turn(daemon);
         return 0;
 }
@@ -227,6 +228,9 @@ static int open_parts(Daemon *daemon, bool recover, Error *error) {
                           daemon_on_gpus, daemon);
         if (r < 0)
                 return error_set(error, r, "cannot prepare the GPU probe: %s", strerror(-r));
+        r = peers_new(&daemon->peers, daemon);
+        if (r < 0)
+                return error_set(error, r, "out of memory");
         r = server_new(&daemon->server, daemon);
         if (r < 0)
                 return error_set(error, r, "cannot prepare the server: %s", strerror(-r));
@@ -306,6 +310,7 @@ Daemon *daemon_free(Daemon *daemon) {
                 records_write(daemon);
         HASH_ITER(hh, daemon->records, record, next)
         record_free(record);
+        (void)peers_free(daemon->peers);
         (void)server_free(daemon->server);
         (void)gpu_watch_free(daemon->gpu_watch);
         (void)core_free(daemon->core);

@@ -10,7 +10,8 @@
  *
  *   main.c      options, folders, lock, sockets, signals
  *   daemon.c    the object; settings, start after a restart, end when idle
- *   server.c    listening, accepting, connections and their limits
+ *   server.c    listening, accepting
+ *   peers.c     connections and their limits
  *   methods.c   the table of methods, who may call which; method-*.c: what each does
  *   records.c   what the daemon knows of a task beside the core: its connection, its process, whether it is on the disk
  *   turn.c      sample -> plan -> carry out -> commit
@@ -33,6 +34,7 @@
 #include "util/macro.h"
 
 typedef struct Server Server;
+typedef struct Peers Peers;
 typedef struct Peer Peer;
 typedef struct Record Record;
 typedef struct Daemon Daemon;
@@ -73,6 +75,7 @@ struct Daemon {
         uint64_t gpus_ticket;               /* core_n_offers() when they were asked for */
 
         Server *server;
+        Peers *peers;
         Record *records;        /* by task id */
         Record *dirty;          /* those to be written */
         uint64_t n_offers_made; /* numbers the offers */

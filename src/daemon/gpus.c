@@ -12,8 +12,8 @@
 
 #include "daemon/daemon.h"
 #include "daemon/log.h"
+#include "daemon/peers.h"
 #include "daemon/records.h"
-#include "daemon/server.h"
 #include "probe/tree.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -176,6 +176,6 @@ void daemon_on_gpus(const GpuReport *report, const char *why, uint64_t ticket, v
                 event.gpus = (GpusSample){ .known = false, .n_offers_before = ticket };
                 (void)core_apply(daemon->core, &event);
         }
-        server_resume_parked(daemon->server, true);
+        peers_resume_parked(daemon->peers, true);
         daemon_want_turn(daemon);
 }

@@ -82,8 +82,10 @@ static IdOutcome cancel_one(Peer *peer, Record *record, const Task *task, int si
         char reason[64];
 
         if (task->state == TASK_STATE_RUNNING) {
-                if (!record->owner)
+                if (!record->owner) {
+                        record->cancelled = true;
                         return ID_OUTCOME_NO_RUNNER;
+                }
                 peer_send(record->owner,
                           &(Call){ .type = CALL_END,
                                    .oneway = true,

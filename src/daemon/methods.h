@@ -8,7 +8,7 @@
  * The table of what may be called, by whom. Forgetting to check is impossible: methods_serve() looks here first.
  */
 
-#include "daemon/server.h"
+#include "daemon/peers.h"
 
 typedef enum Access {
         ACCESS_ANYONE, /* a method that acts on tasks by ids checks each (methods_may_act()) */

@@ -11,7 +11,7 @@
 #include <sys/pidfd.h>
 
 #include "daemon/log.h"
-#include "daemon/server.h"
+#include "daemon/peers.h"
 #include "util/clock.h"
 #include "util/fd.h"
 #include "util/proc-id.h"
@@ -136,7 +136,8 @@ static int on_timer_ended(sd_event_source *source, uint64_t usec, void *userdata
         Record *record = userdata;
 
         record->timer = sd_event_source_disable_unref(record->timer);
-        (void)record_end(record, TASK_STATE_LOST, -1, 0, "its taskflow was gone when it ended",
+        (void)record_end(record, record->cancelled ? TASK_STATE_CANCELLED : TASK_STATE_LOST, -1, 0,
+                         record->cancelled ? "cancelled" : "its taskflow was gone when it ended",
                          clock_realtime_us());
         return 0;
 }
@@ -296,7 +297,7 @@ static void close_ended(Record *record) {
         record_close_offer(record);
         drop_process(record);
         record_set_dirty(record);
-        server_task_ended(record->daemon->server, record->task_id);
+        peers_task_ended(record->daemon->peers, record->task_id);
 }
 
 int record_end(Record *record,
@@ -415,7 +416,7 @@ void records_send_look(Daemon *daemon) {
                       .oneway = true,
                       .look = { .interval_us = daemon->look_interval_us } };
 
-        for (Peer *peer = server_first_peer(daemon->server); peer; peer = peer->next) {
+        for (Peer *peer = peers_first(daemon->peers); peer; peer = peer->next) {
                 const Task *task =
                         peer->records ? core_find(daemon->core, peer->records->task_id) : NULL;
 

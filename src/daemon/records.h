@@ -32,6 +32,7 @@ struct Record {
         int pid_fd; /* of the command; -1: not known */
         sd_event_source *pid_source;
         bool process_ended; /* seen by the pidfd, while no runner was there to tell how */
+        bool cancelled;     /* while it had no runner: its end is that, whoever brings it about */
 
         bool is_dirty;
         Record *dirty_next;

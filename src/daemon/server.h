@@ -5,8 +5,7 @@
 /*
  * The server
  *
- * Listens, accepts, and keeps the connections. Who the peer is comes from the kernel at accept() and from nothing else. Each
- * connection is served one message at a time, and one user's connections are bounded.
+ * Listens and accepts. When descriptors run out it pauses, and goes on by itself.
  */
 
 #include <stdbool.h>
@@ -15,47 +14,10 @@
 #include <sys/types.h>
 
 #include "daemon/daemon.h"
-#include "wire/frame.h"
-#include "wire/message.h"
 
 enum {
-        PEERS_PER_UID_MAX = 4096,               /* decisions.md 19 */
-        PEER_QUEUE_MAX_BYTES = 4 * 1024 * 1024, /* a reader slower than this is cut */
-        ACCEPT_PAUSE_US = 200 * 1000,           /* when descriptors have run out */
+        ACCEPT_PAUSE_US = 200 * 1000, /* when descriptors have run out */
         ACCEPTS_PER_WAKEUP = 64,
-};
-
-/* A list that is being sent in several replies. */
-typedef struct Lister {
-        bool explain;
-        bool ended;
-        bool has_uid;
-        uid_t uid;
-        size_t n_ids, next;
-        uint64_t *ids;         /* of active tasks, taken at the start */
-        uint64_t ended_before; /* next page of ended ones */
-        bool ended_done;
-} Lister;
-
-struct Peer {
-        Server *server;
-        Peer *prev, *next;
-        Channel *channel;
-        sd_event_source *io;
-        pid_t pid;
-        uid_t uid;
-        bool is_admin;
-        Record *records; /* of the tasks that this connection runs, by owner_next */
-
-        /* While one of these stands, no further message is read: replies keep the order of their calls. */
-        bool has_parked;
-        Call parked;                  /* waits for a look at the GPUs */
-        sd_event_source *park_source; /* how long at most; NULL: as long as the probe may take */
-        bool is_waiting;
-        Call waiting; /* WAIT, until its tasks have ended */
-        Lister *lister;
-
-        bool ending; /* closed as soon as all is sent */
 };
 
 int server_new(Server **ret, Daemon *daemon);
@@ -71,32 +33,5 @@ Server *server_free(Server *server);
  */
 int server_listen(Server *server, const char *path, mode_t mode, bool watched, Error *error);
 
-size_t server_n_peers(const Server *server);
-
 /* Stops listening for good, unless somebody came in at the last moment. Return: whether it stopped. */
 bool server_close_if_unused(Server *server);
-
-/* Sends a reply or a oneway call. A peer that reads too slowly is cut. */
-void peer_reply(Peer *peer, const Reply *reply);
-void peer_send(Peer *peer, const Call *call);
-
-/* Replies with an error sentence. */
-void peer_refuse(Peer *peer, CallType to, ErrorName name, const char *fmt, ...) _printf_(4, 5);
-
-/* The call waits for a look at the GPUs, but not longer than @max_us (TASK_TIME_INF: as long as the probe may take); taken. */
-void peer_park(Peer *peer, Call *call, uint64_t max_us);
-
-/* Serves the parked calls again. @looked: after a look at the GPUs, whatever it brought. */
-void server_resume_parked(Server *server, bool looked);
-
-/* A task has ended: whoever waits for it may be answered. */
-void server_task_ended(Server *server, uint64_t task_id);
-
-/* The oldest descriptor that came with its messages, -1: none; the caller closes it. */
-int peer_take_fd(Peer *peer);
-
-/* The daemon it talks to. */
-Daemon *peer_daemon(const Peer *peer);
-
-/* Every connection, in no order. */
-Peer *server_first_peer(Server *server);

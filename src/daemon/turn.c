@@ -12,8 +12,8 @@
 
 #include "daemon/daemon.h"
 #include "daemon/log.h"
+#include "daemon/peers.h"
 #include "daemon/records.h"
-#include "daemon/server.h"
 #include "util/clock.h"
 
 void daemon_want_turn(Daemon *daemon) {

@@ -1,0 +1,97 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Peers
+ *
+ * The connections. Who a peer is comes from the kernel at accept() and from nothing else. Each is served one message at a
+ * time, and one user's connections are bounded.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "daemon/daemon.h"
+#include "wire/frame.h"
+#include "wire/message.h"
+
+enum {
+        PEERS_PER_UID_MAX = 4096,               /* decisions.md 19 */
+        PEER_QUEUE_MAX_BYTES = 4 * 1024 * 1024, /* a reader slower than this is cut */
+};
+
+/* A list that is being sent in several replies. */
+typedef struct Lister {
+        bool explain;
+        bool ended;
+        bool has_uid;
+        uid_t uid;
+        size_t n_ids, next;
+        uint64_t *ids;         /* of active tasks, taken at the start */
+        uint64_t ended_before; /* next page of ended ones */
+        bool ended_done;
+} Lister;
+
+struct Peer {
+        Peers *peers;
+        Peer *prev, *next;
+        Channel *channel;
+        sd_event_source *io;
+        pid_t pid;
+        uid_t uid;
+        bool is_admin;
+        Record *records; /* of the tasks that this connection runs, by owner_next */
+
+        /* While one of these stands, no further message is read: replies keep the order of their calls. */
+        bool has_parked;
+        Call parked;                  /* waits for a look at the GPUs */
+        sd_event_source *park_source; /* how long at most; NULL: as long as the probe may take */
+        bool is_waiting;
+        Call waiting; /* WAIT, until its tasks have ended */
+        Lister *lister;
+
+        bool ending; /* closed as soon as all is sent */
+};
+
+int peers_new(Peers **ret, Daemon *daemon);
+Peers *peers_free(Peers *peers); /* ends every connection */
+
+/**
+ * peers_add() - somebody was let in
+ * @fd:         taken in any case
+ *
+ * Its first message is served at once, if it is there. A user with too many connections is told so and left out.
+ *
+ * Return: 0, or negative errno: out of descriptors or memory.
+ */
+int peers_add(Peers *peers, int fd);
+
+size_t peers_n(const Peers *peers);
+
+/* Every connection, by ->next, in no order. */
+Peer *peers_first(Peers *peers);
+
+/* Sends a reply or a oneway call. A peer that reads too slowly is cut. */
+void peer_reply(Peer *peer, const Reply *reply);
+void peer_send(Peer *peer, const Call *call);
+
+/* Replies with an error sentence. */
+void peer_refuse(Peer *peer, CallType to, ErrorName name, const char *fmt, ...) _printf_(4, 5);
+
+/* The call waits for a look at the GPUs, but not longer than @max_us (TASK_TIME_INF: as long as the probe may take); taken. */
+void peer_park(Peer *peer, Call *call, uint64_t max_us);
+
+/* Serves the parked calls again. @looked: after a look at the GPUs, whatever it brought. */
+void peers_resume_parked(Peers *peers, bool looked);
+
+/* A task has ended: whoever waits for it may be answered. */
+void peers_task_ended(Peers *peers, uint64_t task_id);
+
+/* The oldest descriptor that came with its messages, -1: none; the caller closes it. */
+int peer_take_fd(Peer *peer);
+
+/* The daemon it talks to. */
+Daemon *peer_daemon(const Peer *peer);
