@@ -310,25 +310,28 @@ static void check_grants(Oracle *oracle,
         }
 }
 
+static bool have_one_gpu(const PlanOffer *a, const PlanOffer *b) {
+        for (unsigned i = 0; i < a->n_gpus; i++)
+                for (unsigned j = 0; j < b->n_gpus; j++)
+                        if (strcmp(a->gpus[i].uuid, b->gpus[j].uuid) == 0)
+                                return true;
+        return false;
+}
+
 /* Of two offers in one plan, none has a resource of the other. */
 static void check_once(Oracle *oracle, const Plan *plan) {
         bool ram = false;
 
         for (size_t i = 0; i < plan->n_offers; i++) {
                 const OracleTask *task = oracle_find(oracle, plan->offers[i].task_id);
-
                 bool asks = task && task->memory_bytes > 0;
 
                 if (asks && ram)
                         oracle_fault(oracle, "RAM is given twice in one plan");
                 ram |= asks;
                 for (size_t j = 0; j < i; j++)
-                        for (unsigned a = 0; a < plan->offers[i].n_gpus; a++)
-                                for (unsigned b = 0; b < plan->offers[j].n_gpus; b++)
-                                        if (strcmp(plan->offers[i].gpus[a].uuid,
-                                                   plan->offers[j].gpus[b].uuid) == 0)
-                                                oracle_fault(oracle,
-                                                             "a GPU is given twice in one plan");
+                        if (have_one_gpu(&plan->offers[i], &plan->offers[j]))
+                                oracle_fault(oracle, "a GPU is given twice in one plan");
         }
 }
 
