@@ -177,7 +177,7 @@ int task_file_text(const RunOptions *options, char **ret, size_t *ret_n, Error *
 
 int task_file_save(const char *path, const RunOptions *options, Error *error) {
         _cleanup_free_ char *text = NULL;
-        size_t n;
+        size_t n = 0;
         int r;
 
         r = task_file_text(options, &text, &n, error);

@@ -25,11 +25,13 @@ enum {
 };
 
 typedef struct RunRequest {
-        Task *task;          /* what is asked for; taken by foreground_run() */
-        char *const *argv;   /* to be executed, as given: the shell, "-c" and the line, or the words; borrowed */
-        char *const *plain_argv; /* words that argv's shell would do no more than execute; tried first; NULL: none */
-        uint64_t wait_us;    /* -w; TASK_TIME_INF: without end; 0: now or not at all */
-        bool quiet;          /* no messages of our own */
+        Task *task; /* what is asked for; taken by foreground_run() */
+        char *const *
+                argv; /* to be executed, as given: the shell, "-c" and the line, or the words; borrowed */
+        char *const *
+                plain_argv; /* words that argv's shell would do no more than execute; tried first; NULL: none */
+        uint64_t wait_us;          /* -w; TASK_TIME_INF: without end; 0: now or not at all */
+        bool quiet;                /* no messages of our own */
         explain_user_fn user_name; /* for the waiting line */
 } RunRequest;
 

@@ -57,7 +57,7 @@ static const char *next_candidate(Attempt *attempt, const char *path) {
         end = mempcpy(end, path, n);
         if (n > 0)
                 *end++ = '/';
-        (void)strcpy(end, attempt->argv[0]);
+        (void)memcpy(end, attempt->argv[0], strlen(attempt->argv[0]) + 1);
         return path[n] == ':' ? path + n + 1 : NULL;
 }
 
