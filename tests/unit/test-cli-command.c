@@ -293,12 +293,6 @@ static char *script(void (*generate)(FILE *out)) {
         return text;
 }
 
-static void check_options_are_in(const char *text, const Opt *opts) {
-        for (const Opt *opt = opts; opt && opt->name; opt++)
-                if (opt->parse)
-                        assert_non_null(strstr(text, opt->name));
-}
-
 static void test_completions_know_every_command_and_option(_unused_ void **state) {
         void (*const generators[])(FILE *) = { completion_bash, completion_zsh, completion_fish };
 
@@ -308,7 +302,8 @@ static void test_completions_know_every_command_and_option(_unused_ void **state
                 for (const Command *const *command = commands; *command; command++) {
                         assert_int_equal(strstr(text, (*command)->name) != NULL,
                                          !(*command)->not_available);
-                        check_options_are_in(text, (*command)->opts);
+                        for (const Opt *opt = (*command)->opts; opt && opt->name; opt++)
+                                assert_true(!opt->parse || strstr(text, opt->name));
                 }
                 free(text);
         }
