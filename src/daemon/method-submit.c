@@ -365,19 +365,27 @@ static Record *enter_attached(Peer *peer, Call *call) {
         if (strcmp(task->boot_id, daemon->boot_id) != 0)
                 stamp(daemon, peer, task);
         task->state = call->attach.started ? TASK_STATE_RUNNING : TASK_STATE_PENDING;
-        (void)core_resolve(daemon->core, &task->needs,
-                           &error); /* of no matter to one that runs; the other waits */
+        /* What could never have been granted was not: it must not be in everybody's way. */
+        if (core_resolve(daemon->core, &task->needs, &error) == CORE_E_IMPOSSIBLE &&
+            call->attach.started)
+                task->needs.memory_bytes = 0;
         return enter(peer, TAKE_PTR(call->attach.task));
 }
 
-/* It runs, whatever we thought: the crash came between its accept and our writing it down. */
-static void make_running(Record *record, const Task *attached) {
+/* It runs, whatever we thought: the crash came between its accept and our writing it down. False: it makes no sense. */
+static bool make_running(Record *record, const Task *attached) {
         Daemon *daemon = record->daemon;
         const Task *task = core_find(daemon->core, record->task_id);
         Event event;
 
         if (task->state == TASK_STATE_RUNNING)
-                return;
+                return true;
+        if (attached->needs.n_gpus != task->needs.n_gpus)
+                return false; /* the core copies as many GPUs as the task that it knows asked for */
+        if (task->state == TASK_STATE_HELD) {
+                event = daemon_event(EVENT_RELEASED, record->task_id);
+                (void)core_apply(daemon->core, &event);
+        }
         if (!record->offer) {
                 event = daemon_event(EVENT_OFFERED, record->task_id);
                 event.offered.gpus = attached->gpus;
@@ -385,7 +393,7 @@ static void make_running(Record *record, const Task *attached) {
         }
         record_close_offer(record);
         event = daemon_event(EVENT_ACCEPTED, record->task_id);
-        (void)core_apply(daemon->core, &event);
+        return core_apply(daemon->core, &event) == 0;
 }
 
 /* What is over here: its end stays, unless it was judged lost and runs after all. Return: whether it was answered. */
@@ -467,11 +475,13 @@ void method_attach(Peer *peer, Call *call, bool resumed) {
                 (void)core_apply(daemon->core, &event);
                 record->granted = false;
         }
-        if (started) {
-                if (attached)
-                        make_running(record, attached);
-                started_process(record, TAKE_FD(pid_fd));
+        if (started && attached && !make_running(record, attached)) {
+                peer_refuse(peer, CALL_ATTACH, ERROR_WRONG_STATE,
+                            "task %" PRIu64 " is not what was started", record->task_id);
+                return;
         }
+        if (started)
+                started_process(record, TAKE_FD(pid_fd));
         record_set_dirty(record);
         check_all_attached(daemon);
         reply.attach.id = record->task_id;
