@@ -51,7 +51,7 @@ void method_accept(Peer *peer, Call *call, bool resumed) {
                 return;
         }
         record->granted = true;
-        record_set_dirty_soon(record);
+        record_write_start(record);
         peer_reply(peer, &(Reply){ .to = CALL_ACCEPT });
 }
 

@@ -304,6 +304,8 @@ void method_submit(Peer *peer, Call *call, bool resumed) {
         if (call->submit.immediate && !record->granted) {
                 refuse_now(peer, record);
         } else {
+                if (record->granted)
+                        record_write_start(record);
                 fill_submit_reply(daemon, core_find(daemon->core, record->task_id), &reply);
                 peer_reply(peer, &reply);
         }

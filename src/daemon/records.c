@@ -411,6 +411,17 @@ void records_write(Daemon *daemon) {
         forget_written(daemon, written);
 }
 
+void record_write_start(Record *record) {
+        const Task *task = core_find(record->daemon->core, record->task_id);
+
+        if (needs_is_empty(&task->needs)) {
+                record_set_dirty_soon(record);
+                return;
+        }
+        record_set_dirty(record);
+        records_write(record->daemon);
+}
+
 void records_send_look(Daemon *daemon) {
         Call call = { .type = CALL_LOOK,
                       .oneway = true,

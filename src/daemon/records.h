@@ -86,6 +86,12 @@ void record_close_offer(Record *record);
 /* Task known from last time whose runner did not come back: judged by its process. */
 void record_judge(Record *record);
 
+/*
+ * Before a runner is told that it may start: a daemon that is killed now, and starts again, must know that this room is taken. A task
+ * that asks for nothing takes none.
+ */
+void record_write_start(Record *record);
+
 /* Writes what is dirty; forgets what has ended and is on the disk. */
 void records_write(Daemon *daemon);
 

@@ -295,6 +295,23 @@ def test_cancel_leaves_the_rest_of_a_pipeline_alone(daemon, place):
     assert proc.out == "first\nrest went on\n"
 
 
+def test_a_task_may_cancel_itself(daemon):
+    proc = daemon.popen("run", "-n", "t", f"{daemon.program} cancel $TASKFLOW_TASK_ID; sleep 1000")
+    assert proc.wait() == -signal.SIGTERM
+    assert daemon.wait_state("t", "cancelled")
+
+
+def test_cancel_right_after_the_submission_always_holds(daemon):
+    """Whichever comes first, the start or the end: the task is cancelled, and no process of it stays."""
+    for i in range(20):
+        proc = daemon.popen("run", "-q", "-n", f"t{i}", "-m", "1M", "-d", "0", "exec sleep 1000")
+        task = daemon.wait_for(lambda ts, i=i: next((t for t in ts if t["name"] == f"t{i}"), None))
+        done = daemon.run("cancel", str(task["id"]))
+        assert done.returncode == 0, done.stderr
+        assert proc.wait() != 0
+        daemon.wait_state(f"t{i}", "cancelled")
+
+
 def test_cancel_takes_several_and_says_which_could_not_be(daemon):
     filler, gate = daemon.fill()
     one, two = daemon.queue("one", "-c", "1"), daemon.queue("two", "-c", "1")

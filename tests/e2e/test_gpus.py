@@ -224,6 +224,15 @@ def test_an_unpinned_task_whose_first_gpu_is_not_0_gets_one_line(gpu_daemon):
     assert gpu_daemon.run("run", "--gpu", "1:1G", "true", env={"CUDA_VISIBLE_DEVICES": "1"}).stderr == ""
 
 
+def test_gpus_are_saved_to_a_file_and_read_from_it(gpu_daemon, folder):
+    saved = folder / "task.ini"
+    args = ["--gpu", "1:2G", "--gpu", "any", "--pin"]
+    assert gpu_daemon.run("run", *args, "-s", saved, "true").returncode == 0
+    assert [line.split("=")[0].strip() for line in saved.read_text().splitlines()].count("gpu") == 2
+    assert gpu_daemon.run("run", "-n", "t", "-f", saved, LINE).stdout.startswith("1,0|GPU-")
+    assert gpu_daemon.task("t")["needs"]["gpus"] == [{"want": "1", "bytes": 2 * GIB}, {"want": "any", "bytes": None}]
+
+
 def test_a_task_without_gpus_gains_no_variable_of_them(gpu_daemon):
     assert shown(gpu_daemon, "-m", "1M") == ["", "", ""]
 

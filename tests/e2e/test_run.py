@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -659,6 +660,32 @@ def test_the_command_is_a_child_in_the_same_group_and_session(daemon):
     proc.signal(signal.SIGTERM)
     assert proc.wait() == -signal.SIGTERM
     assert not is_alive(task["pid"])
+
+
+def test_xargs_runs_many_at_a_time(daemon, place):
+    line = f"seq 40 | xargs -P 8 -I {{}} {TASKFLOW} run -q -c 1 'echo {{}}'"
+    done = place.run(["/bin/sh", "-c", line], env=daemon.env, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert sorted(map(int, done.stdout.split())) == list(range(1, 41))
+
+
+def test_make_runs_many_at_a_time(daemon, place, folder):
+    """make hands its job server down by descriptors."""
+    if not shutil.which("make"):
+        pytest.skip("no make here")
+    rule = f"t%:\n\t+@{TASKFLOW} run -q -c 1 '$(MAKE) -s --no-print-directory -f {folder}/inner.mk $@'\n"
+    (folder / "Makefile").write_text("all: " + " ".join(f"t{i}" for i in range(8)) + "\n" + rule)
+    (folder / "inner.mk").write_text("t%:\n\t@echo $@\n")
+    done = place.run(["make", "-s", "-j4", "-C", folder], env=daemon.env, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(done.stdout.split()) == [f"t{i}" for i in range(8)]
+
+
+def test_timeout_and_taskflow_in_either_order(daemon, place):
+    done = place.run(["timeout", "0.5", TASKFLOW, "run", "exec sleep 1000"], env=daemon.env)
+    assert done.returncode == 124
+    assert daemon.run("run", "timeout", "0.5", "sleep", "1000").returncode == 124
+    daemon.wait_for(lambda ts: all(t["state"] == "failed" for t in ts))
 
 
 def test_starting_costs_hardly_more_than_fork_and_exec(daemon):

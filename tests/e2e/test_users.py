@@ -188,7 +188,8 @@ def test_the_runner_of_one_user_cannot_speak_for_the_task_of_another(shared):
         except (EOFError, OSError):
             pass
         now = daemon.show(task["id"])
-        assert (now["state"], now["pid"], now["peak"]) == ("running", task["pid"], task["peak"])
+        assert (now["state"], now["pid"]) == ("running", task["pid"])
+        assert (now["peak"]["memory_bytes"] or 0) < 50 * 2**20
     assert is_alive(task["pid"])
     proc.end()
 
