@@ -68,7 +68,11 @@ static bool resolve(Peer *peer, Call *call, Needs *needs, bool resumed) {
 static bool parks_for_gpus(Peer *peer, Call *call, bool resumed) {
         Daemon *daemon = peer_daemon(peer);
 
-        if (resumed || call->submit.task->needs.n_gpus == 0 || daemon_gpus_are_fresh(daemon))
+        if (call->submit.task->needs.n_gpus == 0 || daemon_gpus_are_fresh(daemon))
+                return false;
+
+        /* A look that was under way already may have been asked for too early: the next one counts. */
+        if (resumed && (!daemon->gpus_known || peer_park_is_over(peer)))
                 return false;
         if (gpu_watch_ask(daemon->gpu_watch, core_n_offers(daemon->core)) < 0)
                 return false;
@@ -278,7 +282,8 @@ void method_submit(Peer *peer, Call *call, bool resumed) {
             !resolve(peer, call, &task->needs, resumed))
                 return;
         if (call->submit.immediate && daemon->starting) {
-                peer_park(peer, call, START_PATIENCE_US); /* nothing is offered yet, to nobody */
+                peer_park(peer, call,
+                          START_PATIENCE_US + LOOK_MAX_US); /* nothing is offered yet, to nobody */
                 return;
         }
         if (call->submit.immediate && parks_for_gpus(peer, call, resumed))

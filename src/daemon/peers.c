@@ -21,6 +21,7 @@
 #include "daemon/methods.h"
 #include "daemon/records.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 
 enum {
         MESSAGES_PER_WAKEUP = 16, /* so that one busy peer does not hold up the others */
@@ -184,13 +185,22 @@ static int on_park_timeout(sd_event_source *source, uint64_t usec, void *userdat
 }
 
 void peer_park(Peer *peer, Call *call, uint64_t max_us) {
+        uint64_t now_us = clock_boottime_us();
+
         peer->parked = *call;
         peer->has_parked = true;
         *call = (Call){};
+        if (max_us != TASK_TIME_INF && peer->park_end_boot_us == 0)
+                peer->park_end_boot_us = now_us + max_us;
         if (max_us != TASK_TIME_INF)
-                (void)sd_event_add_time_relative(peer->peers->daemon->event, &peer->park_source,
-                                                 CLOCK_MONOTONIC, max_us, 0, on_park_timeout, peer);
+                (void)sd_event_add_time(peer->peers->daemon->event, &peer->park_source,
+                                        CLOCK_BOOTTIME, peer->park_end_boot_us, 0, on_park_timeout,
+                                        peer);
         peer_set_events(peer);
+}
+
+bool peer_park_is_over(const Peer *peer) {
+        return peer->park_end_boot_us != 0 && clock_boottime_us() >= peer->park_end_boot_us;
 }
 
 /* One message. False: the connection is of no use any more. */
@@ -210,6 +220,7 @@ static bool peer_serve_message(Peer *peer, const char *bytes, size_t n) {
                 peer->ending = true;
                 return true;
         }
+        peer->park_end_boot_us = 0;
         methods_serve(peer, &call, false);
         call_done(&call);
         return true;

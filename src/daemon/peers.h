@@ -49,6 +49,8 @@ struct Peer {
         bool has_parked;
         Call parked;                  /* waits for a look at the GPUs */
         sd_event_source *park_source; /* how long at most; NULL: as long as the probe may take */
+        uint64_t
+                park_end_boot_us; /* of the call that is served: it is parked no longer than until then; 0: never was */
         bool is_waiting;
         Call waiting; /* WAIT, until its tasks have ended */
         Lister *lister;
@@ -81,8 +83,12 @@ void peer_send(Peer *peer, const Call *call);
 /* Replies with an error sentence. */
 void peer_refuse(Peer *peer, CallType to, ErrorName name, const char *fmt, ...) _printf_(4, 5);
 
-/* The call waits for a look at the GPUs, but not longer than @max_us (TASK_TIME_INF: as long as the probe may take); taken. */
+/* The call waits for a look at the GPUs, but not longer than @max_us (TASK_TIME_INF: as long as the probe may take), also if
+ * it is parked again; taken. */
 void peer_park(Peer *peer, Call *call, uint64_t max_us);
+
+/* Whether the call was parked for as long as it may be. */
+bool peer_park_is_over(const Peer *peer);
 
 /* Serves the parked calls again. @looked: after a look at the GPUs, whatever it brought. */
 void peers_resume_parked(Peers *peers, bool looked);
