@@ -86,7 +86,7 @@ class Crowd:
         return starts
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_whatever_happens_nothing_is_lost_run_twice_or_started_without_room(daemon, seed):
     crowd = Crowd(daemon, random.Random(seed))
     stop = time.monotonic() + SECONDS

@@ -10,7 +10,18 @@ import time
 
 import pytest
 
-from harness import N_CPUS, TASKFLOW, RawClient, children_of, is_alive, kill_quietly, parse_time, proc_state, size, wait_until
+from harness import (
+    N_CPUS,
+    TASKFLOW,
+    RawClient,
+    children_of,
+    is_alive,
+    kill_quietly,
+    parse_time,
+    proc_state,
+    size,
+    wait_until,
+)
 
 
 def command_pid(daemon, name):
@@ -152,6 +163,17 @@ def test_nothing_starts_beside_a_running_task_that_has_not_attached_yet(daemon):
     gate.open()
     assert filler.wait() == 0
     assert daemon.run("run", "-c", "1", "-w", "5", "true").returncode == 0
+
+
+def test_a_daemon_killed_right_after_an_end_has_written_it_down(daemon):
+    """A runner that was told that its end is known may go; nobody else could bring it again."""
+    for i in range(20):
+        procs = [daemon.popen("run", "-q", "-n", f"t{i}-{k}", "exit 3") for k in range(6)]
+        os.waitid(os.P_PID, procs[i % 6].pid, os.WEXITED | os.WNOWAIT)
+        daemon.kill()
+        daemon.start_daemon()
+        assert {proc.wait() for proc in procs} <= {3, 125}
+    daemon.wait_for(lambda ts: all(t["state"] == "failed" for t in ts), "all are recorded", 8)
 
 
 def test_a_daemon_killed_right_after_a_start_starts_nothing_beside_it(daemon):

@@ -30,8 +30,8 @@ def runner_of(daemon, name):
 
 
 def wait_for_sleep(daemon):
-    """Until the shell of the task has started its `sleep`: dash can lose a SIGINT that comes a moment before, and hangs if
-    it is stopped in the midst of its vfork(), with taskflow and without it."""
+    """Until the shell of the task has started its `sleep`: dash can lose a SIGINT that comes a moment before, and hangs
+    if it is stopped in the midst of its vfork(), with taskflow and without it."""
     wait_until(
         lambda: any(read_proc(pid, "comm") == b"sleep\n" for pid in pids_that_mention(daemon.place.folder)),
         "the command sleeps",

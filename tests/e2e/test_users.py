@@ -225,6 +225,31 @@ def test_what_one_users_task_takes_is_measured_for_the_others(shared, ram, progr
     waiting.end()
 
 
+def test_what_one_users_task_takes_of_a_gpu_is_known_to_be_its_own(make_shared, gpus, programs):
+    shared = make_shared(env=gpus.env)
+    daemon = shared.daemon
+    daemon.env.update(gpus.env)
+    proc, _ = start_of(shared, shared.alice, "t", "--gpu", "0:10G", "-d", "0", command=f"exec {programs}/hold gpu 0 4G")
+    waiting = daemon.popen("run", "-n", "w", "--gpu", "0:20G", "true", user=shared.bob, cwd="/")
+    wait_until(lambda: daemon.task("t")["used"]["gpus"] == [{"index": 0, "bytes": 4 << 30}], "it is seen as its own")
+    why = daemon.why(daemon.task("w")["id"], user=shared.bob)
+    assert re.search(rf"{shared.alice.name} holds 4G and may take 6G more", why), why
+    proc.end()
+    assert waiting.wait() == 0
+
+
+def test_a_gpu_process_of_somebody_else_is_told_apart_from_the_tasks(make_shared, gpus, programs):
+    shared = make_shared(env=gpus.env)
+    daemon = shared.daemon
+    daemon.env.update(gpus.env)
+    daemon.place.start([programs / "hold", "gpu", "0", "9G"], env=daemon.env, cwd="/", **shared.alice.kwargs())
+    proc = daemon.popen("run", "-n", "w", "--gpu", "0:20G", "true", user=shared.bob, cwd="/")
+    daemon.wait_state("w", "pending")
+    wait_until(lambda: "outside" in daemon.why(daemon.task("w")["id"], user=shared.bob), "it is called outside")
+    assert "9G" in daemon.why(daemon.task("w")["id"], user=shared.bob)
+    proc.end()
+
+
 def test_a_crowd_of_short_tasks_of_two_users_all_end(shared):
     daemon = shared.daemon
     start = time.monotonic()
