@@ -308,6 +308,8 @@ Daemon *daemon_free(Daemon *daemon) {
         /* What is known is written before the connections end: their end must not look like the runners'. */
         if (daemon->store && daemon->core)
                 records_write(daemon);
+        if (daemon->peers)
+                peers_release(daemon->peers);
         HASH_ITER(hh, daemon->records, record, next)
         record_free(record);
         (void)peers_free(daemon->peers);

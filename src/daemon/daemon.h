@@ -82,6 +82,7 @@ struct Daemon {
 
         bool starting; /* no offers yet: runners known from before may still come back (decisions.md 17) */
         bool turn_wanted;
+        unsigned n_served; /* peers, since it was wanted */
         bool write_wanted; /* at the end of this turn */
         bool store_failing;
         uint64_t look_interval_us; /* that runners were told last */
@@ -120,6 +121,9 @@ void daemon_reload(Daemon *daemon);
 
 /* Something changed that may let a task start, or must be written: a turn follows the messages that are there. */
 void daemon_want_turn(Daemon *daemon);
+
+/* A peer was served: the turn that is wanted must not wait for ever for a moment without messages. */
+void daemon_hurry_turn(Daemon *daemon);
 
 /* Looks, plans and carries out now. Used at the end of a turn, and to answer a Submit with its grant. */
 void daemon_plan(Daemon *daemon);

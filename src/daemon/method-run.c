@@ -88,13 +88,10 @@ static pid_t pid_of_pidfd(int fd) {
 }
 
 /* A child of the runner, or a process of its user: anything else was sent to mislead us. */
-static bool process_is_of(pid_t pid, pid_t parent, uid_t uid, uint64_t *ret_ticks) {
+static bool process_is_of(pid_t pid, pid_t ppid, pid_t parent, uid_t uid) {
         char path[32];
         struct stat st;
-        pid_t ppid;
 
-        if (proc_start_ticks(pid, ret_ticks, &ppid) < 0)
-                return false;
         (void)snprintf(path, sizeof(path), "/proc/%d", pid);
         return ppid == parent || (stat(path, &st) == 0 && st.st_uid == uid);
 }
@@ -104,14 +101,15 @@ void started_process(Record *record, int pid_fd) {
         Daemon *daemon = record->daemon;
         const Task *task = core_find(daemon->core, record->task_id);
         Event event = daemon_event(EVENT_STARTED, record->task_id);
+        pid_t ppid;
 
         if (fd < 0)
                 return;
         event.started.pid = pid_of_pidfd(fd);
-        if (event.started.pid == 0)
+        if (event.started.pid == 0 ||
+            proc_start_ticks(event.started.pid, &event.started.start_ticks, &ppid) < 0)
                 return; /* over already: its status is on the way */
-        if (!process_is_of(event.started.pid, record->runner_pid, task->uid,
-                           &event.started.start_ticks)) {
+        if (!process_is_of(event.started.pid, ppid, record->runner_pid, task->uid)) {
                 log_warning("task %" PRIu64 ": process %d is not uid %u's: left out",
                             record->task_id, event.started.pid, task->uid);
                 return;

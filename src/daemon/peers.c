@@ -36,6 +36,7 @@ typedef struct UserPeers {
 struct Peers {
         Daemon *daemon;
         Peer *first;
+        Peer *held; /* by held_next */
         size_t n;
         UserPeers *users;
 };
@@ -76,12 +77,33 @@ static void lister_free(Lister *lister) {
         free(lister);
 }
 
+static void hold(Peer *peer) {
+        if (peer->held)
+                return;
+        peer->held = true;
+        peer->held_next = peer->peers->held;
+        peer->peers->held = peer;
+}
+
+static void unhold(Peer *peer) {
+        Peer **p;
+
+        if (!peer->held)
+                return;
+        for (p = &peer->peers->held; *p != peer; p = &(*p)->held_next)
+                ;
+        *p = peer->held_next;
+        peer->held_next = NULL;
+        peer->held = false;
+}
+
 /* Drops the connection; what its tasks become is decided by their records. */
 static void peer_close(Peer *peer) {
         Peers *peers = peer->peers;
 
         while (peer->records)
                 record_owner_gone(peer->records);
+        unhold(peer);
         if (peer->has_parked)
                 call_done(&peer->parked);
         (void)sd_event_source_disable_unref(peer->park_source);
@@ -111,16 +133,19 @@ static void peer_set_events(Peer *peer) {
         uint32_t events = peer_is_busy(peer) ? EPOLLRDHUP : EPOLLIN;
 
         /* A list goes on as soon as there is room for its next part. */
-        if (channel_n_unsent_bytes(peer->channel) > 0 || peer->lister)
+        if (!peer->held && (channel_n_unsent_bytes(peer->channel) > 0 || peer->lister))
                 events |= EPOLLOUT;
         (void)sd_event_source_set_io_events(peer->io, events);
 }
 
-/* Queues bytes; a peer that does not read is cut at its limit. */
+/* Sends bytes, or keeps them until what was changed before is written; a peer that does not read is cut at its limit. */
 static void peer_send_bytes(Peer *peer, const char *bytes, size_t n) {
         int r;
 
-        r = channel_send(peer->channel, bytes, n, -1);
+        if (peer->peers->daemon->write_wanted)
+                hold(peer);
+        r = peer->held ? channel_queue(peer->channel, bytes, n, -1) :
+                         channel_send(peer->channel, bytes, n, -1);
         if (r == FRAME_E_FULL)
                 log_warning("connection of uid %u, pid %d does not read what it asked for: cut",
                             peer->uid, peer->pid);
@@ -261,7 +286,7 @@ static void peer_serve(Peer *peer) {
                 peer_close(peer);
                 return;
         }
-        if (peer->ending) {
+        if (peer->ending && !peer->held) {
                 r = channel_flush(peer->channel);
                 if (r != FRAME_E_AGAIN) {
                         peer_close(peer);
@@ -277,13 +302,14 @@ static void peer_serve(Peer *peer) {
 
 static int on_peer(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Peer *peer = userdata;
+        Peers *peers = peer->peers;
         int r;
 
         if (peer_is_busy(peer) && (revents & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))) {
                 peer_close(peer);
                 return 0;
         }
-        if (channel_n_unsent_bytes(peer->channel) > 0) {
+        if (!peer->held && channel_n_unsent_bytes(peer->channel) > 0) {
                 r = channel_flush(peer->channel);
                 if (r != 0 && r != FRAME_E_AGAIN) {
                         peer_close(peer);
@@ -293,6 +319,7 @@ static int on_peer(sd_event_source *source, int fd, uint32_t revents, void *user
         if (peer->lister && channel_n_unsent_bytes(peer->channel) == 0)
                 lister_continue(peer);
         peer_serve(peer);
+        daemon_hurry_turn(peers->daemon);
         return 0;
 }
 
@@ -402,6 +429,21 @@ size_t peers_n(const Peers *peers) {
 
 Peer *peers_first(Peers *peers) {
         return peers->first;
+}
+
+void peers_release(Peers *peers) {
+        /* The end of one may change something: what is said of that waits for the next turn. */
+        while (peers->held && !peers->daemon->write_wanted) {
+                Peer *peer = peers->held;
+                int r;
+
+                unhold(peer);
+                r = channel_flush(peer->channel);
+                if (r < 0 || r == FRAME_E_CLOSED || (peer->ending && r == 0))
+                        peer_close(peer);
+                else
+                        peer_set_events(peer);
+        }
 }
 
 void peers_resume_parked(Peers *peers, bool looked) {

@@ -56,6 +56,8 @@ struct Peer {
         Lister *lister;
 
         bool ending; /* closed as soon as all is sent */
+        bool held;   /* what it is told waits for a commit, see peers_release() */
+        Peer *held_next;
 };
 
 int peers_new(Peers **ret, Daemon *daemon);
@@ -73,10 +75,16 @@ int peers_add(Peers *peers, int fd);
 
 size_t peers_n(const Peers *peers);
 
+/* Sends what was kept; after the commit. */
+void peers_release(Peers *peers);
+
 /* Every connection, by ->next, in no order. */
 Peer *peers_first(Peers *peers);
 
-/* Sends a reply or a oneway call. A peer that reads too slowly is cut. */
+/*
+ * Sends a reply or a oneway call. A peer that reads too slowly is cut. While something is to be written at the end of the turn
+ * it is kept until then: nobody is told of a change that a daemon killed now would not remember.
+ */
 void peer_reply(Peer *peer, const Reply *reply);
 void peer_send(Peer *peer, const Call *call);
 

@@ -16,11 +16,24 @@
 #include "daemon/records.h"
 #include "util/clock.h"
 
+enum {
+        /* After the messages: many of them make one turn. But no crowd of them puts it off for ever. */
+        PRIORITY_AFTER_MESSAGES = SD_EVENT_PRIORITY_NORMAL + 10,
+        PRIORITY_NOW = SD_EVENT_PRIORITY_NORMAL - 10,
+        SERVED_PER_TURN = 128,
+};
+
 void daemon_want_turn(Daemon *daemon) {
         if (daemon->turn_wanted)
                 return;
         daemon->turn_wanted = true;
+        daemon->n_served = 0;
         (void)sd_event_source_set_enabled(daemon->turn_source, SD_EVENT_ONESHOT);
+}
+
+void daemon_hurry_turn(Daemon *daemon) {
+        if (daemon->turn_wanted && ++daemon->n_served == SERVED_PER_TURN)
+                (void)sd_event_source_set_priority(daemon->turn_source, PRIORITY_NOW);
 }
 
 void daemon_look_at_ram(Daemon *daemon) {
@@ -137,9 +150,12 @@ static int on_turn(sd_event_source *source, void *userdata) {
         uint64_t interval_us;
 
         daemon->turn_wanted = false;
+        if (daemon->n_served >= SERVED_PER_TURN)
+                (void)sd_event_source_set_priority(source, PRIORITY_AFTER_MESSAGES);
         daemon_plan(daemon);
         if (daemon->write_wanted)
                 records_write(daemon);
+        peers_release(daemon->peers);
         arm_sampling(daemon);
         if (!core_uses_gpus(daemon->core))
                 gpu_watch_idle(daemon->gpu_watch);
@@ -200,8 +216,7 @@ int daemon_turn_init(Daemon *daemon) {
         (void)sd_event_source_set_exit_on_failure(daemon->turn_source, true);
         (void)sd_event_source_set_enabled(daemon->turn_source, SD_EVENT_OFF);
 
-        /* After the messages: many of them make one turn. */
-        r = sd_event_source_set_priority(daemon->turn_source, SD_EVENT_PRIORITY_NORMAL + 10);
+        r = sd_event_source_set_priority(daemon->turn_source, PRIORITY_AFTER_MESSAGES);
         if (r < 0)
                 return r;
         r = add_timer(daemon, &daemon->sample_source, CLOCK_MONOTONIC, on_sample, "sample");

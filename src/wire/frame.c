@@ -393,6 +393,15 @@ static int keep_rest(Channel *channel, const char *bytes, size_t n, size_t n_sen
         return 0;
 }
 
+static bool is_full(const Channel *channel, size_t n) {
+        return channel_n_unsent_bytes(channel) + n + 1 > channel->queue_max_bytes;
+}
+
+int channel_queue(Channel *channel, const char *bytes, size_t n, int fd) {
+        assert(n < FRAME_MESSAGE_MAX);
+        return is_full(channel, n) ? FRAME_E_FULL : keep_rest(channel, bytes, n, 0, fd);
+}
+
 int channel_send(Channel *channel, const char *bytes, size_t n, int fd) {
         char end = '\0';
         struct iovec parts[2] = { { .iov_len = n }, { &end, 1 } };
@@ -408,7 +417,7 @@ int channel_send(Channel *channel, const char *bytes, size_t n, int fd) {
                 return r;
 
         if (r == FRAME_E_AGAIN) {
-                if (channel_n_unsent_bytes(channel) + n + 1 > channel->queue_max_bytes)
+                if (is_full(channel, n))
                         return FRAME_E_FULL;
         } else {
                 r = send_some(channel, parts, ELEMENTSOF(parts), fd, &n_sent);

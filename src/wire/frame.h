@@ -69,6 +69,9 @@ int channel_take_fd(Channel *channel);
  */
 int channel_send(Channel *channel, const char *bytes, size_t n, int fd);
 
+/* The same, but nothing goes out before channel_flush() or channel_send(). */
+int channel_queue(Channel *channel, const char *bytes, size_t n, int fd);
+
 /* Sends more of what waits. Return: 0 when all is out, FRAME_E_AGAIN, FRAME_E_CLOSED, or negative errno. */
 int channel_flush(Channel *channel);
 

@@ -407,7 +407,12 @@ class Commands:
 
     def wait_for(self, predicate, what="", timeout=PATIENCE):
         """Until predicate(tasks) is true, which it returns."""
-        return wait_until(lambda: predicate(self.ps()), what or "the tasks are as expected", timeout)
+        try:
+            return wait_until(lambda: predicate(self.ps()), what or "the tasks are as expected", timeout)
+        except AssertionError as error:
+            keys = ("id", "name", "state", "exit_status", "reason")
+            tasks = "\n".join(str({key: task[key] for key in keys}) for task in self.ps())
+            raise AssertionError(f"{error}; the tasks are\n{tasks}") from None
 
     def wait_state(self, name, *states, timeout=PATIENCE):
         """Until the task of that name is in one of these states; the task."""

@@ -373,6 +373,23 @@ static void test_queue_keeps_order_and_descriptors(_unused_ void **state) {
         assert_int_equal(n_open_fds(), n_before);
 }
 
+static void test_what_is_queued_goes_out_with_the_next_that_is_sent(_unused_ void **state) {
+        Pair pair = new_pair();
+        char bytes[32];
+
+        assert_int_equal(channel_queue(pair.channel, "kept", 4, -1), 0);
+        assert_int_equal(recv(pair.peer_fd, bytes, sizeof(bytes), MSG_DONTWAIT), -1);
+        assert_int_equal(channel_n_unsent_bytes(pair.channel), 5);
+        assert_int_equal(channel_send(pair.channel, "sent", 4, -1), 0);
+        assert_int_equal(recv(pair.peer_fd, bytes, sizeof(bytes), MSG_DONTWAIT), 10);
+        assert_memory_equal(bytes, "kept\0sent", 10);
+
+        assert_int_equal(channel_queue(pair.channel, "again", 5, -1), 0);
+        assert_int_equal(channel_flush(pair.channel), 0);
+        assert_int_equal(recv(pair.peer_fd, bytes, sizeof(bytes), MSG_DONTWAIT), 6);
+        free_pair(&pair);
+}
+
 static void test_queue_has_a_limit(_unused_ void **state) {
         Pair pair = new_pair();
         char bytes[1000];
@@ -450,6 +467,7 @@ int main(void) {
                 cmocka_unit_test(test_descriptor_that_nobody_took_goes_with_its_message),
                 cmocka_unit_test(test_what_is_sent_arrives),
                 cmocka_unit_test(test_queue_keeps_order_and_descriptors),
+                cmocka_unit_test(test_what_is_queued_goes_out_with_the_next_that_is_sent),
                 cmocka_unit_test(test_queue_has_a_limit),
                 cmocka_unit_test(test_descriptors_in_the_queue_have_a_limit),
                 cmocka_unit_test(test_idle_channel_is_small_also_after_a_big_message),
