@@ -43,9 +43,10 @@ missing_packages() {
         done
 }
 
-# Newer releases no longer have every one of the lint section (clang-14).
+# Newer releases no longer have every one of the lint section (clang-14). All of it is read: a grep that ends at its first
+# find may end apt-cache with SIGPIPE, which pipefail takes for a no.
 has_candidate() { # PACKAGE
-        apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+        apt-cache policy "$1" 2>/dev/null | grep '^  Candidate: [^(]' >/dev/null
 }
 
 install_packages() { # SECTION PACKAGE...
