@@ -17,6 +17,7 @@
 #include "cli/output.h"
 #include "cli/session.h"
 #include "cli/view.h"
+#include "core/ref.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/units.h"
@@ -39,6 +40,10 @@ typedef struct Others {
                 uint64_t left_us; /* until its time limit ends it */
         } limits[EXPLAIN_HOLDERS_MAX * 4];
 } Others;
+
+static const char *ref(uint64_t id, char buf[static TASK_REF_FORMAT_MAX]) {
+        return task_ref_format(buf, TASK_REF_FORMAT_MAX, id);
+}
 
 static const char *user(uid_t uid, char buf[static 64]) {
         return cli_user_name(uid, buf, 64, NULL);
@@ -135,18 +140,23 @@ static bool has_numbers(WaitReason reason) {
         case WAIT_REASON_OFFERS:
         case WAIT_REASON_LOOK:
         case WAIT_REASON_GPU_KEPT:
+        case WAIT_REASON_AFTER:
+        case WAIT_REASON_AFTER_ANY:
+        case WAIT_REASON_LIMIT:
+        case WAIT_REASON_ELEMENTS:
                 return false;
         }
         return false;
 }
 
 static void print_holders(const Lack *lack) {
+        char id[TASK_REF_FORMAT_MAX];
         char name[64];
 
         for (size_t i = 0; i < lack->n_holders; i++) {
                 const Holder *holder = &lack->holders[i];
 
-                (void)printf("    task %" PRIu64 " of ", holder->task_id);
+                (void)printf("    task %s of ", ref(holder->task_id, id));
                 output_text(user(holder->uid, name));
                 if (lack->reason != WAIT_REASON_CPUS) {
                         print_size("uses", holder->used_bytes);
@@ -220,6 +230,7 @@ static void print_lack(const Lack *lack, const Others *others, uint64_t now_boot
 }
 
 static void print_place(const Explain *explain, const Others *others) {
+        char id[TASK_REF_FORMAT_MAX];
         char name[64];
 
         if (explain->place == 0)
@@ -227,8 +238,8 @@ static void print_place(const Explain *explain, const Others *others) {
 
         (void)printf("  place %zu in the queue", explain->place);
         for (size_t i = 0; i < MIN(others->n_ahead, (size_t)AHEAD_MAX); i++) {
-                (void)printf("%s %" PRIu64 " of ", i == 0 ? "; before it: task" : ",",
-                             others->ahead[i].id);
+                (void)printf("%s %s of ", i == 0 ? "; before it: task" : ",",
+                             ref(others->ahead[i].id, id));
                 output_text(user(others->ahead[i].uid, name));
         }
         if (others->n_ahead > AHEAD_MAX)
@@ -240,9 +251,10 @@ static void print_why(Client *client, const Reply *reply) {
         const Explain *explain = reply->explain;
         uint64_t now_boot_us = view_now_boot_us(reply);
         char sentence[VIEW_SENTENCE_MAX];
+        char id[TASK_REF_FORMAT_MAX];
         Others others = { 0 };
 
-        (void)printf("task %" PRIu64 " ", reply->why.id);
+        (void)printf("task %s ", ref(reply->why.id, id));
         if (explain->n_lacks == 0) {
                 (void)puts("lacks nothing: it starts at the next look at the machine");
         } else {
@@ -268,6 +280,7 @@ static int why_run(_unused_ const Command *command,
         _cleanup_(client_freep) Client *client = NULL;
         _cleanup_(reply_done) Reply reply = { 0 };
         Call call = { .type = CALL_WHY };
+        char id[TASK_REF_FORMAT_MAX];
         Error error;
         int status;
 
@@ -287,7 +300,7 @@ static int why_run(_unused_ const Command *command,
         if (reply.explain)
                 print_why(client, &reply);
         else
-                (void)printf("task %" PRIu64 " does not wait: it is %s\n", call.show.id,
+                (void)printf("task %s does not wait: it is %s\n", ref(call.show.id, id),
                              task_state_to_string(reply.why.state));
         return output_finish(CLI_STATUS_DONE);
 }

@@ -25,6 +25,14 @@
  *    the last offer on that resource; a peak never comes from later than the free figure it is
  *    subtracted from: what EVENT_USED brings counts from the next EVENT_RAM on.
  *  - Whole GPU (7): no other task on it, and used beyond the idle figure at most whole_gpu_used.
+ *  - A task that waits for the end of others (`after`) is not looked at until the last of them has
+ *    ended as it should: in any way, or well (`done`; `lost` is not). If one can't any more,
+ *    core_next_doomed() names it. It may wait for an array, not for one of its elements.
+ *  - An array stands in line as one. Its elements are offered by index, the smallest first, at most
+ *    `limit` at a time; those that wait again come before the rest, by index. It is over when all
+ *    its elements are: done if each is done, cancelled if each is cancelled, else failed.
+ *  - One that failed or ran out of time, and has retries left, waits again at its EVENT_ENDED. What
+ *    its user ended is `cancelled`, and stays so.
  */
 
 #include <stdbool.h>
@@ -56,10 +64,12 @@ typedef enum EventType {
         EVENT_STARTED,        /* the command's process is known */
         EVENT_USED,           /* the runner's look at the task's RAM */
         EVENT_ENDED,          /* over, in whatever way */
+        EVENT_SPLIT,          /* an element of an array becomes a task of its own */
+        EVENT_REQUEUED,       /* what ran is gone with the machine, and is to run again */
 } EventType;
 
 enum {
-        N_EVENT_TYPES = EVENT_ENDED + 1,
+        N_EVENT_TYPES = EVENT_REQUEUED + 1,
         CORE_OFFERS_MISSED_MAX = 3,
 };
 
@@ -100,6 +110,9 @@ typedef struct Event {
                         int signal;      /* 0: none */
                         const char *reason;
                 } ended;
+                struct {
+                        uint32_t index; /* in the array's `waiting`; else CORE_E_ILLEGAL */
+                } split;
         };
 } Event;
 
@@ -131,11 +144,34 @@ const Policy *core_policy(const Core *core); /* owned by the core */
  * is also taken for a task that is `lost` (its runner came back with a status), and for a pending
  * one whose offer was made.
  *
+ * SUBMITTED: each task of `after` must be in the core, over or not, else CORE_E_ILLEGAL; whoever
+ * submits drops those that have ended as they should, and does not submit one that can't start any
+ * more. What has come true is taken out of `after`. A running task waits for nothing: its `after`
+ * is dropped. An array comes before those of its elements that are tasks of their own (after a
+ * restart); an element without its array, or that waits in it too, is CORE_E_ILLEGAL. The array's
+ * n_active and n_apart are counted anew from them; its other counts stay as they come.
+ *
+ * SPLIT: the element is pending, or held if the array is; it has a copy of all that was asked for,
+ * with what the array still waits for, and the array's place in time. To offer one: SPLIT, then
+ * OFFERED with the element's id. An array itself is never offered.
+ *
+ * What ends may end more: the array whose last element it was changes its state too. WITHDRAWN of
+ * an array cancels the elements that wait in it; it is over at once if there is no other, else when
+ * the last one is. Those that are tasks of their own are the caller's to withdraw, one by one.
+ * HELD, RELEASED, UPDATED and RUNNER_AWAY likewise: they are for the elements that wait in it.
+ *
+ * ENDED as failed or timeout with retries left, and REQUEUED (running, submitted with `requeue`,
+ * else CORE_E_ILLEGAL): pending again, `reason` says why, the place in line is the old one, and
+ * process, grants, start and status are forgotten.
+ *
  * Return: 0, an outcome CORE_E_*, or -ENOMEM.
  */
 int core_apply(Core *core, const Event *event);
 
-/* Drops a task that has ended; no-op for others and unknown ids. */
+/*
+ * Drops a task that has ended; no-op for others and unknown ids. An array may go before its
+ * elements.
+ */
 void core_forget(Core *core, uint64_t id);
 
 /* Offers made so far: goes with a look, to tell what it cannot have seen yet. */
@@ -164,6 +200,7 @@ int core_resolve(const Core *core, Needs *needs, Error *error);
 /* A start to make. */
 typedef struct PlanOffer {
         uint64_t task_id;
+        int64_t index; /* of an array: the element to SPLIT off and to OFFER then; else -1 */
         unsigned n_gpus;
         GpuGrant *gpus; /* owned by the plan; in the order of the task's needs */
 } PlanOffer;
@@ -182,8 +219,8 @@ typedef struct Plan {
  * @ret:                overwritten; release with plan_done()
  *
  * Each resource is given to at most one task in one plan, so that each start has a look of its own;
- * tasks that ask for nothing measured may be many, at most PLAN_OFFERS_MAX. Plan again after the
- * offers were applied.
+ * tasks that ask for nothing measured may be many, at most PLAN_OFFERS_MAX, also of one array. Plan
+ * again after the offers were applied.
  *
  * Return: 0, or -ENOMEM.
  */
@@ -193,6 +230,16 @@ void plan_done(Plan *plan);
 enum {
         PLAN_OFFERS_MAX = 256, /* so that one turn of the daemon's loop stays short */
 };
+
+/**
+ * core_next_doomed() - a pending or held task whose `after` can't come true any more
+ * @reason:     "task 12, which it was to wait for, failed": to withdraw it with
+ *
+ * Withdraw it before asking again: the same one is named until then.
+ *
+ * Return: its id, or 0 if there is none.
+ */
+uint64_t core_next_doomed(const Core *core, char *reason, size_t n_reason);
 
 /* The task, owned by the core, valid until the next core_apply() or core_forget(), or NULL. */
 const Task *core_find(const Core *core, uint64_t id);
@@ -204,12 +251,15 @@ const Task *core_find_key(const Core *core, uid_t uid, const uint8_t key[static 
  * core_list() - all tasks: running (by start), waiting in the order they would start, held, ended
  * @ret:        array of borrowed tasks, to be freed with free(); NULL if there are none
  *
- * Among the waiting, those with an open offer come first, those that are passed over last.
+ * Among the waiting, those with an open offer come first, then those in line; behind them those
+ * that are not looked at (they wait for others to end, or for their array's limit), then those that
+ * are passed over. Last of all, behind the ended, arrays in which nothing waits any more.
  *
  * Return: how many, or -ENOMEM.
  */
 ssize_t core_list(const Core *core, const Task ***ret);
 
+/* Of an array each element counts that waits in it. */
 typedef struct CoreCounts {
         size_t pending; /* offered ones included */
         size_t held;
@@ -218,13 +268,15 @@ typedef struct CoreCounts {
 
 CoreCounts core_counts(const Core *core);
 
-/* Pending and held tasks of a user. */
+/*
+ * Pending and held tasks of a user; an array counts as one, or not at all if nothing waits in it.
+ */
 size_t core_n_waiting_of(const Core *core, uid_t uid);
 
 /* Whether any task is pending and could be offered something: else there is nothing to look for. */
 bool core_is_waiting(const Core *core);
 
-/* Whether any pending, offered or running task asks for GPUs. */
+/* Whether anybody in line, offered or running asks for GPUs; not who is passed over or blocked. */
 bool core_uses_gpus(const Core *core);
 
 /* Whether this pending task was made an offer that is open (EVENT_OFFERED, not yet accepted). */

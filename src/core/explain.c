@@ -9,6 +9,7 @@
 
 #include "core/explain.h"
 
+#include "core/array.h"
 #include "core/fit.h"
 #include "core/gpu-word.h"
 #include "core/order.h"
@@ -31,6 +32,10 @@ static const char *const wait_reason_table[] = {
         [WAIT_REASON_OFFERS] = "offers",
         [WAIT_REASON_LOOK] = "look",
         [WAIT_REASON_GPU_KEPT] = "gpu-kept",
+        [WAIT_REASON_AFTER] = "after",
+        [WAIT_REASON_AFTER_ANY] = "after-any",
+        [WAIT_REASON_LIMIT] = "limit",
+        [WAIT_REASON_ELEMENTS] = "elements",
 };
 
 DEFINE_STRING_TABLE(wait_reason, WaitReason);
@@ -88,6 +93,10 @@ static bool is_cause(const Ledger *ledger,
         case WAIT_REASON_OFFERS:
         case WAIT_REASON_LOOK:
         case WAIT_REASON_GPU_KEPT:
+        case WAIT_REASON_AFTER:
+        case WAIT_REASON_AFTER_ANY:
+        case WAIT_REASON_LIMIT:
+        case WAIT_REASON_ELEMENTS:
                 break;
         }
 
@@ -240,11 +249,58 @@ static void explain_offered(const Task *task, Explain *ret) {
                 ret->grants[i] = task->gpus[i];
 }
 
+/* The tasks that it waits for in one of the two ways, in the order that was asked for. */
+static void explain_after(const Core *core, const Task *task, bool any, Explain *ret) {
+        Lack *lack = NULL;
+
+        for (unsigned i = 0; i < task->n_after; i++) {
+                const Entry *other = table_find(core, task->after[i].id);
+
+                if (task->after[i].any != any)
+                        continue;
+                if (!lack)
+                        lack = add_lack(ret, any ? WAIT_REASON_AFTER_ANY : WAIT_REASON_AFTER);
+                if (lack->n_holders == EXPLAIN_HOLDERS_MAX)
+                        lack->n_more_holders++;
+                else
+                        lack->holders[lack->n_holders++] = (Holder){
+                                .task_id = task->after[i].id,
+                                .uid = other ? other->task->uid : task->uid,
+                        };
+        }
+}
+
+static void explain_elements(WaitReason reason, unsigned n, Explain *ret) {
+        add_lack(ret, reason)->total_bytes = n;
+}
+
+/* What keeps it out of the line, or all of its array. True if there is something. */
+static bool explain_blocked(const Core *core, const Entry *entry, Explain *ret) {
+        const Entry *own = entry->task->array ? entry : array_of(core, entry->task->id);
+        const TaskArray *array = own ? own->task->array : NULL;
+        size_t n_before = ret->n_lacks;
+
+        explain_after(core, entry->task, false, ret);
+        explain_after(core, entry->task, true, ret);
+        if (own == entry && entry->n_waiting == 0)
+                explain_elements(WAIT_REASON_ELEMENTS, array->n_apart, ret);
+        else if (array && array_is_full(array))
+                explain_elements(WAIT_REASON_LIMIT, array->limit, ret);
+
+        return ret->n_lacks > n_before;
+}
+
 static void explain_waiting(const Core *core,
                             const Entry *entry,
                             uint64_t now_boot_us,
                             Explain *ret) {
         const Task *task = entry->task;
+
+        if (explain_blocked(core, entry, ret)) {
+                if (entry->away)
+                        (void)add_lack(ret, WAIT_REASON_AWAY);
+                return;
+        }
 
         ret->place = 1 + order_place(core, task->uid, entry->class->priority, task->id,
                                      task->queued_boot_us, now_boot_us);
@@ -273,6 +329,7 @@ int core_explain(const Core *core, uint64_t id, uint64_t now_boot_us, Explain *r
         case PHASE_HELD:
                 explain_clear(ret);
                 (void)add_lack(ret, WAIT_REASON_HELD);
+                (void)explain_blocked(core, entry, ret);
                 return 0;
         case PHASE_OFFERED:
                 explain_clear(ret);
@@ -280,6 +337,7 @@ int core_explain(const Core *core, uint64_t id, uint64_t now_boot_us, Explain *r
                 return 0;
         case PHASE_WAITING:
         case PHASE_AWAY:
+        case PHASE_BLOCKED:
                 explain_clear(ret);
                 explain_waiting(core, entry, now_boot_us, ret);
                 return 0;

@@ -27,19 +27,23 @@ typedef enum WaitReason {
         WAIT_REASON_DELAY,    /* a task that just started there has a delay of its own (strict) */
         WAIT_REASON_SETTLING, /* a task that just started there may still take more (ample) */
         WAIT_REASON_HELD,
-        WAIT_REASON_AWAY,     /* its taskflow does not answer (stopped?) */
-        WAIT_REASON_OFFERS,   /* its user has too many open offers */
-        WAIT_REASON_LOOK,     /* it waits for a look at the machine: at most an instant */
-        WAIT_REASON_GPU_KEPT, /* the settings no longer give this GPU out */
+        WAIT_REASON_AWAY,      /* its taskflow does not answer (stopped?) */
+        WAIT_REASON_OFFERS,    /* its user has too many open offers */
+        WAIT_REASON_LOOK,      /* it waits for a look at the machine: at most an instant */
+        WAIT_REASON_GPU_KEPT,  /* the settings no longer give this GPU out */
+        WAIT_REASON_AFTER,     /* it waits until its holders have succeeded */
+        WAIT_REASON_AFTER_ANY, /* it waits until its holders have ended, however */
+        WAIT_REASON_LIMIT,     /* as many elements of its array are active as may be at once */
+        WAIT_REASON_ELEMENTS,  /* an array: none waits in it, some are not over */
 } WaitReason;
 
 enum {
-        N_WAIT_REASONS = WAIT_REASON_GPU_KEPT + 1,
+        N_WAIT_REASONS = WAIT_REASON_ELEMENTS + 1,
         EXPLAIN_HOLDERS_MAX = 8,
         EXPLAIN_LACKS_MAX = GPU_MAX + 4,
 };
 
-/* A task that holds, or is promised, what another waits for. */
+/* A task that holds, or is promised, what another waits for; or whose end it waits for. */
 typedef struct Holder {
         uint64_t task_id;
         uid_t uid;
@@ -55,7 +59,7 @@ typedef struct Lack {
         uint64_t asked_bytes;   /* or GPU_WHOLE; WAIT_REASON_CPUS: cores */
         uint64_t free_bytes;    /* for it, after reserve and ledger; CPUS: cores */
         uint64_t missing_bytes; /* CPUS: cores */
-        uint64_t total_bytes;   /* CPUS: cores */
+        uint64_t total_bytes;   /* CPUS: cores; LIMIT, ELEMENTS: elements */
         uint64_t reserved_bytes;
         uint64_t outside_bytes; /* used there by what taskflow did not start */
         uint64_t until_boot_us; /* DELAY, SETTLING: when it is over at the latest; else 0 */
@@ -68,7 +72,7 @@ typedef struct Explain {
         size_t n_lacks; /* 0: nothing is missing; for a GPU `any`: one for each of them */
         Lack lacks[EXPLAIN_LACKS_MAX];
         bool any_gpu;                    /* the GPU lacks are alternatives: one of them would do */
-        size_t place;                    /* in the queue, from 1; 0: held */
+        size_t place;                    /* in the queue, from 1; 0: held, or not in line yet */
         GpuGrant grants[NEEDS_GPUS_MAX]; /* n_lacks is 0: the GPUs it would get now */
 } Explain;
 

@@ -2,38 +2,61 @@
 
 #include "core/order.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/array.h"
 #include "core/sat.h"
 #include "core/table.h"
 
-/* A place between users: the higher priority first, then the smaller id. */
+/* A place between users: the higher priority first, then the smaller id (task_ref_place()). */
 typedef struct Rank {
         unsigned priority;
-        uint64_t id;
+        uint64_t order;
 } Rank;
 
 static bool rank_is_before(Rank a, Rank b) {
-        return a.priority != b.priority ? a.priority > b.priority : a.id < b.id;
+        return a.priority != b.priority ? a.priority > b.priority : a.order < b.order;
 }
 
 static const Entry *cursor_entry(const Cursor *cursor) {
         return class_queued(cursor->class, cursor->at);
 }
 
-static void cursor_set(Cursor *cursor, const Class *class, size_t at) {
+static uint64_t entry_order(const Entry *entry) {
+        return task_ref_place(entry->task->id);
+}
+
+/* The first of a class behind all elements of an array. */
+static size_t class_n_to_end_of_array(const Class *class, uint64_t ref) {
+        return class_n_before(class, task_ref_place(task_ref_id(ref)) + 1);
+}
+
+/* To the first from @at on that is to be looked at; false, and nothing done, if there is none. */
+static bool cursor_set(const Order *order, Cursor *cursor, const Class *class, size_t at) {
+        while (!order->everybody && at < class->n_queued) {
+                uint64_t id = class_queued(class, at)->task->id;
+                const Entry *array = array_of(order->core, id);
+
+                if (!array || !array_is_full(array->task->array))
+                        break;
+                at = class_n_to_end_of_array(class, id);
+        }
+
+        if (at >= class->n_queued)
+                return false;
+
         *cursor = (Cursor){
                 .class = class,
                 .at = at,
-                .id = class_queued(class, at)->task->id,
+                .order = entry_order(class_queued(class, at)),
                 .priority = class->priority,
         };
+        return true;
 }
 
 static bool cursor_is_before(const Cursor *a, const Cursor *b) {
-        return a->priority != b->priority ? a->priority > b->priority : a->id < b->id;
+        return a->priority != b->priority ? a->priority > b->priority : a->order < b->order;
 }
 
 static void cursors_sift_down(Cursor *heap, size_t n, size_t at) {
@@ -56,7 +79,7 @@ static void cursors_sift_down(Cursor *heap, size_t n, size_t at) {
 }
 
 static Rank lane_rank(const Lane *lane) {
-        return (Rank){ .priority = lane->priority, .id = lane->id };
+        return (Rank){ .priority = lane->priority, .order = lane->order };
 }
 
 static void lanes_sift_down(Lane *heap, size_t n, size_t at) {
@@ -97,7 +120,7 @@ static Rank entry_rank(const Core *core, const Entry *entry, uint64_t now_boot_u
         return (Rank){
                 .priority = order_priority(&core->policy, entry->class->priority,
                                            entry->task->queued_boot_us, now_boot_us),
-                .id = entry->task->id,
+                .order = entry_order(entry),
         };
 }
 
@@ -105,7 +128,7 @@ static void lane_set_rank(const Order *order, Lane *lane) {
         Rank rank = entry_rank(order->core, cursor_entry(&lane->heap[0]), order->now_boot_us);
 
         lane->priority = rank.priority;
-        lane->id = rank.id;
+        lane->order = rank.order;
 }
 
 /* Returns how many cursors it used. */
@@ -114,18 +137,18 @@ static size_t lane_init(const Order *order, Lane *lane, const User *user, Cursor
 
         *lane = (Lane){ .user = user, .heap = cursors, .n_offers = user->n_offers };
         TAILQ_FOREACH(class, &user->classes, link)
-        cursor_set(&lane->heap[lane->n++], class, 0);
+        lane->n += cursor_set(order, &lane->heap[lane->n], class, 0);
 
         for (size_t i = lane->n / 2; i > 0; i--)
                 cursors_sift_down(lane->heap, lane->n, i - 1);
 
-        assert(lane->n > 0); /* a user is in the list as long as it has a class that waits */
-        lane_set_rank(order, lane);
+        if (lane->n > 0)
+                lane_set_rank(order, lane);
         return lane->n;
 }
 
-int order_init(Order *ret, const Core *core, uint64_t now_boot_us) {
-        Order order = { .core = core, .now_boot_us = now_boot_us };
+int order_init(Order *ret, const Core *core, uint64_t now_boot_us, bool everybody) {
+        Order order = { .core = core, .now_boot_us = now_boot_us, .everybody = everybody };
         const User *user;
         size_t n_used = 0;
 
@@ -142,9 +165,11 @@ int order_init(Order *ret, const Core *core, uint64_t now_boot_us) {
         }
 
         TAILQ_FOREACH(user, &core->users, link) {
-                Lane *lane = &order.lanes[order.n_lanes++];
+                size_t n = lane_init(&order, &order.lanes[order.n_lanes], user,
+                                     order.cursors + n_used);
 
-                n_used += lane_init(&order, lane, user, order.cursors + n_used);
+                n_used += n;
+                order.n_lanes += n > 0;
         }
 
         for (size_t i = order.n_lanes / 2; i > 0; i--)
@@ -195,16 +220,24 @@ void order_skip_class(Order *order) {
         settle_first_lane(order);
 }
 
-void order_next(Order *order) {
+/* Go on to a place in the class that is in front. */
+static void go_to(Order *order, size_t at) {
         Lane *lane = &order->lanes[0];
 
-        if (lane->heap[0].at + 1 >= lane->heap[0].class->n_queued) {
+        if (cursor_set(order, &lane->heap[0], lane->heap[0].class, at))
+                settle_first_lane(order);
+        else
                 order_skip_class(order);
-                return;
-        }
+}
 
-        cursor_set(&lane->heap[0], lane->heap[0].class, lane->heap[0].at + 1);
-        settle_first_lane(order);
+void order_next(Order *order) {
+        go_to(order, order->lanes[0].heap[0].at + 1);
+}
+
+void order_skip_array(Order *order) {
+        const Cursor *cursor = &order->lanes[0].heap[0];
+
+        go_to(order, class_n_to_end_of_array(cursor->class, cursor_entry(cursor)->task->id));
 }
 
 /* How many of a class, from its front, are before a rank. */
@@ -244,7 +277,7 @@ static Rank own_rank(const Core *core,
         TAILQ_FOREACH(class, &user->classes, link) {
                 size_t n = class->priority > priority ? class->n_queued :
                            class->priority < priority ? 0 :
-                                                        class_n_before(class, own.id);
+                                                        class_n_before(class, own.order);
                 Rank last;
 
                 if (n == 0)
@@ -258,7 +291,7 @@ static Rank own_rank(const Core *core,
         return worst;
 }
 
-/* The first of a user's line that is not before @rank: its priority and id; ids start at 1. */
+/* The first of a user's line that is not before @rank: its priority and order. */
 static bool first_behind(const Core *core, const User *user, Rank rank, uint64_t now, Rank *ret) {
         const Class *class;
         bool found = false;
@@ -269,7 +302,7 @@ static bool first_behind(const Core *core, const User *user, Rank rank, uint64_t
 
                 if (n == class->n_queued)
                         continue;
-                behind = (Rank){ class->priority, class_queued(class, n)->task->id };
+                behind = (Rank){ class->priority, entry_order(class_queued(class, n)) };
                 if (!found || rank_is_before(behind, *ret))
                         *ret = behind;
                 found = true;
@@ -289,7 +322,7 @@ static size_t user_n_before(const Core *core, const User *user, Rank rank, uint6
                 if (!stops || class->priority > stop.priority)
                         n += class->n_queued;
                 else if (class->priority == stop.priority)
-                        n += class_n_before(class, stop.id);
+                        n += class_n_before(class, stop.order);
         }
 
         return n;
@@ -304,7 +337,7 @@ size_t order_place(const Core *core,
         const User *own = table_find_user(core, uid);
         Rank rank = {
                 .priority = order_priority(&core->policy, priority, queued_boot_us, now_boot_us),
-                .id = id,
+                .order = task_ref_place(id),
         };
         const User *user;
         size_t n;

@@ -9,11 +9,15 @@
  * were taken, asks for that look, and later ones do not take what it is to be judged for: else
  * they would overtake it for no other reason than that its figures are a little older. A look at
  * RAM is there at once; one at the GPUs may take long, so that only GPUs wait for it.
+ *
+ * An array stands in line for its elements, and stays in front until all of them were considered
+ * that may start: those that ask for nothing measured leave together, one after the other.
  */
 
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/array.h"
 #include "core/core.h"
 #include "core/fit.h"
 #include "core/gpu-word.h"
@@ -31,6 +35,7 @@ typedef struct Pass {
         size_t n_allocated;
         bool asked_ram;      /* by somebody in the queue */
         uint64_t asked_gpus; /* by slot */
+        uint32_t from_index; /* of the array in front: what it was not yet offered for */
         Fit fit;
 } Pass;
 
@@ -132,6 +137,31 @@ static bool could_fit(Pass *pass, const Needs *needs, bool *ret_ram, bool *ret_g
         return (*ret_ram || *ret_gpus) && fit_needs(best_ledger(pass), needs, &pass->fit);
 }
 
+/* How many of an array were offered in this pass, as itself or as its elements. */
+static unsigned n_offers_of(const Pass *pass, uint64_t id) {
+        unsigned n = 0;
+
+        for (size_t i = 0; i < pass->plan.n_offers; i++)
+                n += task_ref_id(pass->plan.offers[i].task_id) == task_ref_id(id);
+
+        return n;
+}
+
+/* Whether as many of its array are active, or will be, as may be at once. */
+static bool is_shut(const Pass *pass, const Entry *entry) {
+        const Entry *own = entry->task->array ? entry : array_of(pass->core, entry->task->id);
+        const TaskArray *array = own ? own->task->array : NULL;
+
+        return array && array->limit > 0 &&
+               array->n_active + n_offers_of(pass, entry->task->id) >= array->limit;
+}
+
+/* The element that an array is offered for next; -1 if there is none, or it is no array. */
+static int64_t next_index(const Pass *pass, const Entry *entry) {
+        return entry->task->array ? index_set_next(&entry->task->array->waiting, pass->from_index) :
+                                    -1;
+}
+
 static int add_offer(Pass *pass, const Entry *entry) {
         const Needs *needs = &entry->class->needs;
         Plan *plan = &pass->plan;
@@ -167,6 +197,7 @@ static int add_offer(Pass *pass, const Entry *entry) {
         take_cpus(pass, needs->cpus);
         plan->offers[plan->n_offers++] = (PlanOffer){
                 .task_id = entry->task->id,
+                .index = next_index(pass, entry),
                 .n_gpus = needs->n_gpus,
                 .gpus = gpus,
         };
@@ -185,6 +216,23 @@ static void want_look(Pass *pass, const Needs *needs, bool ram, bool gpus) {
         take_cpus(pass, needs->cpus);
 }
 
+/* The first in order is offered a start: go on to who may be next. */
+static void go_on(Pass *pass, Order *order, const Entry *entry) {
+        if (is_measured(&entry->class->needs)) {
+                order_skip_class(order);
+                return;
+        }
+
+        if (entry->task->array) {
+                pass->from_index = (uint32_t)next_index(pass, entry) + 1;
+                if (next_index(pass, entry) >= 0)
+                        return;
+        }
+
+        pass->from_index = 0;
+        order_next(order);
+}
+
 /* Judge the first in order, and go on to the next. */
 static int consider_first(Pass *pass, Order *order) {
         const Entry *entry = order_first(order);
@@ -194,7 +242,14 @@ static int consider_first(Pass *pass, Order *order) {
         int r;
 
         if (lane->n_offers >= pass->core->policy.max_offers_per_uid) {
+                pass->from_index = 0;
                 order_skip_lane(order);
+                return 0;
+        }
+
+        if (is_shut(pass, entry)) {
+                pass->from_index = 0;
+                order_skip_array(order);
                 return 0;
         }
 
@@ -204,6 +259,7 @@ static int consider_first(Pass *pass, Order *order) {
         if (!fit_needs(&pass->seen, needs, &pass->fit)) {
                 if (could_fit(pass, needs, &ram, &gpus))
                         want_look(pass, needs, ram, gpus);
+                pass->from_index = 0;
                 order_skip_class(order);
                 return 0;
         }
@@ -219,10 +275,7 @@ static int consider_first(Pass *pass, Order *order) {
                 return r;
 
         lane->n_offers++;
-        if (is_measured(needs))
-                order_skip_class(order);
-        else
-                order_next(order);
+        go_on(pass, order, entry);
         return 0;
 }
 
@@ -247,7 +300,7 @@ int core_plan(const Core *core, uint64_t now_boot_us, Plan *ret) {
                 return 0;
         }
 
-        r = order_init(&order, core, now_boot_us);
+        r = order_init(&order, core, now_boot_us, false);
         if (r < 0)
                 return r;
 

@@ -3,9 +3,10 @@
 /*
  * The queue
  *
- * A class keeps its queued tasks in an array sorted by id. Tasks come with growing ids and leave
- * from the front, so that both are cheap; and it can be searched, so that a task's place in line is
- * found without walking past all that are in front of it.
+ * A class keeps its queued tasks in a table sorted by their order. Tasks come with growing ids and
+ * leave from the front, so that both are cheap; elements of an array come and go right behind the
+ * front, so that it is the shorter side that moves. And it can be searched, so that a task's place
+ * in line is found without walking past all that are in front of it.
  */
 
 #include "core/queue.h"
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/array.h"
 #include "core/table.h"
 
 /* The start of a class's key; behind it stand the GPUs that it asks for. */
@@ -209,13 +211,13 @@ void queue_unref_class(Core *core, Class *class) {
         user_put(core, user);
 }
 
-size_t class_n_before(const Class *class, uint64_t id) {
+size_t class_n_before(const Class *class, uint64_t order) {
         size_t low = 0, high = class->n_queued;
 
         while (low < high) {
                 size_t middle = low + (high - low) / 2;
 
-                if (class_queued(class, middle)->task->id < id)
+                if (task_ref_place(class_queued(class, middle)->task->id) < order)
                         low = middle + 1;
                 else
                         high = middle;
@@ -224,20 +226,24 @@ size_t class_n_before(const Class *class, uint64_t id) {
         return low;
 }
 
+/* Moves @n of a class's queue from one place to another. */
+static void class_shift(Class *class, size_t to, size_t from, size_t n) {
+        memmove(class->queue + to, class->queue + from, n * sizeof(Entry *));
+}
+
 static void class_insert(Class *class, Entry *entry) {
-        size_t at = class_n_before(class, entry->task->id);
+        size_t at = class_n_before(class, task_ref_place(entry->task->id));
 
         assert(class->n_queued < class->capacity);
-        if (at == 0 && class->first > 0) {
+        if (class->first > 0 && at <= class->n_queued / 2) {
+                class_shift(class, class->first - 1, class->first, at);
                 class->first--;
         } else {
                 if (class->first + class->n_queued == class->capacity) {
-                        memmove(class->queue, class->queue + class->first,
-                                class->n_queued * sizeof(Entry *));
+                        class_shift(class, 0, class->first, class->n_queued);
                         class->first = 0;
                 }
-                memmove(class->queue + class->first + at + 1, class->queue + class->first + at,
-                        (class->n_queued - at) * sizeof(Entry *));
+                class_shift(class, class->first + at + 1, class->first + at, class->n_queued - at);
         }
 
         class->queue[class->first + at] = entry;
@@ -245,15 +251,16 @@ static void class_insert(Class *class, Entry *entry) {
 }
 
 static void class_delete(Class *class, const Entry *entry) {
-        size_t at = class_n_before(class, entry->task->id);
+        size_t at = class_n_before(class, task_ref_place(entry->task->id));
 
         assert(at < class->n_queued && class_queued(class, at) == entry);
         class->n_queued--;
-        if (at == 0)
+        if (at <= class->n_queued / 2) {
+                class_shift(class, class->first + 1, class->first, at);
                 class->first++;
-        else
-                memmove(class->queue + class->first + at, class->queue + class->first + at + 1,
-                        (class->n_queued - at) * sizeof(Entry *));
+        } else {
+                class_shift(class, class->first + at, class->first + at + 1, class->n_queued - at);
+        }
 }
 
 static void enqueue(Core *core, Entry *entry) {
@@ -290,11 +297,14 @@ static void dequeue(Core *core, Entry *entry) {
 
 /* NULL: the class's own queue. */
 static EntryList *phase_list(Core *core, Phase phase) {
+        assert(core);
         switch (phase) {
         case PHASE_WAITING:
                 return NULL;
         case PHASE_AWAY:
                 return &core->away;
+        case PHASE_BLOCKED:
+                return &core->blocked;
         case PHASE_HELD:
                 return &core->held;
         case PHASE_OFFERED:
@@ -308,18 +318,41 @@ static EntryList *phase_list(Core *core, Phase phase) {
         return NULL;
 }
 
+/* What an array counts of its elements. */
+static void count_element(Core *core, const Entry *entry, Phase phase, unsigned by) {
+        Entry *array = array_of(core, entry->task->id);
+
+        if (!array)
+                return;
+
+        core->n_shut -= array_n_shut(array);
+        if (phase_is_active(phase))
+                array->task->array->n_active += by;
+        if (!phase_is_over(phase))
+                array->task->array->n_apart += by;
+        if (phase == PHASE_WAITING)
+                array->n_queued += by;
+        core->n_shut += array_n_shut(array);
+}
+
 /* What is counted of an entry in a phase: +1 when it comes, -1 when it goes. */
 static void count(Core *core, const Entry *entry, Phase phase, int by) {
         User *user = entry->class->user;
         size_t n = (size_t)by; /* wraps around on purpose: adding it subtracts */
+        size_t n_waiting = entry->task->array ? entry->n_waiting : 1;
 
         core->n_phase[phase] += n;
-        if (phase_is_pending(phase) || phase == PHASE_HELD)
+        if (phase_is_pending(phase))
+                core->n_pending += n * n_waiting;
+        if (phase == PHASE_HELD)
+                core->n_held += n * n_waiting;
+        if ((phase_is_pending(phase) || phase == PHASE_HELD) && n_waiting > 0)
                 user->n_waiting += n;
         if (phase == PHASE_OFFERED)
                 user->n_offers += n;
-        if (entry->class->needs.n_gpus > 0 && (phase_is_pending(phase) || phase == PHASE_RUNNING))
+        if (entry->class->needs.n_gpus > 0 && (phase == PHASE_WAITING || phase_is_active(phase)))
                 core->n_gpu_tasks += n;
+        count_element(core, entry, phase, (unsigned)by);
 }
 
 void queue_enter(Core *core, Entry *entry, Phase phase) {
@@ -346,4 +379,38 @@ void queue_leave(Core *core, Entry *entry) {
 void queue_move(Core *core, Entry *entry, Phase phase) {
         queue_leave(core, entry);
         queue_enter(core, entry, phase);
+}
+
+/* Whether it is not to be looked at, whatever room there is. */
+static bool is_blocked(const Entry *entry) {
+        const TaskArray *array = entry->task->array;
+
+        return entry->task->n_after > 0 ||
+               (array && (entry->n_waiting == 0 || array_is_full(array)));
+}
+
+Phase entry_waiting_phase(const Entry *entry) {
+        if (entry->task->state == TASK_STATE_HELD)
+                return PHASE_HELD;
+        if (is_blocked(entry))
+                return PHASE_BLOCKED;
+
+        return entry->away ? PHASE_AWAY : PHASE_WAITING;
+}
+
+void queue_settle(Core *core, Entry *entry) {
+        Phase phase;
+
+        if (!phase_is_idle(entry->phase))
+                return;
+
+        phase = entry_waiting_phase(entry);
+        if (phase != entry->phase)
+                queue_move(core, entry, phase);
+}
+
+void queue_set_n_waiting(Core *core, Entry *entry, uint32_t n) {
+        count(core, entry, entry->phase, -1);
+        entry->n_waiting = n;
+        count(core, entry, entry->phase, 1);
 }

@@ -35,6 +35,15 @@ void queue_leave(Core *core, Entry *entry);
 /* From the list of its phase to another. */
 void queue_move(Core *core, Entry *entry, Phase phase);
 
+/* The phase of a task that is neither offered nor running nor over: what keeps it from starting. */
+Phase entry_waiting_phase(const Entry *entry);
+
+/* To the list of that phase, if the task is in one of those and it has changed; else nothing. */
+void queue_settle(Core *core, Entry *entry);
+
+/* Of an array there wait @n elements now; to be settled next. */
+void queue_set_n_waiting(Core *core, Entry *entry, uint32_t n);
+
 /* The @i-th of those queued, in order. */
 static inline const Entry *class_queued(const Class *class, size_t i) {
         return class->queue[class->first + i];
@@ -42,6 +51,6 @@ static inline const Entry *class_queued(const Class *class, size_t i) {
 
 /**
  * class_n_before() - how many of a class are queued in front of a place
- * @id:         the place: tasks of smaller id come first
+ * @order:      the place, a task_ref_place()
  */
-size_t class_n_before(const Class *class, uint64_t id);
+size_t class_n_before(const Class *class, uint64_t order);

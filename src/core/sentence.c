@@ -18,6 +18,7 @@
 enum {
         USER_NAME_MAX = 64,
         WHERE_MAX = GPU_UUID_MAX + 16,
+        NAMED_MAX = 3, /* of the tasks whose end is waited for; the others are counted */
 };
 
 typedef struct Line {
@@ -89,6 +90,10 @@ static bool is_of_gpu(const Lack *lack) {
         case WAIT_REASON_HELD:
         case WAIT_REASON_AWAY:
         case WAIT_REASON_OFFERS:
+        case WAIT_REASON_AFTER:
+        case WAIT_REASON_AFTER_ANY:
+        case WAIT_REASON_LIMIT:
+        case WAIT_REASON_ELEMENTS:
                 break;
         }
 
@@ -98,7 +103,10 @@ static bool is_of_gpu(const Lack *lack) {
 static void say_task(Line *line, const Holder *holder) {
         char user[USER_NAME_MAX];
 
-        say(line, "task %" PRIu64 " of %s", holder->task_id, show_user(line, holder->uid, user));
+        say(line, "task %" PRIu64, task_ref_id(holder->task_id));
+        if (task_ref_index(holder->task_id) >= 0)
+                say(line, "_%" PRId64, task_ref_index(holder->task_id));
+        say(line, " of %s", show_user(line, holder->uid, user));
 }
 
 /* `task 12 of alice holds 3G and may take 17G more` */
@@ -207,6 +215,37 @@ static void say_cores(Line *line, const Lack *lack) {
                 say(line, ")");
 }
 
+/* `waits for task 12, task 13 and 4 more to succeed` */
+static void say_after(Line *line, const Lack *lack, const char *what) {
+        size_t n_named = MIN(lack->n_holders, (size_t)NAMED_MAX);
+        size_t n_more = lack->n_holders - n_named + lack->n_more_holders;
+
+        say(line, "waits for ");
+        for (size_t i = 0; i < n_named; i++)
+                say(line, "%stask %" PRIu64,
+                    i == 0                          ? "" :
+                    i + 1 == n_named && n_more == 0 ? " and " :
+                                                      ", ",
+                    task_ref_id(lack->holders[i].task_id));
+        if (n_more > 0)
+                say(line, " and %zu more", n_more);
+        say(line, " to %s", what);
+}
+
+static void say_limit(Line *line, const Lack *lack) {
+        bool one = lack->total_bytes == 1;
+
+        say(line, "%" PRIu64 " %s of the array run%s, as many as --array allows", lack->total_bytes,
+            one ? "element" : "elements", one ? "s" : "");
+}
+
+static void say_elements(Line *line, const Lack *lack) {
+        bool one = lack->total_bytes == 1;
+
+        say(line, "no element waits in it any more, %" PRIu64 " %s not over", lack->total_bytes,
+            one ? "is" : "are");
+}
+
 /* What is the matter with the place that was named just before. */
 static void say_matter(Line *line, const Lack *lack) {
         switch (lack->reason) {
@@ -241,6 +280,10 @@ static void say_matter(Line *line, const Lack *lack) {
         case WAIT_REASON_HELD:
         case WAIT_REASON_AWAY:
         case WAIT_REASON_OFFERS:
+        case WAIT_REASON_AFTER:
+        case WAIT_REASON_AFTER_ANY:
+        case WAIT_REASON_LIMIT:
+        case WAIT_REASON_ELEMENTS:
                 return;
         }
 }
@@ -279,6 +322,18 @@ static void say_lack(Line *line, const Lack *lack) {
                 return;
         case WAIT_REASON_CPUS:
                 say_cores(line, lack);
+                return;
+        case WAIT_REASON_AFTER:
+                say_after(line, lack, "succeed");
+                return;
+        case WAIT_REASON_AFTER_ANY:
+                say_after(line, lack, "end");
+                return;
+        case WAIT_REASON_LIMIT:
+                say_limit(line, lack);
+                return;
+        case WAIT_REASON_ELEMENTS:
+                say_elements(line, lack);
                 return;
         case WAIT_REASON_MEMORY:
         case WAIT_REASON_GPU_MEMORY:

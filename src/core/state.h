@@ -13,6 +13,10 @@
  *    first of them is true for all, so that a pass looks at classes. Its tasks share one Needs.
  *  - A Share is what an offered or running task asks for of one resource, and was seen to take.
  *  - A Gpu is a GPU that was seen, and its last figures.
+ *  - An AfterWait is what a task still waits for, if it was told to wait for the end of others.
+ *
+ * An array and its elements are entries like all others. The array's counts (TaskArray) follow the
+ * phases of its elements: queue.c keeps n_active and n_apart, array.c the ends.
  */
 
 #include <stdbool.h>
@@ -27,9 +31,11 @@
 
 #include "core/core.h"
 
+typedef struct AfterWait AfterWait;
 typedef struct Class Class;
 typedef struct Entry Entry;
 typedef struct User User;
+typedef struct Waited Waited;
 
 /* FNV-1a, folded. uthash's own functions fall through their switches, which our flags refuse. */
 static inline unsigned table_hash(const void *key, size_t n_key) {
@@ -46,6 +52,7 @@ static inline unsigned table_hash(const void *key, size_t n_key) {
 typedef enum Phase {
         PHASE_WAITING, /* pending, in its class's queue */
         PHASE_AWAY,    /* pending, passed over: its runner does not answer */
+        PHASE_BLOCKED, /* pending, but not to be looked at; see entry_waiting_phase() */
         PHASE_HELD,
         PHASE_OFFERED, /* pending, an offer is open */
         PHASE_RUNNING,
@@ -80,6 +87,9 @@ struct Entry {
         unsigned n_missed; /* offers in a row that were not answered */
         unsigned n_shares;
         Share *shares; /* owned; of an offered or running task; RAM first, then GPUs as in needs */
+        AfterWait *wait;    /* owned; NULL: it waits for the end of no other */
+        uint32_t n_waiting; /* of an array: elements that wait in it */
+        uint32_t n_queued;  /* of an array: its elements in PHASE_WAITING, tasks of their own */
         TAILQ_ENTRY(Entry) link; /* of one of Core's lists; unused in PHASE_WAITING */
         UT_hash_handle hh_id;
         UT_hash_handle hh_key;
@@ -110,6 +120,36 @@ struct User {
         size_t n_offers;        /* open */
         ClassList classes;      /* those with somebody queued */
         TAILQ_ENTRY(User) link; /* of Core.users while it has such a class */
+        UT_hash_handle hh;
+};
+
+/* One task whose end another one waits for. */
+typedef struct AfterLink {
+        AfterWait *wait;
+        Waited *waited;
+        bool any;
+        bool doomed;     /* it has ended, and not as it should */
+        TaskState state; /* then: how */
+        TAILQ_ENTRY(AfterLink) link;
+} AfterLink;
+
+/* All that one task waits for. */
+struct AfterWait {
+        Entry *entry;
+        unsigned n_left;   /* links that are in the list of a Waited */
+        unsigned n_doomed; /* of them; then it is in Core.doomed */
+        TAILQ_ENTRY(AfterWait) link;
+        unsigned n;
+        AfterLink links[];
+};
+
+typedef TAILQ_HEAD(AfterLinkList, AfterLink) AfterLinkList;
+typedef TAILQ_HEAD(AfterWaitList, AfterWait) AfterWaitList;
+
+/* Who waits for the end of a task. */
+struct Waited {
+        uint64_t id;
+        AfterLinkList links; /* never empty */
         UT_hash_handle hh;
 };
 
@@ -149,11 +189,15 @@ struct Core {
         Gpu gpus[GPU_MAX];
         uint64_t n_offers; /* ever */
         size_t n_phase[N_PHASES];
-        size_t n_gpu_tasks; /* pending, offered or running tasks that ask for GPUs */
+        size_t n_pending;   /* as people count: an array as so many as wait in it */
+        size_t n_held;      /* likewise */
+        size_t n_shut;      /* in PHASE_WAITING, but their array has its limit of active elements */
+        size_t n_gpu_tasks; /* queued, offered or running tasks that ask for GPUs */
         size_t n_queued_classes;
         size_t n_queued_users;
         UserList users; /* those with a class that has somebody queued */
         EntryList away;
+        EntryList blocked;
         EntryList held;
         EntryList active; /* offered and running */
         EntryList ended;  /* lost and ended */
@@ -161,14 +205,27 @@ struct Core {
         Entry *by_key;
         Class *classes_by_key;
         User *users_by_uid;
+        Waited *waited_by_id;
+        AfterWaitList doomed;
 };
 
 static inline bool phase_is_active(Phase phase) {
         return phase == PHASE_OFFERED || phase == PHASE_RUNNING;
 }
 
+static inline bool phase_is_over(Phase phase) {
+        return phase == PHASE_LOST || phase == PHASE_ENDED;
+}
+
 static inline bool phase_is_pending(Phase phase) {
-        return phase == PHASE_WAITING || phase == PHASE_AWAY || phase == PHASE_OFFERED;
+        return phase == PHASE_WAITING || phase == PHASE_AWAY || phase == PHASE_BLOCKED ||
+               phase == PHASE_OFFERED;
+}
+
+/* Pending or held, and without an open offer. */
+static inline bool phase_is_idle(Phase phase) {
+        return phase == PHASE_WAITING || phase == PHASE_AWAY || phase == PHASE_BLOCKED ||
+               phase == PHASE_HELD;
 }
 
 /* The end of an active task's delay, or TASK_TIME_INF. */

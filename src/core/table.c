@@ -88,4 +88,20 @@ void table_remove_class(Core *core, Class *class) {
         HASH_DELETE(hh, core->classes_by_key, class);
 }
 
+Waited *table_find_waited(const Core *core, uint64_t id) {
+        Waited *waited;
+
+        HASH_FIND(hh, core->waited_by_id, &id, sizeof(id), waited);
+        return waited;
+}
+
+int table_add_waited(Core *core, Waited *waited) {
+        HASH_ADD(hh, core->waited_by_id, id, sizeof(waited->id), waited);
+        return waited->hh.tbl ? 0 : -ENOMEM;
+}
+
+void table_remove_waited(Core *core, Waited *waited) {
+        HASH_DELETE(hh, core->waited_by_id, waited);
+}
+
 /* NOLINTEND(readability-function-cognitive-complexity) */

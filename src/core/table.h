@@ -5,7 +5,8 @@
 /*
  * Tables
  *
- * Finding tasks, users and classes. The only module that uses the hash tables' macros.
+ * Finding tasks, users, classes and who is waited for. The only module that uses the hash tables'
+ * macros.
  */
 
 #include "core/state.h"
@@ -30,3 +31,7 @@ void table_remove_user(Core *core, User *user);
 Class *table_find_class(const Core *core, const void *key, size_t n_key);
 int table_add_class(Core *core, Class *class); /* 0 or -ENOMEM */
 void table_remove_class(Core *core, Class *class);
+
+Waited *table_find_waited(const Core *core, uint64_t id);
+int table_add_waited(Core *core, Waited *waited); /* 0 or -ENOMEM */
+void table_remove_waited(Core *core, Waited *waited);

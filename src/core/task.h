@@ -10,12 +10,21 @@
  *
  * Two clocks: `_at_us` fields are CLOCK_REALTIME, for people and records; `_boot_us` fields are
  * CLOCK_BOOTTIME, for reckoning, and mean nothing under another boot id.
+ *
+ * An array is one task, however many elements it has. One of them becomes a task of its own, with a
+ * copy of all that was asked for, when something happens to it alone: it is offered its start,
+ * cancelled or held. Until then it is a number in TaskArray.waiting.
+ *
+ * One number names a task and an element alike, its `id` everywhere inside: the id that people see
+ * in the low TASK_ID_BITS, above them the element's index + 1. So the id of a task that is no
+ * element is what people see.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "core/index-set.h"
 #include "core/needs.h"
 #include "util/macro.h"
 #include "util/string-table.h"
@@ -44,7 +53,13 @@ enum {
         TASK_TEXT_MAX = 4096, /* bytes of command, name and folder that are kept to be shown */
         TASK_PRIORITY_MAX = 200,
         TASK_PRIORITY_DEFAULT = 100,
+        TASK_ID_BITS = 39,
+        TASK_INDEX_MAX = (1 << 24) - 2, /* of an element */
+        TASK_AFTER_MAX = 256,           /* tasks that one may wait for */
+        TASK_RETRIES_MAX = 1000,
 };
+
+#define TASK_ID_MAX ((UINT64_C(1) << TASK_ID_BITS) - 1)
 
 /* A duration without end (delay, wait); also "no time limit". */
 #define TASK_TIME_INF UINT64_MAX
@@ -64,14 +79,34 @@ typedef struct Usage {
         uint64_t peak_bytes;
 } Usage;
 
+/* A task whose end another one waits for. */
+typedef struct TaskAfter {
+        uint64_t id; /* of a task or a whole array, never of an element */
+        bool any;    /* however it ends; else it must end well */
+} TaskAfter;
+
+/* What makes a task an array. */
+typedef struct TaskArray {
+        IndexSet waiting;     /* elements that nothing has happened to yet */
+        uint32_t first, last; /* as it was submitted */
+        unsigned limit;    /* so many elements may be offered or running at once; 0: any number */
+        unsigned n_active; /* offered or running now */
+        unsigned n_apart;  /* elements that are tasks of their own and not over, active or not */
+        unsigned n_done;   /* of those that are over */
+        unsigned n_failed;
+        unsigned n_cancelled;
+        unsigned n_timeout;
+        unsigned n_lost;
+} TaskArray;
+
 typedef struct Task {
         /* said by the submitter */
-        uint64_t id; /* from 1 */
+        uint64_t id; /* from 1; see above */
         uint8_t key[TASK_KEY_BYTES];
         uid_t uid;     /* from the kernel, never from a message */
         char *name;    /* NULL: none */
         char *command; /* as shown: the shell line, or the words joined */
-        char **argv;   /* as shown */
+        char **argv;   /* as shown; NULL: the command is all of it */
         char *cwd;
         Needs needs;
         unsigned priority;      /* 0 to TASK_PRIORITY_MAX */
@@ -80,6 +115,12 @@ typedef struct Task {
         uint64_t time_limit_us; /* or TASK_TIME_INF */
         PinMode pin;
         bool detached;
+        bool requeue;       /* runs again if it was running when the machine went down */
+        unsigned retry_max; /* so many times more if it fails or runs out of time */
+        unsigned n_after;
+        TaskAfter *after; /* owned; what it still waits for */
+        TaskArray *array; /* owned; NULL: no array */
+        char *output; /* where a detached one's output goes, see core/output.h; NULL: not known */
         pid_t runner_pid; /* of the process that runs it, by SO_PEERCRED; 0: gone or unknown */
 
         /* how far it got */
@@ -89,6 +130,8 @@ typedef struct Task {
         uint64_t ended_at_us;     /* 0: not yet */
         uint64_t queued_boot_us;  /* since when it waits: submission or release */
         uint64_t started_boot_us; /* since when its share is in the ledger: the offer */
+        unsigned attempt;         /* starts that were accepted; the number of the last one */
+        unsigned n_retries;       /* times that it was put back because it had failed */
         GpuGrant *
                 gpus; /* needs.n_gpus of them once offered, in the order of needs.gpus; else NULL */
         pid_t pid;    /* of the command; 0: not known */
@@ -105,6 +148,45 @@ typedef struct Task {
 Task *task_new(void);
 Task *task_free(Task *task);
 DEFINE_CLEANUP(Task *, task_free);
+
+/* A copy of a task with all that it owns. NULL when out of memory. */
+Task *task_copy(const Task *task);
+
+/* The number of an element of @id, or (index -1) of the task itself. */
+static inline uint64_t task_ref(uint64_t id, int64_t index) {
+        return id | (uint64_t)(index + 1) << TASK_ID_BITS;
+}
+
+/* The id that people see. */
+static inline uint64_t task_ref_id(uint64_t ref) {
+        return ref & TASK_ID_MAX;
+}
+
+/* The index of an element, or -1. */
+static inline int64_t task_ref_index(uint64_t ref) {
+        return (int64_t)(ref >> TASK_ID_BITS) - 1;
+}
+
+/* The place in line: by id; elements that wait again by index, and behind them the array with the rest. */
+static inline uint64_t task_ref_place(uint64_t ref) {
+        return task_ref_id(ref) << 24 | (((ref >> TASK_ID_BITS) - 1) & 0xffffff);
+}
+
+/*
+ * What comes first in order has the smaller one: by id, an array before its elements, elements by
+ * index.
+ */
+static inline uint64_t task_ref_order(uint64_t ref) {
+        return task_ref_id(ref) << 24 | ref >> TASK_ID_BITS;
+}
+
+/* The number whose task_ref_order() this is. */
+static inline uint64_t task_ref_from_order(uint64_t order) {
+        return order >> 24 | (order & 0xffffff) << TASK_ID_BITS;
+}
+
+/* Frees an array's own part; returns NULL. */
+TaskArray *task_array_free(TaskArray *array);
 
 /* done, failed, cancelled, timeout or lost */
 static inline bool task_state_is_final(TaskState state) {

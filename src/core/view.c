@@ -33,9 +33,8 @@ const Task *core_find_key(const Core *core, uid_t uid, const uint8_t key[static 
 
 CoreCounts core_counts(const Core *core) {
         return (CoreCounts){
-                .pending = core->n_phase[PHASE_WAITING] + core->n_phase[PHASE_AWAY] +
-                           core->n_phase[PHASE_OFFERED],
-                .held = core->n_phase[PHASE_HELD],
+                .pending = core->n_pending,
+                .held = core->n_held,
                 .running = core->n_phase[PHASE_RUNNING],
         };
 }
@@ -47,7 +46,7 @@ size_t core_n_waiting_of(const Core *core, uid_t uid) {
 }
 
 bool core_is_waiting(const Core *core) {
-        return core->n_phase[PHASE_WAITING] > 0;
+        return core->n_phase[PHASE_WAITING] > core->n_shut;
 }
 
 bool core_uses_gpus(const Core *core) {
@@ -64,32 +63,45 @@ static int compare_uint64(uint64_t a, uint64_t b) {
         return a < b ? -1 : a > b;
 }
 
+static int by_order(const void *a, const void *b) {
+        const Task *x = *(const Task *const *)a, *y = *(const Task *const *)b;
+
+        return compare_uint64(task_ref_place(x->id), task_ref_place(y->id));
+}
+
 static int by_start(const void *a, const void *b) {
         const Task *x = *(const Task *const *)a, *y = *(const Task *const *)b;
         int r = compare_uint64(x->started_at_us, y->started_at_us);
 
-        return r != 0 ? r : compare_uint64(x->id, y->id);
+        return r != 0 ? r : by_order(a, b);
 }
 
-static int by_id(const void *a, const void *b) {
+static int by_priority(const void *a, const void *b) {
         const Task *x = *(const Task *const *)a, *y = *(const Task *const *)b;
+        int r = compare_uint64(y->priority, x->priority);
 
-        return compare_uint64(x->id, y->id);
+        return r != 0 ? r : by_order(a, b);
 }
 
 typedef int (*compare_fn)(const void *a, const void *b);
+
+/* An array of which nothing waits: what there is to see of it are its elements. */
+static bool is_hollow(const Entry *entry) {
+        return entry->task->array && entry->n_waiting == 0 && !phase_is_over(entry->phase);
+}
 
 /* Those of a list that are in one of two phases, sorted. Returns how many. */
 static size_t collect(const EntryList *list,
                       Phase one,
                       Phase other,
+                      bool hollow,
                       compare_fn compare,
                       const Task **out) {
         const Entry *entry;
         size_t n = 0;
 
         TAILQ_FOREACH(entry, list, link)
-        if (entry->phase == one || entry->phase == other)
+        if ((entry->phase == one || entry->phase == other) && is_hollow(entry) == hollow)
                 out[n++] = entry->task;
 
         qsort(out, n, sizeof(*out), compare);
@@ -113,7 +125,7 @@ static int collect_queued(const Core *core, const Task **out, size_t *ret_n) {
         }
         now_us = MAX(now_us, MAX(core->ram.look.boot_us, core->gpus_look.boot_us));
 
-        r = order_init(&order, core, now_us);
+        r = order_init(&order, core, now_us, true);
         if (r < 0)
                 return r;
 
@@ -141,17 +153,20 @@ ssize_t core_list(const Core *core, const Task ***ret) {
         if (!tasks)
                 return -ENOMEM;
 
-        n = collect(&core->active, PHASE_RUNNING, PHASE_RUNNING, by_start, tasks);
-        n += collect(&core->active, PHASE_OFFERED, PHASE_OFFERED, by_id, tasks + n);
+        n = collect(&core->active, PHASE_RUNNING, PHASE_RUNNING, false, by_start, tasks);
+        n += collect(&core->active, PHASE_OFFERED, PHASE_OFFERED, false, by_order, tasks + n);
         r = collect_queued(core, tasks + n, &n_queued);
         if (r < 0) {
                 free(tasks);
                 return r;
         }
         n += n_queued;
-        n += collect(&core->away, PHASE_AWAY, PHASE_AWAY, by_id, tasks + n);
-        n += collect(&core->held, PHASE_HELD, PHASE_HELD, by_id, tasks + n);
-        n += collect(&core->ended, PHASE_ENDED, PHASE_LOST, by_id, tasks + n);
+        n += collect(&core->blocked, PHASE_BLOCKED, PHASE_BLOCKED, false, by_priority, tasks + n);
+        n += collect(&core->away, PHASE_AWAY, PHASE_AWAY, false, by_order, tasks + n);
+        n += collect(&core->held, PHASE_HELD, PHASE_HELD, false, by_order, tasks + n);
+        n += collect(&core->ended, PHASE_ENDED, PHASE_LOST, false, by_order, tasks + n);
+        n += collect(&core->blocked, PHASE_BLOCKED, PHASE_BLOCKED, true, by_order, tasks + n);
+        n += collect(&core->held, PHASE_HELD, PHASE_HELD, true, by_order, tasks + n);
 
         *ret = tasks;
         return (ssize_t)n;

@@ -36,12 +36,9 @@ Event drive_event(const Drive *drive, EventType type, uint64_t task_id) {
 }
 
 static Task *copy_task(const Task *task) {
-        Task *copy = task_new();
+        Task *copy = task_copy(task);
 
         if (!copy)
-                abort();
-        *copy = *task;
-        if (needs_copy(&copy->needs, &task->needs) < 0)
                 abort();
         return copy;
 }
@@ -59,7 +56,7 @@ static void check_explain(Drive *drive) {
 
         if (drive->oracle.n_alive == 0)
                 return;
-        id = drive->oracle.alive[drive->n_events / EXPLAIN_EACH % drive->oracle.n_alive];
+        id = drive->oracle.alive[drive->n_events / EXPLAIN_EACH % drive->oracle.n_alive]->id;
         if (core_explain(drive->core, id, drive->now_us, &explain) != 0)
                 return;
         explain_sentence(&explain, drive->now_us, NULL, NULL, line, sizeof(line));
@@ -73,7 +70,7 @@ static void check_explain(Drive *drive) {
 }
 
 int drive_apply(Drive *drive, Event *event) {
-        const Task *task = event->type == EVENT_SUBMITTED ? event->submitted : NULL;
+        Task *task = event->type == EVENT_SUBMITTED ? copy_task(event->submitted) : NULL;
         Event twin = *event;
         int r;
 
@@ -87,6 +84,7 @@ int drive_apply(Drive *drive, Event *event) {
                 task_free(event->submitted);
                 task_free(twin.submitted);
         }
+        task_free(task);
 
         drive->n_events++;
         oracle_check_views(&drive->oracle, drive->core, drive->now_us);
@@ -103,6 +101,7 @@ static bool is_same(const Plan *a, const Plan *b) {
                 return false;
         for (size_t i = 0; i < a->n_offers; i++) {
                 if (a->offers[i].task_id != b->offers[i].task_id ||
+                    a->offers[i].index != b->offers[i].index ||
                     a->offers[i].n_gpus != b->offers[i].n_gpus)
                         return false;
                 for (unsigned j = 0; j < a->offers[i].n_gpus; j++)
@@ -129,6 +128,19 @@ Plan drive_plan(Drive *drive) {
         drive->n_offers += plan.n_offers;
         drive->n_looks_wanted += plan.want_ram + plan.want_gpus;
         return plan;
+}
+
+int drive_offer(Drive *drive, const PlanOffer *offer) {
+        Event event = drive_event(drive, EVENT_SPLIT, offer->task_id);
+
+        if (offer->index >= 0) {
+                event.split.index = (uint32_t)offer->index;
+                if (drive_apply(drive, &event) != 0)
+                        fail(drive, "an element is refused");
+        }
+        event = drive_event(drive, EVENT_OFFERED, drive_offered_id(offer));
+        event.offered.gpus = offer->gpus;
+        return drive_apply(drive, &event);
 }
 
 void drive_forget(Drive *drive, uint64_t id) {

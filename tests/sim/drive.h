@@ -36,6 +36,14 @@ int drive_apply(Drive *drive, Event *event);
 /* A plan, compared; to be released with plan_done(). */
 Plan drive_plan(Drive *drive);
 
+/* Who is offered a start: the task, or the element of an array. */
+static inline uint64_t drive_offered_id(const PlanOffer *offer) {
+        return offer->index < 0 ? offer->task_id : task_ref(offer->task_id, offer->index);
+}
+
+/* The events that an offer is made of. Returns what the last one returned. */
+int drive_offer(Drive *drive, const PlanOffer *offer);
+
 /* What has ended is forgotten. */
 void drive_forget(Drive *drive, uint64_t id);
 

@@ -200,10 +200,20 @@ static size_t open_offers(const Oracle *oracle, uid_t uid) {
         return n;
 }
 
+/* In line: pending, its runner is there, and it waits for no other to end. */
+static bool is_queued(const Oracle *oracle, const OracleTask *task) {
+        return task->stage == ORACLE_WAITING && !task->away && !oracle_is_blocked(oracle, task);
+}
+
+/* In line, and its array, if it has one, has not too many active elements. */
+static bool may_start(const Oracle *oracle, const OracleTask *task) {
+        return is_queued(oracle, task) && oracle_n_slots_left(oracle, task->id) > 0;
+}
+
 static Verdict judge_task(const Oracle *oracle, const Sums *sums, const OracleTask *task) {
         Verdict verdict = VERDICT_YES;
 
-        if (task->stage != ORACLE_WAITING || task->away)
+        if (!may_start(oracle, task))
                 return VERDICT_NO;
         if (task->memory_bytes > 0)
                 verdict = MIN(verdict, judge_ram(oracle, sums, task->memory_bytes));
@@ -227,11 +237,7 @@ static unsigned between_users(const Oracle *oracle, const OracleTask *task, uint
         return (unsigned)MIN(p, limit);
 }
 
-static bool is_queued(const OracleTask *task) {
-        return task->stage == ORACLE_WAITING && !task->away;
-}
-
-/* A user's own line: users side by side, in each the higher priority first, then the smaller id. */
+/* A user's own line: users side by side, in each the higher priority first, then the earlier. */
 static int by_line(const void *a, const void *b) {
         const OracleTask *x = *(OracleTask *const *)a, *y = *(OracleTask *const *)b;
 
@@ -239,7 +245,7 @@ static int by_line(const void *a, const void *b) {
                 return x->uid < y->uid ? -1 : 1;
         if (x->priority != y->priority)
                 return x->priority > y->priority ? -1 : 1;
-        return x->id < y->id ? -1 : 1;
+        return task_ref_place(x->id) < task_ref_place(y->id) ? -1 : 1;
 }
 
 /* Of the first in each line the best between users. */
@@ -258,21 +264,23 @@ static size_t best_head(const Oracle *oracle, OracleTask **lines, size_t n, uint
                             between_users(oracle, lines[best], now) ||
                     (between_users(oracle, lines[i], now) ==
                              between_users(oracle, lines[best], now) &&
-                     lines[i]->id < lines[best]->id))
+                     task_ref_place(lines[i]->id) < task_ref_place(lines[best]->id)))
                         best = i;
         }
         return best;
 }
 
-/* Everybody who is queued, in order. Returns how many. */
-static size_t in_order(const Oracle *oracle, OracleTask **out, uint64_t now) {
+typedef bool (*filter_fn)(const Oracle *oracle, const OracleTask *task);
+
+/* Those that pass, in order. Returns how many. */
+static size_t in_order(const Oracle *oracle, filter_fn filter, OracleTask **out, uint64_t now) {
         OracleTask **lines = calloc(oracle->n_alive + 1, sizeof(OracleTask *));
         size_t n = 0, n_out = 0, best;
 
         if (!lines)
                 abort();
         for (size_t i = 0; i < oracle->n_alive; i++)
-                if (is_queued(oracle_alive(oracle, i)))
+                if (filter(oracle, oracle_alive(oracle, i)))
                         lines[n++] = oracle_alive(oracle, i);
         qsort(lines, n, sizeof(*lines), by_line);
         while ((best = best_head(oracle, lines, n, now)) < n) {
@@ -342,7 +350,7 @@ static void check_missed(Oracle *oracle, const Sums *sums, const Plan *plan) {
 
         if (!order)
                 abort();
-        n = in_order(oracle, order, sums->now);
+        n = in_order(oracle, may_start, order, sums->now);
         for (size_t i = 0; i < n && order[i]->id != first; i++) {
                 Verdict verdict = judge_task(oracle, sums, order[i]);
 
@@ -356,6 +364,53 @@ static void check_missed(Oracle *oracle, const Sums *sums, const Plan *plan) {
                                      order[i]->id, first);
         }
         free(order);
+}
+
+/* The elements of an array: the smallest first, no more than may be active at once. */
+static void check_elements(Oracle *oracle, const OracleTask *task, const Plan *plan) {
+        unsigned n = 0;
+        int next = 0;
+
+        for (size_t i = 0; i < plan->n_offers; i++) {
+                const PlanOffer *offer = &plan->offers[i];
+
+                n += task_ref_id(offer->task_id) == task_ref_id(task->id);
+                if (offer->task_id != task->id)
+                        continue;
+                next = task->is_array ? oracle_next_wait(task, next) : -1;
+                if (offer->index != next || (task->is_array && next < 0))
+                        oracle_fault(oracle, "task %" PRIu64 ": element %" PRId64 " is not next",
+                                     task->id, offer->index);
+                next++;
+        }
+        if (n > oracle_n_slots_left(oracle, task->id))
+                oracle_fault(oracle, "too many elements of task %" PRIu64, task->id);
+}
+
+static size_t n_offers_in(const Oracle *oracle, const Plan *plan, uid_t uid, uint64_t id) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < plan->n_offers; i++)
+                n += oracle_find(oracle, plan->offers[i].task_id)->uid == uid &&
+                     (id == 0 || plan->offers[i].task_id == id);
+        return n;
+}
+
+/* An array that asks for nothing at all leaves as a whole, as far as may be. */
+static void check_whole(Oracle *oracle, const OracleTask *task, const Plan *plan) {
+        size_t n = n_offers_in(oracle, plan, task->uid, task->id);
+
+        if (!task->is_array || !may_start(oracle, task) || task->memory_bytes > 0 ||
+            task->cpus > 0 || task->n_gpus > 0 || n == oracle_n_waits(task) ||
+            plan->n_offers == PLAN_OFFERS_MAX ||
+            open_offers(oracle, task->uid) + n_offers_in(oracle, plan, task->uid, 0) >=
+                    oracle->policy.max_offers_per_uid)
+                return;
+        for (size_t i = 0; i < plan->n_offers; i++)
+                n += plan->offers[i].task_id != task->id &&
+                     task_ref_id(plan->offers[i].task_id) == task->id;
+        if (n < oracle_n_slots_left(oracle, task->id))
+                oracle_fault(oracle, "elements of array %" PRIu64 " are left behind", task->id);
 }
 
 void oracle_check_plan(Oracle *oracle, const Plan *plan, uint64_t now_boot_us) {
@@ -375,7 +430,10 @@ void oracle_check_plan(Oracle *oracle, const Plan *plan, uint64_t now_boot_us) {
                 if (task->cpus > 0 && judge_cpus(oracle, &sums, cpus) != VERDICT_YES)
                         oracle_fault(oracle, "task %" PRIu64 " starts without cores", task->id);
                 check_grants(oracle, &sums, task, &plan->offers[i]);
+                check_elements(oracle, task, plan);
         }
+        for (size_t i = 0; i < oracle->n_alive; i++)
+                check_whole(oracle, oracle_alive(oracle, i), plan);
         check_once(oracle, plan);
         check_missed(oracle, &sums, plan);
 }
@@ -393,6 +451,29 @@ static void check_let_go(Oracle *oracle,
         share->let_go = usage->let_go;
 }
 
+static void check_array(Oracle *oracle, const Task *have, const OracleTask *task) {
+        const TaskArray *array = have->array;
+        unsigned n_active = 0, n_apart = 0;
+
+        for (size_t i = 0; i < oracle->n_alive; i++) {
+                const OracleTask *other = oracle_alive(oracle, i);
+                bool is_ours = other != task && task_ref_id(other->id) == task->id;
+
+                n_active += is_ours && oracle_is_active(other);
+                n_apart += is_ours && !oracle_is_over(other);
+        }
+        for (uint32_t i = 0; i < ORACLE_ELEMENTS_MAX; i++)
+                if (index_set_contains(&array->waiting, i) != task->waits[i])
+                        oracle_fault(oracle, "array %" PRIu64 ": does %u wait?", task->id, i);
+        if (array->n_active != n_active || array->n_apart != n_apart ||
+            array->n_done != task->n_ends[TASK_STATE_DONE] ||
+            array->n_failed != task->n_ends[TASK_STATE_FAILED] ||
+            array->n_cancelled != task->n_ends[TASK_STATE_CANCELLED] ||
+            array->n_timeout != task->n_ends[TASK_STATE_TIMEOUT] ||
+            array->n_lost != task->n_ends[TASK_STATE_LOST])
+                oracle_fault(oracle, "array %" PRIu64 " counts its elements wrongly", task->id);
+}
+
 static void check_task(Oracle *oracle, const Core *core, OracleTask *task, uint64_t now) {
         static const TaskState states[] = {
                 [ORACLE_WAITING] = TASK_STATE_PENDING, [ORACLE_HELD] = TASK_STATE_HELD,
@@ -402,11 +483,15 @@ static void check_task(Oracle *oracle, const Core *core, OracleTask *task, uint6
         const Task *have = core_find(core, task->id);
 
         if (!have || have->id != task->id || have->uid != task->uid ||
-            (task->stage == ORACLE_OVER ? !task_state_is_final(have->state) :
-                                          have->state != states[task->stage])) {
+            have->state != (task->stage == ORACLE_OVER ? task->end : states[task->stage]) ||
+            have->attempt != task->attempt || have->n_retries != task->n_retries ||
+            (!oracle_is_over(task) && have->n_after != task->n_after) ||
+            (have->array != NULL) != task->is_array) {
                 oracle_fault(oracle, "task %" PRIu64 " is in the wrong state", task->id);
                 return;
         }
+        if (task->is_array)
+                check_array(oracle, have, task);
         for (unsigned i = 0; oracle_is_active(task) && i < task->n_shares; i++) {
                 unsigned n_ram = task->memory_bytes > 0;
 
@@ -415,24 +500,52 @@ static void check_task(Oracle *oracle, const Core *core, OracleTask *task, uint6
         }
 }
 
+static void check_waiting_of(Oracle *oracle, const Core *core, uid_t uid) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < oracle->n_alive; i++) {
+                const OracleTask *task = oracle_alive(oracle, i);
+
+                n += task->uid == uid && task->stage <= ORACLE_OFFERED &&
+                     (!task->is_array || oracle_n_waits(task) > 0);
+        }
+        if (core_n_waiting_of(core, uid) != n)
+                oracle_fault(oracle, "of user %u there wait not %zu", (unsigned)uid, n);
+}
+
+static void check_doomed(Oracle *oracle, const Core *core) {
+        char reason[100] = "";
+        uint64_t id = core_next_doomed(core, reason, sizeof(reason));
+        const OracleTask *task = oracle_find(oracle, id);
+
+        if (id != 0 && (!task || !oracle_is_doomed(task) || !strstr(reason, "was to wait for")))
+                oracle_fault(oracle, "task %" PRIu64 " is not doomed", id);
+        for (size_t i = 0; id == 0 && i < oracle->n_alive; i++)
+                if (oracle_is_doomed(oracle_alive(oracle, i)))
+                        oracle_fault(oracle, "task %" PRIu64 " is doomed",
+                                     oracle_alive(oracle, i)->id);
+}
+
 static void check_counts(Oracle *oracle, const Core *core) {
         CoreCounts have = core_counts(core), want = {};
-        size_t n_queued = 0, n_gpu = 0;
+        size_t n_startable = 0, n_gpu = 0;
 
         for (size_t i = 0; i < oracle->n_alive; i++) {
                 const OracleTask *task = oracle_alive(oracle, i);
                 bool pending = task->stage == ORACLE_WAITING || task->stage == ORACLE_OFFERED;
+                size_t n = task->is_array ? oracle_n_waits(task) : 1;
 
-                want.pending += pending;
-                want.held += task->stage == ORACLE_HELD;
+                want.pending += pending ? n : 0;
+                want.held += task->stage == ORACLE_HELD ? n : 0;
                 want.running += task->stage == ORACLE_RUNNING;
-                n_queued += is_queued(task);
-                n_gpu += task->n_gpus > 0 && (pending || task->stage == ORACLE_RUNNING);
+                n_startable += may_start(oracle, task);
+                n_gpu += task->n_gpus > 0 && (is_queued(oracle, task) || oracle_is_active(task));
                 if (core_is_offered(core, task->id) != (task->stage == ORACLE_OFFERED))
                         oracle_fault(oracle, "task %" PRIu64 ": is it offered?", task->id);
+                check_waiting_of(oracle, core, task->uid);
         }
         if (have.pending != want.pending || have.held != want.held ||
-            have.running != want.running || core_is_waiting(core) != (n_queued > 0) ||
+            have.running != want.running || core_is_waiting(core) != (n_startable > 0) ||
             core_uses_gpus(core) != (n_gpu > 0) || core_n_offers(core) != oracle->n_offers)
                 oracle_fault(oracle, "the counts are wrong");
 }
@@ -463,6 +576,7 @@ void oracle_check_views(Oracle *oracle, const Core *core, uint64_t now_boot_us) 
         for (size_t i = 0; i < oracle->n_alive; i++)
                 check_task(oracle, core, oracle_alive(oracle, i), now_boot_us);
         check_counts(oracle, core);
+        check_doomed(oracle, core);
 
         sum = sum_up(oracle, "", oracle->ram_total_bytes, now_boot_us);
         if (ram.known != oracle->ram_known || ram.promised_bytes != sum.promised_bytes ||
@@ -487,14 +601,14 @@ void oracle_check_list(Oracle *oracle, const Core *core, uint64_t now_boot_us) {
 
         if (!order)
                 abort();
-        n = in_order(oracle, order, now_boot_us);
+        n = in_order(oracle, is_queued, order, now_boot_us);
         n_tasks = core_list(core, &tasks);
         if (n_tasks != (ssize_t)oracle->n_alive)
                 oracle_fault(oracle, "%zd tasks instead of %zu", n_tasks, oracle->n_alive);
         for (ssize_t i = 0; i < n_tasks; i++) {
                 const OracleTask *task = oracle_find(oracle, tasks[i]->id);
 
-                if (!task || !is_queued(task))
+                if (!task || !is_queued(oracle, task))
                         continue;
                 if (at >= n || order[at] != task)
                         oracle_fault(oracle, "task %" PRIu64 " is in the wrong place", task->id);

@@ -23,15 +23,72 @@ void oracle_init(Oracle *oracle, const Policy *policy) {
 }
 
 void oracle_done(Oracle *oracle) {
-        for (size_t i = 0; i < oracle->n_tasks; i++)
-                free(oracle->tasks[i]);
-        free(oracle->tasks);
+        for (size_t i = 0; i < oracle->n_alive; i++)
+                free(oracle->alive[i]);
+        free(oracle->slots);
         free(oracle->alive);
         *oracle = (Oracle){};
 }
 
+/* Where a task stands; NULL if there is no place for such a one. */
+static OracleTask **place_of(const Oracle *oracle, uint64_t ref) {
+        int64_t index = task_ref_index(ref);
+        uint64_t id = task_ref_id(ref);
+
+        if (id >= oracle->n_slots || index >= ORACLE_ELEMENTS_MAX)
+                return NULL;
+        return index < 0 ? &oracle->slots[id].task : &oracle->slots[id].elements[index];
+}
+
 OracleTask *oracle_find(const Oracle *oracle, uint64_t id) {
-        return id < oracle->n_tasks ? oracle->tasks[id] : NULL;
+        OracleTask **place = place_of(oracle, id);
+
+        return place ? *place : NULL;
+}
+
+/* The array of an element; NULL if it is none, or its array is forgotten. */
+static OracleTask *array_of_element(const Oracle *oracle, uint64_t id) {
+        return task_ref_index(id) < 0 ? NULL : oracle_find(oracle, task_ref_id(id));
+}
+
+unsigned oracle_n_waits(const OracleTask *task) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < ORACLE_ELEMENTS_MAX; i++)
+                n += task->waits[i];
+        return n;
+}
+
+int oracle_next_wait(const OracleTask *task, int from) {
+        for (; from < ORACLE_ELEMENTS_MAX; from++)
+                if (task->waits[from])
+                        return from;
+        return -1;
+}
+
+unsigned oracle_n_slots_left(const Oracle *oracle, uint64_t id) {
+        const OracleTask *array = oracle_find(oracle, task_ref_id(id));
+        unsigned n = 0;
+
+        if (!array || array->limit == 0)
+                return UINT32_MAX;
+        for (size_t i = 0; i < oracle->n_alive; i++)
+                n += oracle_is_active(oracle_alive(oracle, i)) &&
+                     task_ref_id(oracle_alive(oracle, i)->id) == array->id;
+        return n < array->limit ? array->limit - n : 0;
+}
+
+bool oracle_is_blocked(const Oracle *oracle, const OracleTask *task) {
+        return task->n_after > 0 ||
+               (task->is_array &&
+                (oracle_n_waits(task) == 0 || oracle_n_slots_left(oracle, task->id) == 0));
+}
+
+bool oracle_is_doomed(const OracleTask *task) {
+        for (unsigned i = 0; i < task->n_after && !oracle_is_over(task); i++)
+                if (task->after[i].doomed)
+                        return true;
+        return false;
 }
 
 OracleGpu *oracle_find_gpu(Oracle *oracle, const char *uuid) {
@@ -43,55 +100,93 @@ OracleGpu *oracle_find_gpu(Oracle *oracle, const char *uuid) {
 
 /* -- events -- */
 
-static void add_task(Oracle *oracle, const Task *task) {
-        OracleTask *new = calloc(1, sizeof(*new));
+static void make_room(Oracle *oracle, uint64_t id) {
+        size_t n = 2 * (size_t)(id + 1);
 
-        if (task->id >= oracle->n_tasks) {
-                size_t n = 2 * (size_t)task->id;
-
-                oracle->tasks = realloc(oracle->tasks, n * sizeof(OracleTask *));
-                oracle->alive = realloc(oracle->alive, n * sizeof(uint64_t));
-                if (!oracle->tasks || !oracle->alive)
+        if (id >= oracle->n_slots) {
+                oracle->slots = realloc(oracle->slots, n * sizeof(OracleSlot));
+                if (!oracle->slots)
                         abort();
-                memset(oracle->tasks + oracle->n_tasks, 0,
-                       (n - oracle->n_tasks) * sizeof(OracleTask *));
-                oracle->n_tasks = n;
+                memset(oracle->slots + oracle->n_slots, 0,
+                       (n - oracle->n_slots) * sizeof(OracleSlot));
+                oracle->n_slots = n;
         }
+        if (oracle->n_alive == oracle->n_alive_max) {
+                oracle->n_alive_max = 2 * oracle->n_alive_max + 16;
+                oracle->alive = realloc(oracle->alive, oracle->n_alive_max * sizeof(OracleTask *));
+                if (!oracle->alive)
+                        abort();
+        }
+}
+
+/* A task takes its place among those alive. */
+static OracleTask *put(Oracle *oracle, const OracleTask *task) {
+        OracleTask *new = malloc(sizeof(*new)), **place;
+        size_t at;
 
         if (!new)
                 abort();
-        *new = (OracleTask){
+        *new = *task;
+        make_room(oracle, task_ref_id(task->id));
+        place = place_of(oracle, task->id);
+        if (!place)
+                abort();
+        *place = new;
+        at = oracle->n_alive++;
+        for (; at > 0 && task_ref_place(oracle->alive[at - 1]->id) > task_ref_place(task->id); at--)
+                oracle->alive[at] = oracle->alive[at - 1];
+        oracle->alive[at] = new;
+        return new;
+}
+
+static void add_array(OracleTask *new, const TaskArray *array) {
+        new->is_array = true;
+        new->limit = array->limit;
+        for (uint32_t i = 0; i < ORACLE_ELEMENTS_MAX; i++)
+                new->waits[i] = index_set_contains(&array->waiting, i);
+}
+
+static void add_task(Oracle *oracle, const Task *task, const Event *event) {
+        OracleTask new = {
                 .id = task->id,
                 .uid = task->uid,
                 .priority = task->priority,
-                .queued_boot_us = task->queued_boot_us,
+                .queued_boot_us = task->queued_boot_us ? task->queued_boot_us : event->boot_us,
                 .delay_given = task->delay_given,
                 .delay_us = task->delay_us,
                 .memory_bytes = task->needs.memory_bytes,
                 .cpus = task->needs.cpus,
                 .n_gpus = task->needs.n_gpus,
                 .stage = task->state == TASK_STATE_HELD ? ORACLE_HELD : ORACLE_WAITING,
+                .requeue = task->requeue,
+                .retry_max = task->retry_max,
+                .n_after = task->n_after,
         };
+
         for (unsigned i = 0; i < task->needs.n_gpus; i++) {
-                memcpy(new->want[i], task->needs.gpus[i].uuid, GPU_UUID_MAX);
-                new->want_bytes[i] = task->needs.gpus[i].bytes;
+                memcpy(new.want[i], task->needs.gpus[i].uuid, GPU_UUID_MAX);
+                new.want_bytes[i] = task->needs.gpus[i].bytes;
         }
-        oracle->tasks[task->id] = new;
-        oracle->alive[oracle->n_alive++] = task->id;
+        for (unsigned i = 0; i < task->n_after; i++)
+                new.after[i] = (OracleAfter){ .id = task->after[i].id, .any = task->after[i].any };
+        if (task->array)
+                add_array(&new, task->array);
+        (void)put(oracle, &new);
 }
 
 void oracle_forget(Oracle *oracle, uint64_t id) {
+        OracleTask **place = place_of(oracle, id);
         size_t at = 0;
 
-        if (!oracle_find(oracle, id) || oracle_find(oracle, id)->stage < ORACLE_LOST)
+        if (!place || !*place || !oracle_is_over(*place))
                 return;
-        free(oracle->tasks[id]);
-        oracle->tasks[id] = NULL;
-        while (oracle->alive[at] != id)
+        while (oracle->alive[at] != *place)
                 at++;
         oracle->n_alive--;
         memmove(&oracle->alive[at], &oracle->alive[at + 1],
-                (oracle->n_alive - at) * sizeof(uint64_t));
+                (oracle->n_alive - at) * sizeof(OracleTask *));
+        free(*place);
+        *place = NULL;
 }
 
 static void take_offer(Oracle *oracle, OracleTask *task, const Event *event) {
@@ -219,10 +314,16 @@ static void take_gpus(Oracle *oracle, const Event *event) {
                         take_uses(oracle, &event->gpus, oracle_alive(oracle, i));
 }
 
-static bool is_legal(const OracleTask *task, EventType type) {
+/* What may be offered: not too many of an array, and no array as such. */
+static bool may_be_offered(const Oracle *oracle, const OracleTask *task) {
+        return task->stage == ORACLE_WAITING && !task->away && !task->is_array &&
+               !oracle_is_blocked(oracle, task) && oracle_n_slots_left(oracle, task->id) > 0;
+}
+
+static bool is_legal(const Oracle *oracle, const OracleTask *task, const Event *event) {
         bool waits = task->stage == ORACLE_WAITING;
 
-        switch (type) {
+        switch (event->type) {
         case EVENT_WITHDRAWN:
         case EVENT_RUNNER_AWAY:
         case EVENT_RUNNER_BACK:
@@ -234,7 +335,7 @@ static bool is_legal(const OracleTask *task, EventType type) {
         case EVENT_UPDATED:
                 return waits || task->stage == ORACLE_HELD;
         case EVENT_OFFERED:
-                return waits && !task->away;
+                return may_be_offered(oracle, task);
         case EVENT_OFFER_RETURNED:
                 return task->stage == ORACLE_OFFERED ||
                        (task->stage == ORACLE_RUNNING && !task->started);
@@ -246,12 +347,137 @@ static bool is_legal(const OracleTask *task, EventType type) {
                 return task->stage == ORACLE_RUNNING;
         case EVENT_ENDED:
                 return oracle_is_active(task) || task->stage == ORACLE_LOST;
+        case EVENT_SPLIT:
+                return (waits || task->stage == ORACLE_HELD) &&
+                       event->split.index < ORACLE_ELEMENTS_MAX && task->waits[event->split.index];
+        case EVENT_REQUEUED:
+                return task->stage == ORACLE_RUNNING && task->requeue;
         case EVENT_SUBMITTED:
         case EVENT_RAM:
         case EVENT_GPUS:
                 break;
         }
         return false;
+}
+
+static int submit_outcome(const Oracle *oracle, const Task *new) {
+        const OracleTask *array = array_of_element(oracle, new->id);
+        int64_t index = task_ref_index(new->id);
+
+        if (index >= 0 && (!array || !array->is_array || oracle_is_over(array) ||
+                           array->uid != new->uid || array->waits[index]))
+                return CORE_E_ILLEGAL;
+        if (oracle_find(oracle, new->id))
+                return CORE_E_EXISTS;
+        for (unsigned i = 0; i < new->n_after; i++)
+                if (task_ref_index(new->after[i].id) >= 0 ||
+                    new->after[i].id == task_ref_id(new->id) ||
+                    !oracle_find(oracle, new->after[i].id))
+                        return CORE_E_ILLEGAL;
+        return 0;
+}
+
+/* -- what an event of one means for others -- */
+
+static void end_array(Oracle *oracle, OracleTask *array) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < N_TASK_STATES; i++)
+                n += array->n_ends[i];
+        array->stage = ORACLE_OVER;
+        array->end = array->n_ends[TASK_STATE_CANCELLED] == n ? TASK_STATE_CANCELLED :
+                     array->n_ends[TASK_STATE_DONE] == n      ? TASK_STATE_DONE :
+                                                                TASK_STATE_FAILED;
+}
+
+/* An array is over when all its elements are; a late status may correct one that is over. */
+static void settle_array(Oracle *oracle, OracleTask *array) {
+        for (size_t i = 0; i < oracle->n_alive; i++)
+                if (array_of_element(oracle, oracle_alive(oracle, i)->id) == array &&
+                    !oracle_is_over(oracle_alive(oracle, i)))
+                        return;
+        if (oracle_n_waits(array) == 0)
+                end_array(oracle, array);
+}
+
+static void settle_after(const Oracle *oracle, OracleTask *task, const Event *event) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < task->n_after; i++) {
+                OracleAfter after = task->after[i];
+                const OracleTask *other = oracle_find(oracle, after.id);
+                bool over = other && oracle_is_over(other);
+
+                if (over && (after.any || other->end == TASK_STATE_DONE))
+                        continue;
+                after.doomed |= over;
+                task->after[n++] = after;
+        }
+        if (n == 0 && task->n_after > 0 && event->type != EVENT_SUBMITTED)
+                task->queued_boot_us = event->boot_us;
+        task->n_after = n;
+}
+
+static void settle(Oracle *oracle, const Event *event) {
+        for (size_t i = 0; i < oracle->n_alive; i++)
+                if (oracle_alive(oracle, i)->is_array)
+                        settle_array(oracle, oracle_alive(oracle, i));
+        for (size_t i = 0; i < oracle->n_alive; i++)
+                if (!oracle_is_over(oracle_alive(oracle, i)))
+                        settle_after(oracle, oracle_alive(oracle, i), event);
+}
+
+static void end_task(Oracle *oracle, OracleTask *task, TaskState end) {
+        OracleTask *array = array_of_element(oracle, task->id);
+
+        if (array && task->stage == ORACLE_LOST)
+                array->n_ends[TASK_STATE_LOST]--;
+        if (array)
+                array->n_ends[end]++;
+        task->stage = end == TASK_STATE_LOST ? ORACLE_LOST : ORACLE_OVER;
+        task->end = end;
+}
+
+static void withdraw(Oracle *oracle, OracleTask *task) {
+        if (!task->is_array) {
+                end_task(oracle, task, TASK_STATE_CANCELLED);
+                return;
+        }
+        task->n_ends[TASK_STATE_CANCELLED] += oracle_n_waits(task);
+        memset(task->waits, 0, sizeof(task->waits));
+        task->stage = ORACLE_WAITING;
+        task->n_after = 0;
+}
+
+static void split(Oracle *oracle, OracleTask *array, unsigned index) {
+        OracleTask new = *array;
+
+        array->waits[index] = false;
+        new.id = task_ref(array->id, index);
+        new.is_array = false;
+        new.limit = 0;
+        new.n_missed = 0;
+        memset(new.waits, 0, sizeof(new.waits));
+        memset(new.n_ends, 0, sizeof(new.n_ends));
+        (void)put(oracle, &new);
+}
+
+static void wait_again(OracleTask *task, const Event *event) {
+        task->stage = ORACLE_WAITING;
+        task->queued_boot_us = event->boot_us;
+        task->n_missed = 0;
+}
+
+static void end_or_try_again(Oracle *oracle, OracleTask *task, const Event *event) {
+        TaskState end = event->ended.state;
+
+        if (task->stage != ORACLE_LOST && task->n_retries < task->retry_max &&
+            (end == TASK_STATE_FAILED || end == TASK_STATE_TIMEOUT)) {
+                task->n_retries++;
+                wait_again(task, event);
+                return;
+        }
+        end_task(oracle, task, end);
 }
 
 static void update(OracleTask *task, const TaskUpdate *update) {
@@ -271,7 +497,7 @@ static void update(OracleTask *task, const TaskUpdate *update) {
 static void apply(Oracle *oracle, OracleTask *task, const Event *event) {
         switch (event->type) {
         case EVENT_WITHDRAWN:
-                task->stage = ORACLE_OVER;
+                withdraw(oracle, task);
                 return;
         case EVENT_HELD:
                 task->stage = ORACLE_HELD;
@@ -306,6 +532,7 @@ static void apply(Oracle *oracle, OracleTask *task, const Event *event) {
                 task->stage = ORACLE_RUNNING;
                 task->n_missed = 0;
                 task->started = false;
+                task->attempt++;
                 return;
         case EVENT_STARTED:
                 task->started = true;
@@ -314,7 +541,13 @@ static void apply(Oracle *oracle, OracleTask *task, const Event *event) {
                 take_report(task, event);
                 return;
         case EVENT_ENDED:
-                task->stage = event->ended.state == TASK_STATE_LOST ? ORACLE_LOST : ORACLE_OVER;
+                end_or_try_again(oracle, task, event);
+                return;
+        case EVENT_SPLIT:
+                split(oracle, task, event->split.index);
+                return;
+        case EVENT_REQUEUED:
+                wait_again(task, event);
                 return;
         case EVENT_SUBMITTED:
         case EVENT_RAM:
@@ -323,27 +556,33 @@ static void apply(Oracle *oracle, OracleTask *task, const Event *event) {
         }
 }
 
+static void apply_general(Oracle *oracle, const Event *event, const Task *new, int r) {
+        int want = event->type == EVENT_SUBMITTED ? submit_outcome(oracle, new) : 0;
+
+        if (r != want)
+                oracle_fault(oracle, "event %d: %d instead of %d", (int)event->type, r, want);
+        else if (event->type == EVENT_SUBMITTED && r == 0)
+                add_task(oracle, new, event);
+        else if (event->type == EVENT_RAM)
+                take_ram(oracle, event);
+        else if (event->type == EVENT_GPUS)
+                take_gpus(oracle, event);
+}
+
 void oracle_apply(Oracle *oracle, const Event *event, const Task *new, int r) {
         OracleTask *task = oracle_find(oracle, event->task_id);
         int want;
 
         if (event->type == EVENT_SUBMITTED || event->type == EVENT_RAM ||
             event->type == EVENT_GPUS) {
-                if (r != 0)
-                        oracle_fault(oracle, "event %d: %d", (int)event->type, r);
-                else if (event->type == EVENT_SUBMITTED)
-                        add_task(oracle, new);
-                else if (event->type == EVENT_RAM)
-                        take_ram(oracle, event);
-                else
-                        take_gpus(oracle, event);
-                return;
+                apply_general(oracle, event, new, r);
+        } else {
+                want = !task ? CORE_E_NO_TASK : is_legal(oracle, task, event) ? 0 : CORE_E_ILLEGAL;
+                if (r != want)
+                        oracle_fault(oracle, "event %d of task %" PRIu64 ": %d instead of %d",
+                                     (int)event->type, event->task_id, r, want);
+                else if (r == 0)
+                        apply(oracle, task, event);
         }
-
-        want = !task ? CORE_E_NO_TASK : is_legal(task, event->type) ? 0 : CORE_E_ILLEGAL;
-        if (r != want)
-                oracle_fault(oracle, "event %d of task %" PRIu64 ": %d instead of %d",
-                             (int)event->type, event->task_id, r, want);
-        else if (r == 0)
-                apply(oracle, task, event);
+        settle(oracle, event);
 }

@@ -19,7 +19,9 @@
 #include "util/macro.h"
 
 enum {
-        ORACLE_GPUS_MAX = 8, /* that a task may ask for */
+        ORACLE_GPUS_MAX = 8,      /* that a task may ask for */
+        ORACLE_AFTER_MAX = 4,     /* tasks that one may wait for */
+        ORACLE_ELEMENTS_MAX = 32, /* of an array */
 };
 
 typedef enum OracleStage {
@@ -44,6 +46,12 @@ typedef struct OracleShare {
         bool let_go;
 } OracleShare;
 
+typedef struct OracleAfter {
+        uint64_t id;
+        bool any;
+        bool doomed;
+} OracleAfter;
+
 typedef struct OracleTask {
         uint64_t id;
         uid_t uid;
@@ -60,6 +68,15 @@ typedef struct OracleTask {
         bool away;
         bool started;
         unsigned n_missed;
+        TaskState end; /* how, if it is over */
+        bool requeue;
+        unsigned retry_max, n_retries, attempt;
+        unsigned n_after;
+        OracleAfter after[ORACLE_AFTER_MAX];
+        bool is_array;
+        bool waits[ORACLE_ELEMENTS_MAX]; /* in the array */
+        unsigned limit;
+        unsigned n_ends[N_TASK_STATES]; /* elements that ended so */
         uint64_t offered_boot_us;
         bool ram_known;
         uint64_t ram_used_bytes;
@@ -79,12 +96,19 @@ typedef struct OracleGpu {
         uint64_t last_offer;
 } OracleGpu;
 
+/* A task, and its elements that are tasks of their own. */
+typedef struct OracleSlot {
+        OracleTask *task;
+        OracleTask *elements[ORACLE_ELEMENTS_MAX];
+} OracleSlot;
+
 typedef struct Oracle {
         Policy policy;
-        OracleTask **tasks; /* by id */
-        size_t n_tasks;     /* the highest id and one more */
-        size_t n_alive;     /* of them that are not over and forgotten */
-        uint64_t *alive;    /* their ids, ascending */
+        OracleSlot *slots; /* by id */
+        size_t n_slots;    /* the highest id and one more */
+        size_t n_alive;    /* of them that are not over and forgotten */
+        size_t n_alive_max;
+        OracleTask **alive; /* borrowed, in the order of submission, elements behind their array */
         uint64_t n_offers;
         bool ram_known;
         uint64_t ram_total_bytes, ram_free_bytes, ram_boot_us, ram_n_offers, ram_last_offer;
@@ -99,7 +123,7 @@ void oracle_done(Oracle *oracle);
 
 /**
  * oracle_apply() - an event that the core was given
- * @new:        SUBMITTED: the task, after the core has taken it
+ * @new:        SUBMITTED: the task as it was before the core has taken it
  * @r:          what the core returned: is compared
  */
 void oracle_apply(Oracle *oracle, const Event *event, const Task *new, int r);
@@ -118,9 +142,24 @@ void oracle_check_plan(Oracle *oracle, const Plan *plan, uint64_t now_boot_us);
 OracleTask *oracle_find(const Oracle *oracle, uint64_t id);
 OracleGpu *oracle_find_gpu(Oracle *oracle, const char *uuid);
 
+/* Of an array: how many wait in it; the smallest from @from on, or -1; how many may start. */
+unsigned oracle_n_waits(const OracleTask *task);
+int oracle_next_wait(const OracleTask *task, int from);
+unsigned oracle_n_slots_left(const Oracle *oracle, uint64_t id);
+
+/* Whether it waits for others, or an array has nothing that may start. */
+bool oracle_is_blocked(const Oracle *oracle, const OracleTask *task);
+
+/* Whether it waits for the end of a task that has ended otherwise. */
+bool oracle_is_doomed(const OracleTask *task);
+
 /* The @i-th of those alive. */
 static inline OracleTask *oracle_alive(const Oracle *oracle, size_t i) {
-        return oracle->tasks[oracle->alive[i]];
+        return oracle->alive[i];
+}
+
+static inline bool oracle_is_over(const OracleTask *task) {
+        return task->stage >= ORACLE_LOST;
 }
 
 static inline bool oracle_is_active(const OracleTask *task) {

@@ -34,6 +34,8 @@ typedef struct Round {
         GpuSample gpus[N_GPUS];
         uint64_t ram_total_bytes;
         uint64_t n_ended;
+        uint64_t n_split;
+        uint64_t n_doomed;
 } Round;
 
 static uint64_t some_gib(Round *round, uint64_t max) {
@@ -73,7 +75,7 @@ static unsigned some_uses(Round *round, GpuTaskUse *uses, unsigned max) {
         unsigned n = 0;
 
         for (size_t i = 0; i < oracle->n_alive && n < max; i++) {
-                const OracleTask *task = oracle_find(oracle, oracle->alive[i]);
+                const OracleTask *task = oracle->alive[i];
 
                 for (unsigned j = 0; j < task->n_shares && n < max; j++) {
                         if (task->shares[j].uuid[0] == '\0' || rng_chance(&round->rng, 40))
@@ -147,6 +149,60 @@ static void some_needs(Round *round, Needs *ret) {
         }
 }
 
+static void some_array(Round *round, Task *task) {
+        Rng *rng = &round->rng;
+        TaskArray *array = task->array = calloc(1, sizeof(*array));
+        uint32_t first = (uint32_t)rng_below(rng, ORACLE_ELEMENTS_MAX);
+        uint32_t last = (uint32_t)rng_between(rng, first, ORACLE_ELEMENTS_MAX - 1);
+
+        if (!array || index_set_add(&array->waiting, first, MIN(last, first + 9)) < 0 ||
+            index_set_add(&array->waiting, last, last) < 0)
+                abort();
+        array->limit = rng_chance(rng, 50) ? (unsigned)rng_between(rng, 1, 4) : 0;
+}
+
+static uint64_t some_task(Round *round) {
+        const Oracle *oracle = &round->drive.oracle;
+
+        if (oracle->n_alive == 0 || rng_chance(&round->rng, 1))
+                return rng_below(&round->rng, round->last_id + 5);
+        return oracle->alive[rng_below(&round->rng, oracle->n_alive)]->id;
+}
+
+/* Mostly tasks that are there; an element, or one that nobody knows, is to be refused. */
+static void some_after(Round *round, Task *task) {
+        Rng *rng = &round->rng;
+        unsigned n = (unsigned)rng_between(rng, 1, ORACLE_AFTER_MAX);
+
+        task->after = calloc(n, sizeof(*task->after));
+        if (!task->after)
+                abort();
+        for (unsigned i = 0; i < n; i++) {
+                uint64_t id = some_task(round);
+
+                task->after[i] = (TaskAfter){
+                        .id = rng_chance(rng, 95) ? task_ref_id(id) : id,
+                        .any = rng_chance(rng, 60),
+                };
+        }
+        task->n_after = n;
+}
+
+/* What a detached task may have more. */
+static void some_detached(Round *round, Task *task) {
+        Rng *rng = &round->rng;
+
+        task->detached = true;
+        task->requeue = rng_chance(rng, 50);
+        task->retry_max = rng_chance(rng, 50) ? (unsigned)rng_below(rng, 4) : 0;
+        if (rng_chance(rng, 40))
+                some_array(round, task);
+        if (rng_chance(rng, 2) && !task->array) /* of an array that is not there, or forbids it */
+                task->id = task_ref(some_task(round) & TASK_ID_MAX, 3);
+        if (rng_chance(rng, 40))
+                some_after(round, task);
+}
+
 static void submit(Round *round) {
         static const uint64_t delays[] = { 0, 1, 10, 60, 600 };
         Event event = drive_event(&round->drive, EVENT_SUBMITTED, 0);
@@ -165,16 +221,11 @@ static void submit(Round *round) {
                 task->delay_us = TASK_TIME_INF;
         if (rng_chance(rng, 5))
                 task->state = TASK_STATE_HELD;
-        some_needs(round, &task->needs);
+        if (rng_chance(rng, 80))
+                some_needs(round, &task->needs);
+        if (rng_chance(rng, 60))
+                some_detached(round, task);
         (void)drive_apply(&round->drive, &event);
-}
-
-static uint64_t some_task(Round *round) {
-        const Oracle *oracle = &round->drive.oracle;
-
-        if (oracle->n_alive == 0 || rng_chance(&round->rng, 1))
-                return rng_below(&round->rng, round->last_id + 5);
-        return oracle->alive[rng_below(&round->rng, oracle->n_alive)];
 }
 
 /* Offers what is planned, or some of it. */
@@ -182,12 +233,10 @@ static void plan(Round *round, unsigned percent) {
         Plan plan = drive_plan(&round->drive);
 
         for (size_t i = 0; i < plan.n_offers && !drive_failed(&round->drive); i++) {
-                Event event = drive_event(&round->drive, EVENT_OFFERED, plan.offers[i].task_id);
-
                 if (!rng_chance(&round->rng, percent))
                         continue;
-                event.offered.gpus = plan.offers[i].gpus;
-                if (drive_apply(&round->drive, &event) != 0)
+                round->n_split += plan.offers[i].index >= 0;
+                if (drive_offer(&round->drive, &plan.offers[i]) != 0)
                         (void)snprintf(round->drive.oracle.fault, sizeof(round->drive.oracle.fault),
                                        "an offer is refused");
         }
@@ -206,10 +255,39 @@ static void update(Round *round) {
 }
 
 static void end(Round *round, uint64_t id) {
+        static const TaskState states[] = { TASK_STATE_DONE,   TASK_STATE_DONE,
+                                            TASK_STATE_DONE,   TASK_STATE_DONE,
+                                            TASK_STATE_FAILED, TASK_STATE_FAILED,
+                                            TASK_STATE_FAILED, TASK_STATE_TIMEOUT,
+                                            TASK_STATE_LOST,   TASK_STATE_CANCELLED };
         Event event = drive_event(&round->drive, EVENT_ENDED, id);
 
-        event.ended.state = rng_chance(&round->rng, 20) ? TASK_STATE_LOST : TASK_STATE_DONE;
+        event.ended.state = states[rng_below(&round->rng, ELEMENTSOF(states))];
+        event.ended.exit_status = event.ended.state == TASK_STATE_DONE ? 0 : 1;
         round->n_ended += drive_apply(&round->drive, &event) == 0;
+}
+
+/* Something happens to one element alone. */
+static void split(Round *round) {
+        Event event = drive_event(&round->drive, EVENT_SPLIT, some_task(round));
+
+        event.split.index = (uint32_t)rng_below(&round->rng, ORACLE_ELEMENTS_MAX + 1);
+        round->n_split += drive_apply(&round->drive, &event) == 0;
+}
+
+/* Who can't start any more is withdrawn, like the daemon does. */
+static void withdraw_doomed(Round *round) {
+        char reason[100];
+        uint64_t id;
+
+        while ((id = core_next_doomed(round->drive.core, reason, sizeof(reason))) != 0) {
+                Event event = drive_event(&round->drive, EVENT_WITHDRAWN, id);
+
+                event.reason = reason;
+                round->n_doomed++;
+                if (drive_apply(&round->drive, &event) != 0 || drive_failed(&round->drive))
+                        return;
+        }
 }
 
 static void report(Round *round) {
@@ -226,7 +304,7 @@ static void simple_event(Round *round) {
                 EVENT_WITHDRAWN,      EVENT_HELD,          EVENT_RELEASED,    EVENT_RELEASED,
                 EVENT_RUNNER_AWAY,    EVENT_RUNNER_BACK,   EVENT_RUNNER_BACK, EVENT_RUNNER_BACK,
                 EVENT_OFFER_RETURNED, EVENT_OFFER_EXPIRED, EVENT_ACCEPTED,    EVENT_ACCEPTED,
-                EVENT_ACCEPTED,       EVENT_ACCEPTED
+                EVENT_ACCEPTED,       EVENT_ACCEPTED,      EVENT_REQUEUED
         };
         EventType type = types[rng_below(&round->rng, ELEMENTSOF(types))];
         Event event = drive_event(&round->drive, type, some_task(round));
@@ -264,8 +342,12 @@ static void some_event(Round *round) {
                 started(round);
         else if (what < 91)
                 update(round);
-        else if (what < 96)
+        else if (what < 95)
                 end(round, some_task(round));
+        else if (what < 97)
+                split(round);
+        else if (what < 98)
+                withdraw_doomed(round);
         else
                 drive_forget(&round->drive, some_task(round));
 }
@@ -290,9 +372,10 @@ static void run_out(Round *round) {
                 look_at_ram(round, round->ram_total_bytes);
                 if (round->n_gpus > 0)
                         look_at_gpus(round, true);
+                withdraw_doomed(round);
                 plan(round, 100);
                 for (size_t i = drive->oracle.n_alive; i > 0; i--) {
-                        uint64_t id = drive->oracle.alive[i - 1];
+                        uint64_t id = drive->oracle.alive[i - 1]->id;
 
                         help(round, id);
                         if (step % 8 == 7)
@@ -334,6 +417,7 @@ int main(int argc, char **argv) {
         uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
         uint64_t n_rounds = argc > 2 ? strtoull(argv[2], NULL, 10) : 100;
         uint64_t n_events = 0, n_plans = 0, n_offers = 0, n_ended = 0, n_failed = 0;
+        uint64_t n_split = 0, n_doomed = 0;
         Round *round = calloc(1, sizeof(*round));
 
         if (!round)
@@ -344,12 +428,15 @@ int main(int argc, char **argv) {
                 n_plans += round->drive.n_plans;
                 n_offers += round->drive.n_offers;
                 n_ended += round->n_ended;
+                n_split += round->n_split;
+                n_doomed += round->n_doomed;
                 drive_done(&round->drive);
         }
         free(round);
 
         (void)printf("properties: %" PRIu64 " rounds, %" PRIu64 " events, %" PRIu64
-                     " plans, %" PRIu64 " offers, %" PRIu64 " ends, %" PRIu64 " failed\n",
-                     n_rounds, n_events, n_plans, n_offers, n_ended, n_failed);
+                     " plans, %" PRIu64 " offers, %" PRIu64 " ends, %" PRIu64 " elements, %" PRIu64
+                     " doomed, %" PRIu64 " failed\n",
+                     n_rounds, n_events, n_plans, n_offers, n_ended, n_split, n_doomed, n_failed);
         return n_failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -56,7 +56,7 @@ static void add_job(Vm *vm, const Row *row) {
         for (uint64_t i = 0; i < row->n_gpus; i++)
                 if (needs_add_gpu(&job.task->needs, "any", GPU_WHOLE) < 0)
                         abort();
-        vm_add(vm, &job);
+        (void)vm_add(vm, &job);
 }
 
 static int read_trace(Vm *vm, FILE *f) {

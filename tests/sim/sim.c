@@ -83,6 +83,38 @@ static void some_gpus(Rng *rng, const VmOptions *options, Needs *needs, uint64_t
         }
 }
 
+static void some_array(Rng *rng, Task *task) {
+        TaskArray *array = task->array = calloc(1, sizeof(*array));
+
+        if (!array || index_set_add(&array->waiting, 0, (uint32_t)rng_between(rng, 0, 11)) < 0)
+                abort();
+        array->limit = (unsigned)rng_below(rng, 4);
+}
+
+/* What it waits for came before it. */
+static void some_after(Rng *rng, Task *task, const uint64_t *ids, uint64_t n_ids) {
+        task->after = calloc(1, sizeof(*task->after));
+        if (!task->after)
+                abort();
+        task->after[task->n_after++] = (TaskAfter){
+                .id = ids[rng_between(rng, n_ids > 8 ? n_ids - 8 : 0, n_ids - 1)],
+                .any = rng_chance(rng, 50),
+        };
+}
+
+static void some_detached(Rng *rng, Job *job, const uint64_t *ids, uint64_t n_ids) {
+        Task *task = job->task;
+
+        task->detached = true;
+        task->retry_max = rng_chance(rng, 30) ? (unsigned)rng_between(rng, 1, 3) : 0;
+        task->requeue = rng_chance(rng, 30);
+        job->n_crashes = task->requeue ? (unsigned)rng_below(rng, 3) : 0;
+        if (rng_chance(rng, 30))
+                some_array(rng, task);
+        if (rng_chance(rng, 30) && n_ids > 0)
+                some_after(rng, task, ids, n_ids);
+}
+
 static Job some_job(Rng *rng, const Scenario *scenario, const VmOptions *options) {
         Job job = { .task = task_new() };
         Task *task = job.task;
@@ -125,18 +157,24 @@ static bool play(const Scenario *scenario,
                  uint64_t *n_events) {
         VmOptions options = options_of(scenario, seed);
         Rng rng = { seed * 31 + 7 };
+        uint64_t *ids = calloc(n_jobs + 1, sizeof(uint64_t));
         uint64_t at_us = 0;
         bool good;
         Vm vm;
 
+        if (!ids)
+                abort();
         vm_init(&vm, &options);
         for (uint64_t i = 0; i < n_jobs; i++) {
                 Job job = some_job(&rng, scenario, &options);
 
                 at_us += rng_below(&rng, scenario->gap_s * US_PER_SEC);
                 job.arrival_us = at_us;
-                vm_add(&vm, &job);
+                if (rng_chance(&rng, 40))
+                        some_detached(&rng, &job, ids, i);
+                ids[i] = vm_add(&vm, &job);
         }
+        free(ids);
 
         good = vm_run(&vm);
         if (scenario->honest && vm.stats.n_overflows > 0) {
@@ -150,6 +188,7 @@ static bool play(const Scenario *scenario,
         total->n_started += vm.stats.n_started;
         total->n_lost += vm.stats.n_lost;
         total->n_withdrawn += vm.stats.n_withdrawn;
+        total->n_again += vm.stats.n_again;
         total->n_overflows += vm.stats.n_overflows;
         total->wait_sum_us += vm.stats.wait_sum_us;
         total->wait_max_us = MAX(total->wait_max_us, vm.stats.wait_max_us);
@@ -168,10 +207,11 @@ int main(int argc, char **argv) {
                 n_bad += !play(&scenarios[i], seed + i, n_jobs, &total, &n_events);
 
         (void)printf("sim: %zu scenarios, %" PRIu64 " events, %" PRIu64 " starts, %" PRIu64
-                     " lost, %" PRIu64 " withdrawn, mean wait %" PRIu64 " s, longest %" PRIu64
-                     " s, %" PRIu64 " overflows (all by wrong guesses), %" PRIu64 " failed\n",
+                     " lost, %" PRIu64 " withdrawn, %" PRIu64 " put back, mean wait %" PRIu64
+                     " s, longest %" PRIu64 " s, %" PRIu64
+                     " overflows (all by wrong guesses), %" PRIu64 " failed\n",
                      ELEMENTSOF(scenarios), n_events, total.n_started, total.n_lost,
-                     total.n_withdrawn,
+                     total.n_withdrawn, total.n_again,
                      total.wait_sum_us / MAX(total.n_started, UINT64_C(1)) / US_PER_SEC,
                      total.wait_max_us / US_PER_SEC, total.n_overflows, n_bad);
         return n_bad > 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -177,7 +177,7 @@ static void on_nothing(Vm *vm, uint64_t arg) {
 /* -- the life of a job -- */
 
 static Job *job_of(Vm *vm, uint64_t id) {
-        return &vm->jobs[vm->job_of[id] - 1];
+        return &vm->jobs[(int64_t)task_ref_id(id) + task_ref_index(id)];
 }
 
 static int simple_event(Vm *vm, EventType type, uint64_t id) {
@@ -186,16 +186,31 @@ static int simple_event(Vm *vm, EventType type, uint64_t id) {
         return drive_apply(&vm->drive, &event);
 }
 
-static void job_is_over(Vm *vm, Job *job) {
+/* It runs no more. */
+static void leave(Vm *vm, const Job *job) {
         size_t at = 0;
 
-        job->over = true;
-        vm->n_open--;
         while (at < vm->n_active && vm->active[at] != (uint64_t)(job - vm->jobs))
                 at++;
         if (at < vm->n_active)
                 vm->active[at] = vm->active[--vm->n_active];
+}
+
+static void job_is_over(Vm *vm, Job *job) {
+        const Task *array;
+
+        job->over = true;
+        job->end = core_find(vm->drive.core, job->id)->state;
+        leave(vm, job);
         drive_forget(&vm->drive, job->id);
+        if (task_ref_index(job->id) < 0) {
+                vm->n_open--;
+                return;
+        }
+
+        array = core_find(vm->drive.core, task_ref_id(job->id));
+        if (array && task_state_is_final(array->state))
+                job_is_over(vm, job_of(vm, array->id));
 }
 
 static void on_late_status(Vm *vm, uint64_t id) {
@@ -210,6 +225,13 @@ static void on_end(Vm *vm, uint64_t id) {
         Event event = drive_event(&vm->drive, EVENT_ENDED, id);
         Job *job = job_of(vm, id);
 
+        if (job->n_crashes > 0) {
+                job->n_crashes--;
+                vm->stats.n_again++;
+                leave(vm, job);
+                (void)simple_event(vm, EVENT_REQUEUED, id);
+                return;
+        }
         vm->stats.busy_gpu_us += job->n_grants * (vm->drive.now_us - job->start_us);
         vm->stats.end_us = vm->drive.now_us;
         if (job->is_killed) {
@@ -221,8 +243,13 @@ static void on_end(Vm *vm, uint64_t id) {
                 return;
         }
         event.ended.state = rng_chance(&vm->rng, 10) ? TASK_STATE_FAILED : TASK_STATE_DONE;
-        vm->stats.n_done++;
         (void)drive_apply(&vm->drive, &event);
+        if (core_find(vm->drive.core, id)->state == TASK_STATE_PENDING) {
+                vm->stats.n_again++;
+                leave(vm, job);
+                return;
+        }
+        vm->stats.n_done++;
         job_is_over(vm, job);
 }
 
@@ -280,11 +307,11 @@ static void on_answer(Vm *vm, uint64_t id) {
 }
 
 static void make_offer(Vm *vm, const PlanOffer *offer) {
-        Event event = drive_event(&vm->drive, EVENT_OFFERED, offer->task_id);
-        Job *job = job_of(vm, offer->task_id);
+        Job *job = job_of(vm, drive_offered_id(offer));
 
-        event.offered.gpus = offer->gpus;
-        (void)drive_apply(&vm->drive, &event);
+        job->id = drive_offered_id(offer);
+        job->queued_us = job_of(vm, offer->task_id)->queued_us;
+        (void)drive_offer(&vm->drive, offer);
         if (job->n_silent > 0) {
                 job->n_silent--;
                 set_alarm(vm, EXPIRY_S * US_PER_SEC, on_expiry, job->id);
@@ -293,10 +320,33 @@ static void make_offer(Vm *vm, const PlanOffer *offer) {
         set_alarm(vm, rng_below(&vm->rng, 20 * US_PER_MSEC), on_answer, job->id);
 }
 
+/* What it waits for and has ended by now is resolved. False if it can't start any more. */
+static bool resolve_after(Vm *vm, Task *task) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < task->n_after; i++) {
+                const Job *other = job_of(vm, task->after[i].id);
+
+                if (!other->over)
+                        task->after[n++] = task->after[i];
+                else if (!task->after[i].any && other->end != TASK_STATE_DONE)
+                        return false;
+        }
+        task->n_after = n;
+        return true;
+}
+
 static void on_arrival(Vm *vm, uint64_t i) {
         Event event = drive_event(&vm->drive, EVENT_SUBMITTED, 0);
         Job *job = &vm->jobs[i];
 
+        if (!resolve_after(vm, job->task)) {
+                job->over = true;
+                job->end = TASK_STATE_CANCELLED;
+                vm->n_open--;
+                vm->stats.n_withdrawn++;
+                return;
+        }
         event.submitted = TAKE_PTR(job->task);
         job->id = event.submitted->id;
         job->queued_us = vm->drive.now_us;
@@ -307,10 +357,6 @@ static void on_arrival(Vm *vm, uint64_t i) {
                         gpu_uuid(need->uuid, (unsigned)strtoul(need->want, NULL, 10));
         }
         (void)drive_apply(&vm->drive, &event);
-        if (!vm->ticks) {
-                vm->ticks = true;
-                set_alarm(vm, 0, on_tick, 0);
-        }
 }
 
 /* -- people beside taskflow -- */
@@ -330,8 +376,26 @@ static void on_outsider(Vm *vm, uint64_t arg) {
 
 /* -- the daemon's turn -- */
 
+static void withdraw_doomed(Vm *vm) {
+        char reason[100];
+        uint64_t id;
+
+        while ((id = core_next_doomed(vm->drive.core, reason, sizeof(reason))) != 0) {
+                if (simple_event(vm, EVENT_WITHDRAWN, id) != 0 || drive_failed(&vm->drive))
+                        return;
+                vm->stats.n_withdrawn++;
+                job_is_over(vm, job_of(vm, id)); /* nothing of it can have started */
+        }
+}
+
 static void turn(Vm *vm) {
         bool again = true;
+
+        withdraw_doomed(vm);
+        if (!vm->ticks && core_is_waiting(vm->drive.core)) {
+                vm->ticks = true;
+                set_alarm(vm, 0, on_tick, 0);
+        }
 
         while (again && core_is_waiting(vm->drive.core) && !drive_failed(&vm->drive)) {
                 Plan plan = drive_plan(&vm->drive);
@@ -363,32 +427,40 @@ void vm_done(Vm *vm) {
                 task_free(vm->jobs[i].task);
         free(vm->jobs);
         free(vm->active);
-        free(vm->job_of);
         free(vm->alarms);
 }
 
-void vm_add(Vm *vm, const Job *job) {
+static void add_job(Vm *vm, const Job *job) {
         vm->jobs = reallocarray(vm->jobs, vm->n_jobs + 1, sizeof(Job));
         if (!vm->jobs)
                 abort();
-        vm->jobs[vm->n_jobs] = *job;
-        vm->jobs[vm->n_jobs].task->id = vm->n_jobs + 1;
-        memcpy(vm->jobs[vm->n_jobs].task->key, &vm->jobs[vm->n_jobs].task->id, sizeof(uint64_t));
-        vm->n_jobs++;
+        vm->jobs[vm->n_jobs++] = *job;
+}
+
+uint64_t vm_add(Vm *vm, const Job *job) {
+        Task *task = job->task;
+        Job element = *job;
+
+        task->id = vm->n_jobs + 1;
+        memcpy(task->key, &task->id, sizeof(uint64_t));
+        add_job(vm, job);
+        vm->n_tasks++;
+        element.task = NULL;
+        for (uint64_t i = 0; task->array && i < index_set_count(&task->array->waiting); i++)
+                add_job(vm, &element);
+        return task->id;
 }
 
 bool vm_run(Vm *vm) {
         uint64_t until_us = vm->drive.now_us + STUCK_DAYS * (24 * HOUR);
 
-        vm->n_open = vm->stats.n_jobs = vm->n_jobs;
+        vm->n_open = vm->stats.n_jobs = vm->n_tasks;
         vm->active = calloc(vm->n_jobs + 1, sizeof(uint64_t));
-        vm->job_of = calloc(vm->n_jobs + 2, sizeof(uint64_t));
-        if (!vm->active || !vm->job_of)
+        if (!vm->active)
                 abort();
-        for (size_t i = 0; i < vm->n_jobs; i++) {
-                vm->job_of[i + 1] = i + 1;
-                set_alarm(vm, vm->jobs[i].arrival_us, on_arrival, i);
-        }
+        for (size_t i = 0; i < vm->n_jobs; i++)
+                if (vm->jobs[i].task)
+                        set_alarm(vm, vm->jobs[i].arrival_us, on_arrival, i);
         look_at_ram(vm);
         on_probe_answer(vm, 0);
         if (vm->options.outsiders)

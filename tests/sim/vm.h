@@ -29,15 +29,17 @@ typedef struct Job {
         uint64_t gpu_bytes; /* on each of its GPUs */
         uint64_t ramp_us;   /* from nothing to that */
         uint64_t duration_us;
-        bool lies;         /* its use can't be measured */
-        unsigned n_silent; /* offers that it will not answer */
-        bool dies;         /* its runner, with the first offer open */
-        bool is_killed;    /* its runner, while it runs: lost, and corrected later */
+        bool lies;          /* its use can't be measured */
+        unsigned n_silent;  /* offers that it will not answer */
+        bool dies;          /* its runner, with the first offer open */
+        bool is_killed;     /* its runner, while it runs: lost, and corrected later */
+        unsigned n_crashes; /* of the machine, while it runs; it asked for `requeue` */
 
         uint64_t id;
         uint64_t queued_us;
         uint64_t start_us; /* 0: not yet */
         bool over;
+        TaskState end; /* then: how */
         size_t n_grants;
         unsigned grants[VM_GPUS_MAX]; /* GPUs it has */
 } Job;
@@ -54,7 +56,7 @@ typedef struct VmOptions {
 } VmOptions;
 
 typedef struct VmStats {
-        uint64_t n_jobs, n_started, n_done, n_lost, n_withdrawn;
+        uint64_t n_jobs, n_started, n_done, n_lost, n_withdrawn, n_again;
         uint64_t n_overflows; /* looks at which more was taken than there is */
         uint64_t wait_sum_us, wait_max_us;
         uint64_t busy_gpu_us; /* GPUs times time that they were held */
@@ -76,11 +78,11 @@ struct Vm {
         VmOptions options;
         VmStats stats;
         Job *jobs;
-        size_t n_jobs;
-        size_t n_open; /* that are not over */
+        size_t n_jobs;  /* by id; behind an array its elements, from 0 on */
+        size_t n_tasks; /* jobs that are no elements */
+        size_t n_open;  /* of them that are not over */
         size_t n_active;
         uint64_t *active; /* jobs that run, by their place in @jobs */
-        uint64_t *job_of; /* by task id: the job and one */
         uint64_t outside_ram_bytes;
         uint64_t outside_gpu_bytes[VM_GPUS_MAX];
         bool gpu_is_gone[VM_GPUS_MAX];
@@ -95,8 +97,12 @@ struct Vm {
 void vm_init(Vm *vm, const VmOptions *options);
 void vm_done(Vm *vm);
 
-/* A job that will come at its time; its task is taken. All are added before the run. */
-void vm_add(Vm *vm, const Job *job);
+/*
+ * A job that will come at its time; its task is taken. All are added before the run, in the order in
+ * which they come. Of an array the elements 0 to n - 1 wait; each does what the job says. What the
+ * task waits for was added before. Returns its id.
+ */
+uint64_t vm_add(Vm *vm, const Job *job);
 
 /* Until all jobs are over. Returns whether every rule was kept. */
 bool vm_run(Vm *vm);

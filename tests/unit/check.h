@@ -37,6 +37,18 @@ static inline void assert_string_freed(char *have, const char *want) {
         free(have);
 }
 
+/* Clears the environment but for what tells cmocka how to print. */
+static inline void clear_test_environment(void) {
+        const char *output = getenv("CMOCKA_MESSAGE_OUTPUT");
+        char copy[32] = "";
+
+        if (output)
+                (void)snprintf(copy, sizeof(copy), "%s", output);
+        (void)clearenv();
+        if (output)
+                (void)setenv("CMOCKA_MESSAGE_OUTPUT", copy, 1);
+}
+
 /* A folder of one's own under $TMPDIR, made in @path; the caller empties and removes it. */
 static inline void make_test_folder(char path[static 64]) {
         const char *tmp = getenv("TMPDIR");

@@ -94,6 +94,8 @@ static const int expected[N_EVENT_TYPES][N_STAGES] = {
         [EVENT_STARTED]        = { NO,     NO,     NO,     NO,     RUN,    NO,     NO,     NO },
         [EVENT_USED]           = { NO,     NO,     NO,     NO,     RUN,    NO,     NO,     NO },
         [EVENT_ENDED]          = { NO,     NO,     NO,     FAIL,   FAIL,   FAIL,   NO,     NO },
+        [EVENT_SPLIT]          = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
+        [EVENT_REQUEUED]       = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
 };
 /* clang-format on */
 
@@ -180,7 +182,7 @@ static void test_counts_follow_the_stage(_unused_ void **state) {
                 bool waiting, uses_gpus, offered;
         } want[N_STAGES] = {
                 [STAGE_WAITING] = { 1, 0, 0, 1, true, true, false },
-                [STAGE_AWAY] = { 1, 0, 0, 1, false, true, false },
+                [STAGE_AWAY] = { 1, 0, 0, 1, false, false, false },
                 [STAGE_HELD] = { 0, 1, 0, 1, false, false, false },
                 [STAGE_OFFERED] = { 1, 0, 0, 1, false, true, true },
                 [STAGE_RUNNING] = { 0, 0, 1, 0, false, true, false },
@@ -522,6 +524,141 @@ static void test_an_end_is_recorded_with_its_status(_unused_ void **state) {
         assert_true(ram_free(world) == 100 * GIB);
 }
 
+/* What a try leaves behind is its reason only. */
+static void assert_waits_again(const World *world, const Task *task, const char *reason) {
+        assert_int_equal(task->state, TASK_STATE_PENDING);
+        assert_string_equal(task->reason, reason);
+        assert_true(task->queued_boot_us == world->now_us);
+        assert_true(task->started_at_us == 0);
+        assert_true(task->ended_at_us == 0);
+        assert_int_equal(task->pid, 0);
+        assert_true(task->pid_start_ticks == 0);
+        assert_int_equal(task->exit_status, -1);
+        assert_int_equal(task->signal, 0);
+        assert_null(task->gpus);
+        assert_null(task->gpu_usage);
+        assert_false(task->memory.known);
+        assert_true(ram_free(world) == 100 * GIB);
+        assert_true(core_is_waiting(world->core));
+}
+
+static void run_once(World *world, uint64_t id) {
+        Event event = world_event(world, EVENT_STARTED, id);
+
+        assert_int_equal(start_next(world), id);
+        event.started.pid = 77;
+        event.started.start_ticks = 88;
+        assert_int_equal(core_apply(world->core, &event), 0);
+        assert_int_equal(report(world, id, true, GIB), 0);
+        pass_time(world, SEC);
+}
+
+static void test_what_fails_is_tried_again_as_often_as_was_asked_for(_unused_ void **state) {
+        static const struct {
+                TaskState end;
+                int status, signal;
+                const char *reason, *want;
+        } cases[] = {
+                { TASK_STATE_FAILED, 3, 0, NULL, "try 1 failed with status 3" },
+                { TASK_STATE_FAILED, -1, 9, NULL, "try 2 was ended by signal 9" },
+                { TASK_STATE_TIMEOUT, -1, 15, NULL, "try 3 ran out of time" },
+                { TASK_STATE_FAILED, 127, 0, "could not be started",
+                  "try 4: could not be started" },
+        };
+        WORLD(1);
+        Ask ask = { .memory_bytes = 9 * GIB, .gpu = { "0" }, .retry_max = 4 };
+        uint64_t id = submit(world, ask);
+        const Task *task = core_find(world->core, id);
+
+        for (unsigned i = 0; i < ELEMENTSOF(cases); i++) {
+                Event event;
+
+                run_once(world, id);
+                event = world_event(world, EVENT_ENDED, id);
+                event.ended.state = cases[i].end;
+                event.ended.exit_status = cases[i].status;
+                event.ended.signal = cases[i].signal;
+                event.ended.reason = cases[i].reason;
+                assert_int_equal(core_apply(world->core, &event), 0);
+                assert_waits_again(world, task, cases[i].want);
+                assert_int_equal(task->n_retries, i + 1);
+                assert_int_equal(task->attempt, i + 1);
+        }
+
+        run_once(world, id);
+        assert_string_equal(task->reason, "try 4: could not be started");
+        assert_int_equal(end(world, id, TASK_STATE_FAILED), 0);
+        assert_int_equal(task->state, TASK_STATE_FAILED);
+        assert_null(task->reason);
+        assert_int_equal(task->n_retries, 4);
+        assert_int_equal(task->attempt, 5);
+}
+
+static void test_only_failures_are_tried_again(_unused_ void **state) {
+        static const TaskState ends[] = { TASK_STATE_DONE, TASK_STATE_CANCELLED, TASK_STATE_LOST };
+
+        for (size_t i = 0; i < ELEMENTSOF(ends); i++) {
+                WORLD(0);
+                uint64_t id = start(world, (Ask){ .retry_max = 5 });
+
+                assert_int_equal(end(world, id, ends[i]), 0);
+                assert_int_equal(state_of(world, id), ends[i]);
+                if (ends[i] != TASK_STATE_LOST)
+                        continue;
+                assert_int_equal(end(world, id, TASK_STATE_FAILED), 0); /* all have heard of it */
+                assert_int_equal(state_of(world, id), TASK_STATE_FAILED);
+        }
+}
+
+static void test_a_try_keeps_its_place_in_line(_unused_ void **state) {
+        WORLD(0);
+        uint64_t id = start(world, (Ask){ .memory_bytes = GIB, .retry_max = 1 });
+        uint64_t later = submit(world, (Ask){ .memory_bytes = GIB });
+
+        assert_int_equal(end(world, id, TASK_STATE_TIMEOUT), 0);
+        assert_int_equal(start_next(world), id);
+        assert_int_equal(start_next(world), later);
+}
+
+static void test_what_the_machine_took_along_runs_again_if_that_was_asked_for(
+        _unused_ void **state) {
+        WORLD(1);
+        uint64_t id = submit(world, (Ask){ .memory_bytes = GIB, .gpu = { "0" }, .requeue = true });
+        uint64_t other = submit(world, (Ask){ .memory_bytes = GIB });
+        const Task *task = core_find(world->core, id);
+
+        assert_int_equal(apply(world, EVENT_REQUEUED, id), CORE_E_ILLEGAL);
+        run_once(world, id);
+        assert_int_equal(apply(world, EVENT_REQUEUED, id), 0);
+        assert_waits_again(world, task, "the machine went down");
+        assert_int_equal(task->n_retries, 0);
+        assert_int_equal(task->attempt, 1);
+
+        run_once(world, id);
+        assert_int_equal(task->attempt, 2);
+        assert_int_equal(start_next(world), other);
+        assert_int_equal(apply(world, EVENT_REQUEUED, other), CORE_E_ILLEGAL);
+}
+
+static void test_a_task_tried_again_is_passed_over_while_its_runner_is_away(_unused_ void **state) {
+        WORLD(0);
+        Event event = world_event(world, EVENT_SUBMITTED, 0);
+        Ask ask = { .retry_max = 1 };
+        uint64_t id;
+
+        event.submitted = task_of(world, &ask);
+        assert_int_equal(core_apply(world->core, &event), 0);
+        id = world->last_id;
+        assert_int_equal(offer_next(world), id);
+        assert_int_equal(apply(world, EVENT_RUNNER_AWAY, id), 0);
+        assert_int_equal(apply(world, EVENT_ACCEPTED, id), 0);
+        assert_int_equal(end(world, id, TASK_STATE_FAILED), 0);
+        assert_int_equal(state_of(world, id), TASK_STATE_PENDING);
+        assert_false(core_is_waiting(world->core));
+        assert_int_equal(apply(world, EVENT_RUNNER_BACK, id), 0);
+        assert_int_equal(start_next(world), id);
+}
+
 static void test_lost_is_corrected_by_a_late_status(_unused_ void **state) {
         WORLD(1);
         uint64_t id = bring_to(world, STAGE_LOST);
@@ -697,6 +834,11 @@ int main(void) {
                 cmocka_unit_test(
                         test_a_grant_that_never_arrived_is_taken_back_before_the_start_only),
                 cmocka_unit_test(test_an_end_is_recorded_with_its_status),
+                cmocka_unit_test(test_what_fails_is_tried_again_as_often_as_was_asked_for),
+                cmocka_unit_test(test_only_failures_are_tried_again),
+                cmocka_unit_test(test_a_try_keeps_its_place_in_line),
+                cmocka_unit_test(test_what_the_machine_took_along_runs_again_if_that_was_asked_for),
+                cmocka_unit_test(test_a_task_tried_again_is_passed_over_while_its_runner_is_away),
                 cmocka_unit_test(test_lost_is_corrected_by_a_late_status),
                 cmocka_unit_test(test_a_running_task_comes_back_with_its_share),
                 cmocka_unit_test(test_what_was_let_go_stays_so_when_a_task_comes_back),

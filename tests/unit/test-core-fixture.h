@@ -49,6 +49,12 @@ typedef struct Ask {
         uint64_t delay_us;
         bool delay_given;
         TaskState state;
+        unsigned retry_max;
+        bool requeue;
+        const char *array; /* its indices; NULL: no array */
+        unsigned limit;    /* of the array */
+        uint64_t after[4]; /* 0: no more */
+        uint64_t any[4];   /* the same, however they end */
 } Ask;
 
 enum {
@@ -165,9 +171,46 @@ static inline Task *task_of(World *world, const Ask *ask) {
         task->delay_given = ask->delay_given;
         task->delay_us = ask->delay_us;
         task->state = ask->state;
+        task->retry_max = ask->retry_max;
+        task->requeue = ask->requeue;
         memcpy(task->key, &task->id, sizeof(task->id));
         needs_of(world, ask, &task->needs);
+        if (ask->array) {
+                task->array = calloc(1, sizeof(*task->array));
+                assert_non_null(task->array);
+                task->array->limit = ask->limit;
+                assert_int_equal(index_set_parse(ask->array, TASK_INDEX_MAX, &task->array->waiting,
+                                                 NULL),
+                                 0);
+        }
+        task->after = calloc(2 * ELEMENTSOF(ask->after), sizeof(*task->after));
+        assert_non_null(task->after);
+        for (size_t i = 0; i < ELEMENTSOF(ask->after); i++) {
+                if (ask->after[i] > 0)
+                        task->after[task->n_after++] = (TaskAfter){ .id = ask->after[i] };
+                if (ask->any[i] > 0)
+                        task->after[task->n_after++] =
+                                (TaskAfter){ .id = ask->any[i], .any = true };
+        }
         return task;
+}
+
+static inline int try_submit(World *world, Ask ask) {
+        Event event = world_event(world, EVENT_SUBMITTED, 0);
+        int r;
+
+        event.submitted = task_of(world, &ask);
+        r = core_apply(world->core, &event);
+        if (r != 0)
+                task_free(event.submitted);
+        return r;
+}
+
+static inline int split(World *world, uint64_t id, uint32_t index) {
+        Event event = world_event(world, EVENT_SPLIT, id);
+
+        event.split.index = index;
+        return core_apply(world->core, &event);
 }
 
 static inline uint64_t submit(World *world, Ask ask) {
@@ -188,17 +231,26 @@ static inline Plan plan_now(const World *world) {
 static inline int offer(World *world, const PlanOffer *offer) {
         Event event = world_event(world, EVENT_OFFERED, offer->task_id);
 
+        if (offer->index >= 0) {
+                assert_int_equal(split(world, offer->task_id, (uint32_t)offer->index), 0);
+                event.task_id = task_ref(offer->task_id, offer->index);
+        }
         event.offered.gpus = offer->gpus;
         return core_apply(world->core, &event);
 }
 
-/* Offers the first of a plan by the figures there are. Returns its id, 0 if there is none. */
+/*
+ * Offers the first of a plan by the figures there are. Returns its id, that of the element if it is
+ * an array; 0 if there is none.
+ */
 static inline uint64_t offer_next(World *world) {
         Plan plan = plan_now(world);
         uint64_t id = 0;
 
         if (plan.n_offers > 0) {
                 id = plan.offers[0].task_id;
+                if (plan.offers[0].index >= 0)
+                        id = task_ref(id, plan.offers[0].index);
                 assert_int_equal(offer(world, &plan.offers[0]), 0);
         }
         plan_done(&plan);

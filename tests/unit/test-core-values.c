@@ -4,6 +4,9 @@
  * Tasks, machine and policy: values, their defaults and their words
  */
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "core/explain.h"
 #include "core/gpu-word.h"
 #include "core/policy.h"
@@ -38,6 +41,93 @@ static void test_a_new_task_has_the_defaults(_unused_ void **state) {
         assert_int_equal(task->state, TASK_STATE_PENDING);
         assert_null(task_free(task));
         assert_null(task_free(NULL));
+}
+
+/* A task with something in each field that owns something. */
+static Task *full_task(void) {
+        Task *task = task_new();
+
+        assert_non_null(task);
+        task->id = task_ref(12, 3);
+        task->name = strdup("name");
+        task->command = strdup("command");
+        task->argv = calloc(3, sizeof(char *));
+        task->argv[0] = strdup("a");
+        task->argv[1] = strdup("b");
+        task->cwd = strdup("/cwd");
+        task->output = strdup("/out/{id}");
+        task->reason = strdup("reason");
+        assert_int_equal(needs_add_gpu(&task->needs, "any", GIB), 0);
+        task->gpus = calloc(1, sizeof(GpuGrant));
+        task->gpus[0].index = 5;
+        task->gpu_usage = calloc(1, sizeof(Usage));
+        task->gpu_usage[0].peak_bytes = 6;
+        task->n_after = 2;
+        task->after = calloc(2, sizeof(TaskAfter));
+        task->after[1] = (TaskAfter){ .id = 7, .any = true };
+        task->array = calloc(1, sizeof(TaskArray));
+        task->array->limit = 4;
+        assert_int_equal(index_set_add(&task->array->waiting, 1, 9), 0);
+        return task;
+}
+
+static void test_a_copy_of_a_task_owns_all_that_it_has(_unused_ void **state) {
+        Task *task = full_task(), *copy = task_copy(task);
+
+        assert_non_null(copy);
+        assert_ptr_not_equal(copy->name, task->name);
+        task_free(task); /* what the copy shared with it would be gone */
+        assert_true(copy->id == task_ref(12, 3));
+        assert_string_equal(copy->name, "name");
+        assert_string_equal(copy->command, "command");
+        assert_string_equal(copy->argv[1], "b");
+        assert_null(copy->argv[2]);
+        assert_string_equal(copy->cwd, "/cwd");
+        assert_string_equal(copy->output, "/out/{id}");
+        assert_string_equal(copy->reason, "reason");
+        assert_int_equal(copy->needs.n_gpus, 1);
+        assert_true(copy->needs.gpus[0].bytes == GIB);
+        assert_int_equal(copy->gpus[0].index, 5);
+        assert_true(copy->gpu_usage[0].peak_bytes == 6);
+        assert_int_equal(copy->n_after, 2);
+        assert_true(copy->after[1].id == 7 && copy->after[1].any);
+        assert_int_equal(copy->array->limit, 4);
+        assert_true(index_set_count(&copy->array->waiting) == 9);
+        task_free(copy);
+}
+
+static void test_a_copy_of_nothing_is_nothing(_unused_ void **state) {
+        Task *task = task_new(), *copy = task_copy(task);
+
+        assert_non_null(copy);
+        assert_memory_equal(task, copy, sizeof(*task));
+        task_free(task);
+        task_free(copy);
+}
+
+static void test_a_number_names_a_task_and_an_element_alike(_unused_ void **state) {
+        assert_true(task_ref(12, -1) == 12);
+        assert_int_equal(task_ref_index(12), -1);
+        assert_true(task_ref_id(task_ref(12, 0)) == 12);
+        assert_int_equal(task_ref_index(task_ref(12, 0)), 0);
+        assert_true(task_ref_id(task_ref(TASK_ID_MAX, TASK_INDEX_MAX)) == TASK_ID_MAX);
+        assert_int_equal(task_ref_index(task_ref(TASK_ID_MAX, TASK_INDEX_MAX)), TASK_INDEX_MAX);
+        assert_true(task_ref(TASK_ID_MAX, TASK_INDEX_MAX) <= INT64_MAX);
+}
+
+static void test_an_array_comes_before_its_elements_and_after_smaller_ids(_unused_ void **state) {
+        const uint64_t refs[] = {
+                1, task_ref(1, 0), task_ref(1, 1), task_ref(1, TASK_INDEX_MAX),
+                2, task_ref(2, 0), TASK_ID_MAX,    task_ref(TASK_ID_MAX, TASK_INDEX_MAX),
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(refs); i++) {
+                assert_true(task_ref_from_order(task_ref_order(refs[i])) == refs[i]);
+                assert_true(task_ref_order(refs[i]) <= INT64_MAX);
+                if (i > 0)
+                        assert_true(task_ref_order(refs[i - 1]) < task_ref_order(refs[i]));
+        }
+        assert_true(task_ref_order(UINT64_MAX) >= task_ref_order(refs[ELEMENTSOF(refs) - 1]));
 }
 
 static void test_final_is_what_does_not_change(_unused_ void **state) {
@@ -143,6 +233,10 @@ int main(void) {
                 cmocka_unit_test(test_every_word_stands_for_its_value),
                 cmocka_unit_test(test_the_words_of_states_stay),
                 cmocka_unit_test(test_a_new_task_has_the_defaults),
+                cmocka_unit_test(test_a_copy_of_a_task_owns_all_that_it_has),
+                cmocka_unit_test(test_a_copy_of_nothing_is_nothing),
+                cmocka_unit_test(test_a_number_names_a_task_and_an_element_alike),
+                cmocka_unit_test(test_an_array_comes_before_its_elements_and_after_smaller_ids),
                 cmocka_unit_test(test_final_is_what_does_not_change),
                 cmocka_unit_test(test_status_zero_is_done),
                 cmocka_unit_test(test_the_default_policy_is_the_manual_s),
