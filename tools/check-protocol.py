@@ -18,7 +18,9 @@ WHO = {
     "anyone": "anyone",
     "owner": "the task's owner or an admin",
     "runner": "the task's runner",
+    "late": "the task's runner, or, when it is over, an agent of its user",
     "daemon": "the daemon",
+    "user": "a process of the agent's user",
 }
 
 

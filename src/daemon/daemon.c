@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/after.h"
 #include "daemon/log.h"
 #include "daemon/peers.h"
 #include "daemon/records.h"
@@ -123,42 +124,128 @@ static int on_judge(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* A detached task of another boot that can still run: what it reckons with is of this boot from here on. */
+static bool adopt_boot(const Daemon *daemon, Task *task) {
+        uint64_t now_us = clock_boottime_us();
+
+        if (!task->detached || (task->state == TASK_STATE_RUNNING && !task->requeue))
+                return false;
+        (void)snprintf(task->boot_id, sizeof(task->boot_id), "%s", daemon->boot_id);
+        task->queued_boot_us = now_us;
+        task->started_boot_us = task->state == TASK_STATE_RUNNING ? now_us : 0;
+        task->pid = 0;
+        return true;
+}
+
+/* One that waits for what can't come any more. */
+typedef struct Doomed {
+        struct Doomed *next;
+        uint64_t id;
+        char reason[AFTER_REASON_MAX];
+} Doomed;
+
+/* What is over is ended when all are there: an array would end with the first element, if that was the only one it had yet. */
+typedef struct Loading {
+        Daemon *daemon;
+        Doomed *doomed; /* owned */
+} Loading;
+
+static void loading_done(Loading *loading) {
+        while (loading->doomed) {
+                Doomed *doomed = loading->doomed;
+
+                loading->doomed = doomed->next;
+                free(doomed);
+        }
+}
+
+static int note_doomed(Loading *loading, uint64_t id, const char *reason) {
+        Doomed *doomed = malloc(sizeof(*doomed));
+
+        if (!doomed)
+                return -ENOMEM;
+        *doomed = (Doomed){ .next = loading->doomed, .id = id };
+        (void)snprintf(doomed->reason, sizeof(doomed->reason), "%s", reason);
+        loading->doomed = doomed;
+        return 0;
+}
+
+/* What the machine's end made of a task. Its record is written with the first turn. */
+static void settle_other_boot(Record *record) {
+        const Task *task = core_find(record->daemon->core, record->task_id);
+        Event event = daemon_event(EVENT_REQUEUED, record->task_id);
+
+        if (strcmp(task->boot_id, record->daemon->boot_id) != 0) { /* not adopted */
+                record_judge(record);
+                return;
+        }
+        if (task->state == TASK_STATE_RUNNING)
+                (void)core_apply(record->daemon->core, &event);
+        record->daemon->sync_wanted = true;
+        record_set_dirty(record);
+}
+
+static void settle_loaded(const Loading *loading) {
+        Daemon *daemon = loading->daemon;
+        Record *record, *next;
+
+        for (const Doomed *doomed = loading->doomed; doomed; doomed = doomed->next) {
+                record = record_find(daemon, doomed->id);
+                if (record)
+                        (void)record_withdraw(record, doomed->reason);
+        }
+        HASH_ITER(hh, daemon->records, record, next) {
+                const Task *task = core_find(daemon->core, record->task_id);
+
+                if (record->other_boot && !task_state_is_final(task->state))
+                        settle_other_boot(record);
+                record->other_boot = false;
+                task = core_find(daemon->core, record->task_id);
+                if (task_state_is_final(task->state))
+                        continue;
+                if (task->state != TASK_STATE_RUNNING) {
+                        Event event = daemon_event(EVENT_RUNNER_AWAY, record->task_id);
+
+                        (void)core_apply(daemon->core, &event);
+                }
+                daemon->starting = true;
+        }
+}
+
 static int take_stored_task(Task *task, void *userdata) {
         _cleanup_(task_freep) Task *owned = task;
-        Daemon *daemon = userdata;
+        Loading *loading = userdata;
+        Daemon *daemon = loading->daemon;
         uint64_t id = task->id;
-        bool running = task->state == TASK_STATE_RUNNING;
+        bool other_boot = strcmp(task->boot_id, daemon->boot_id) != 0;
+        char reason[AFTER_REASON_MAX];
+        bool possible = after_reload(daemon, owned, reason);
         Event event = daemon_event(EVENT_SUBMITTED, 0);
         Record *record;
         int r;
 
+        if (other_boot)
+                (void)adopt_boot(daemon, task);
         event.submitted = owned;
         r = core_apply(daemon->core, &event);
         if (r < 0)
                 return r;
         if (r > 0) {
-                log_error("task %" PRIu64 " of the database makes no sense: left out", id);
+                log_error("task %" PRIu64 " of the database makes no sense: left out",
+                          task_ref_id(id));
                 return 0;
         }
-        (void)TAKE_PTR(owned);
+        TAKE_PTR(owned);
         r = record_new(&record, daemon, id);
         if (r < 0)
                 return r;
-
-        /* Nobody could bring it back: it is of another boot. */
-        if (strcmp(core_find(daemon->core, id)->boot_id, daemon->boot_id) != 0) {
-                record_judge(record);
-                return 0;
-        }
-        if (!running) {
-                event = daemon_event(EVENT_RUNNER_AWAY, id);
-                (void)core_apply(daemon->core, &event);
-        }
-        daemon->starting = true;
-        return 0;
+        record->reloaded = true;
+        record->other_boot = other_boot;
+        return possible ? 0 : note_doomed(loading, id, reason);
 }
 
 static int load_tasks(Daemon *daemon, Error *error) {
+        _cleanup_(loading_done) Loading loading = { .daemon = daemon };
         GpuSample gpus[GPU_MAX];
         const char *damage = NULL;
         unsigned n_damaged;
@@ -171,10 +258,11 @@ static int load_tasks(Daemon *daemon, Error *error) {
                 event.gpus = (GpusSample){ .known = true, .n_gpus = (unsigned)n, .gpus = gpus };
                 (void)core_apply(daemon->core, &event);
         }
-        r = store_load_active(daemon->store, take_stored_task, daemon);
+        r = store_load_active(daemon->store, take_stored_task, &loading);
         if (r < 0)
                 return error_set(error, r, "cannot read the tasks in '%s': %s", daemon->state_dir,
                                  strerror(-r));
+        settle_loaded(&loading);
         n_damaged = store_n_damaged(daemon->store, &damage);
         if (n_damaged > 0)
                 log_warning("%u tasks in '%s' make no sense and are left out; the last: %s",
@@ -301,15 +389,16 @@ int daemon_new(Daemon **ret, const DaemonOptions *options, Error *error) {
 
 Daemon *daemon_free(Daemon *daemon) {
         Record *record, *next;
+        bool written = true;
 
         if (!daemon)
                 return NULL;
 
         /* What is known is written before the connections end: their end must not look like the runners'. */
         if (daemon->store && daemon->core)
-                records_write(daemon);
+                written = records_write(daemon) && !daemon->write_failed;
         if (daemon->peers)
-                peers_release(daemon->peers);
+                peers_release(daemon->peers, written);
         HASH_ITER(hh, daemon->records, record, next)
         record_free(record);
         (void)peers_free(daemon->peers);

@@ -13,6 +13,8 @@
  *   server.c    listening, accepting
  *   peers.c     connections and their limits
  *   methods.c   the table of methods, who may call which; method-*.c: what each does
+ *   agents.c    the connections of agents, and the detached tasks that they own
+ *   after.c     tasks that wait for the end of others
  *   records.c   what the daemon knows of a task beside the core: its connection, its process, whether it is on the disk
  *   turn.c      sample -> plan -> carry out -> commit
  *   gpus.c      from the probe's reports to the core: attribution, figures
@@ -50,6 +52,9 @@ enum {
                 5 *
                 1000000, /* after the end of a process without a runner: it may still bring a status */
         QUIET_LOOK_US = 10 * 1000000, /* how often running tasks are measured while nothing waits */
+        AGENT_GRACE_US =
+                30 *
+                1000000, /* the same of a detached task: its keeper starts an agent, which says how it ended */
         STORE_RETRY_US = 5 * 1000000, /* after the disk was full */
         WRITE_SOON_US =
                 50 * 1000, /* what a runner would bring back with its Attach is written no later */
@@ -84,7 +89,9 @@ struct Daemon {
         bool turn_wanted;
         unsigned n_served; /* peers, since it was wanted */
         bool write_wanted; /* at the end of this turn */
+        bool sync_wanted;  /* and to the disk (decisions.md 16) */
         bool store_failing;
+        bool write_failed;         /* in this turn: what agents were to be told may not be so */
         uint64_t look_interval_us; /* that runners were told last */
 
         sd_event_source *turn_source;   /* runs once after the messages of a turn */

@@ -28,6 +28,20 @@ static void fill_process(const Record *record, const Task *task, IdResult *resul
         result->runner_pid = record->runner_pid;
 }
 
+/* An element that waits in its array becomes a task of its own when something happens to it alone. */
+static const Task *find_or_split(Daemon *daemon, uint64_t id, Peer *peer) {
+        const Task *task = core_find(daemon->core, id);
+        const Task *array = core_find(daemon->core, task_ref_id(id));
+        int64_t index = task_ref_index(id);
+        Record *record;
+
+        if (task || !array || !array->array || index < 0 || !methods_may_act(peer, array->uid) ||
+            !index_set_contains(&array->array->waiting, (uint32_t)index) ||
+            record_split(record_find(daemon, array->id), (uint32_t)index, &record) < 0)
+                return task;
+        return core_find(daemon->core, id);
+}
+
 /* An id that is not in the core may be one that has ended. */
 static IdOutcome outcome_of_stranger(Daemon *daemon, uint64_t id, TaskState *ret_state) {
         _cleanup_(task_freep) Task *stored = NULL;
@@ -40,7 +54,7 @@ static IdOutcome outcome_of_stranger(Daemon *daemon, uint64_t id, TaskState *ret
 
 static void act_on_one(Peer *peer, uint64_t id, int signal, act_fn act, IdResult *result) {
         Daemon *daemon = peer_daemon(peer);
-        const Task *task = core_find(daemon->core, id);
+        const Task *task = find_or_split(daemon, id, peer);
         Record *record = record_find(daemon, id);
 
         result->id = id;
@@ -64,16 +78,76 @@ static void act_on_one(Peer *peer, uint64_t id, int signal, act_fn act, IdResult
         result->state = task->state;
 }
 
-static void act_on_all(Peer *peer, const Call *call, act_fn act) {
-        size_t n = call->ids.ids.n;
-        _cleanup_free_ IdResult *results = calloc(n + 1, sizeof(*results));
+/* The elements of an array that are tasks of their own and not over; to be freed. Return: how many, or -ENOMEM. */
+static ssize_t own_elements(Daemon *daemon, const Task *array, uint64_t **ret) {
+        uint64_t *ids;
+        size_t n = 0;
 
+        *ret = NULL;
+        if (!array || !array->array || array->array->n_apart == 0)
+                return 0;
+        ids = calloc(array->array->n_apart, sizeof(*ids));
+        if (!ids)
+                return -ENOMEM;
+        for (const Record *record = daemon->records; record && n < array->array->n_apart;
+             record = record->hh.next) {
+                const Task *task;
+
+                if (task_ref_id(record->task_id) != array->id || record->task_id == array->id)
+                        continue;
+                task = core_find(daemon->core, record->task_id);
+                if (task && !task_state_is_final(task->state))
+                        ids[n++] = task->id;
+        }
+        *ret = ids;
+        return (ssize_t)n;
+}
+
+/* What is done to an array is done to its elements, too; each of those has a result of its own behind the array's. */
+static int with_elements(Daemon *daemon, const IdList *ids, IdList *ret) {
+        IdList all = {};
+        size_t n_allocated = 0;
+
+        for (size_t i = 0; i < ids->n; i++) {
+                _cleanup_free_ uint64_t *elements = NULL;
+                ssize_t n = own_elements(daemon, core_find(daemon->core, ids->ids[i]), &elements);
+                uint64_t *grown;
+
+                if (n >= 0 && all.n + (size_t)n + 1 > n_allocated) {
+                        n_allocated = 2 * n_allocated + (size_t)n + 16;
+                        grown = reallocarray(all.ids, n_allocated, sizeof(*grown));
+                        if (grown)
+                                all.ids = grown;
+                        n = grown ? n : -ENOMEM;
+                }
+                if (n < 0) {
+                        free(all.ids);
+                        return -ENOMEM;
+                }
+                all.ids[all.n++] = ids->ids[i];
+                for (ssize_t k = 0; k < n && all.n < WIRE_IDS_MAX; k++)
+                        all.ids[all.n++] = elements[k];
+        }
+        *ret = all;
+        return 0;
+}
+
+static void act_on_all(Peer *peer, const Call *call, act_fn act) {
+        _cleanup_free_ IdResult *results = NULL;
+        IdList all = {};
+        size_t n;
+
+        if (with_elements(peer_daemon(peer), &call->ids.ids, &all) >= 0)
+                results = calloc(all.n + 1, sizeof(*results));
         if (!results) {
+                free(all.ids);
                 peer_refuse(peer, call->type, ERROR_FAILED, "the daemon is out of memory");
                 return;
         }
+        n = all.n;
         for (size_t i = 0; i < n; i++)
-                act_on_one(peer, call->ids.ids.ids[i], call->ids.signal, act, &results[i]);
+                act_on_one(peer, all.ids[i], call->ids.signal, act, &results[i]);
+        free(all.ids);
         peer_reply(peer, &(Reply){ .to = call->type, .ids = { .n = n, .results = results } });
         daemon_want_turn(peer_daemon(peer));
 }
@@ -82,10 +156,9 @@ static IdOutcome cancel_one(Peer *peer, Record *record, const Task *task, int si
         char reason[64];
 
         if (task->state == TASK_STATE_RUNNING) {
-                if (!record->owner) {
-                        record->cancelled = true;
+                record->cancelled = true;
+                if (!record->owner)
                         return ID_OUTCOME_NO_RUNNER;
-                }
                 peer_send(record->owner,
                           &(Call){ .type = CALL_END,
                                    .oneway = true,
@@ -96,12 +169,7 @@ static IdOutcome cancel_one(Peer *peer, Record *record, const Task *task, int si
                 (void)snprintf(reason, sizeof(reason), "cancelled");
         else
                 (void)snprintf(reason, sizeof(reason), "cancelled by uid %u", peer->uid);
-        if (record->owner)
-                peer_send(record->owner,
-                          &(Call){ .type = CALL_WITHDRAWN,
-                                   .oneway = true,
-                                   .withdraw = { .id = record->task_id, .reason = reason } });
-        return record_withdraw(record, reason) < 0 ? ID_OUTCOME_WRONG_STATE : ID_OUTCOME_DONE;
+        return record_cancel(record, reason) < 0 ? ID_OUTCOME_WRONG_STATE : ID_OUTCOME_DONE;
 }
 
 void method_cancel(Peer *peer, Call *call, bool resumed) {

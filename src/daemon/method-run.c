@@ -65,7 +65,7 @@ void method_decline(Peer *peer, Call *call, bool resumed) {
         record_close_offer(record);
         event = daemon_event(EVENT_OFFER_EXPIRED, record->task_id);
         (void)core_apply(daemon->core, &event);
-        record->silent = true;
+        record_set_silent(record, true);
         daemon_want_turn(daemon);
 }
 
@@ -114,6 +114,8 @@ void started_process(Record *record, int pid_fd) {
                             record->task_id, event.started.pid, task->uid);
                 return;
         }
+        if (task->detached) /* its keeper: what the command leaves behind becomes a child of that one */
+                record->runner_pid = ppid;
         if (core_apply(daemon->core, &event) == 0)
                 (void)record_set_process(record, TAKE_FD(fd));
         record_set_dirty_soon(record);
@@ -139,10 +141,84 @@ void method_used(Peer *peer, Call *call, bool resumed) {
         daemon_want_turn(daemon);
 }
 
+/* A power cut may bring back the record of a start whose end was taken long since. */
+static bool is_of_another_try(const Task *task, const Call *call) {
+        return call->ended.attempt != 0 && call->ended.attempt != task->attempt;
+}
+
+/*
+ * Over, and not written yet: its agent was cut off when that failed, and says it again. Return: whether it is so; the answer waits
+ * for the commit like the first one.
+ */
+static bool end_again(Peer *peer, const Call *call) {
+        Daemon *daemon = peer_daemon(peer);
+        const Task *task = core_find(daemon->core, call->ended.id);
+        Record *record = record_find(daemon, call->ended.id);
+
+        if (!task || !record || task->uid != peer->uid || !task_state_is_final(task->state))
+                return false;
+        if (task->state == TASK_STATE_LOST && !is_of_another_try(task, call))
+                (void)record_end(record, call->ended.state, call->ended.exit_status,
+                                 call->ended.signal, call->ended.reason, call->ended.ended_at_us);
+        record_set_dirty(record);
+        return true;
+}
+
+/*
+ * The agent of a task that was called lost brings its status after all (decisions.md 17). The array that it is an element of
+ * counted it as lost, and keeps that.
+ *
+ * Return: 0 if it is on record, -ENOENT, or another negative errno: it can't be written.
+ */
+static int correct_lost(Peer *peer, const Call *call) {
+        Daemon *daemon = peer_daemon(peer);
+        _cleanup_(task_freep) Task *task = NULL;
+        char *reason = NULL;
+
+        if (store_load_task(daemon->store, call->ended.id, &task) < 0 || task->uid != peer->uid)
+                return -ENOENT;
+        if (task->state != TASK_STATE_LOST || is_of_another_try(task, call))
+                return 0;
+        if (call->ended.reason) {
+                reason = strdup(call->ended.reason);
+                if (!reason)
+                        return -ENOMEM;
+        }
+        free(task->reason);
+        task->reason = reason;
+        task->state = call->ended.state;
+        task->exit_status = call->ended.exit_status;
+        task->signal = call->ended.signal;
+        task->ended_at_us = call->ended.ended_at_us;
+        daemon->write_wanted = true;
+        daemon_want_turn(daemon);
+        return store_put_task(daemon->store, task);
+}
+
+/* Of a task that is over, or is not this connection's. Without an answer its agent says it again. */
+static void end_late(Peer *peer, const Call *call) {
+        int r = end_again(peer, call) ? 0 : correct_lost(peer, call);
+
+        if (r == 0)
+                peer_reply(peer, &(Reply){ .to = CALL_ENDED });
+        else if (r == -ENOENT)
+                peer_refuse(peer, CALL_ENDED, ERROR_NO_SUCH_TASK, "it is over");
+        else
+                peer_end(peer);
+}
+
 void method_ended(Peer *peer, Call *call, bool resumed) {
         Record *record = record_find(peer_daemon(peer), call->ended.id);
         int r;
 
+        if (!record || record->owner != peer) {
+                end_late(peer, call);
+                return;
+        }
+        if (is_of_another_try(core_find(record->daemon->core, record->task_id), call)) {
+                peer_reply(peer, &(Reply){ .to = CALL_ENDED });
+                return;
+        }
         r = record_end(record, call->ended.state, call->ended.exit_status, call->ended.signal,
                        call->ended.reason, call->ended.ended_at_us);
         if (r < 0) {

@@ -14,8 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/ref.h"
+#include "daemon/agents.h"
 #include "daemon/log.h"
-#include "daemon/methods.h"
 #include "daemon/records.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -57,9 +58,13 @@ TaskView view_task(Peer *peer, const Task *task, bool explain) {
         }
         if (explain && (task->state == TASK_STATE_PENDING || task->state == TASK_STATE_HELD)) {
                 view.explain = malloc(sizeof(*view.explain));
+                /* an element that still waits in its array waits for what that waits for */
                 view.has_explain =
-                        view.explain && core_explain(daemon->core, task->id, clock_boottime_us(),
-                                                     view.explain) == 0;
+                        view.explain &&
+                        core_explain(daemon->core,
+                                     core_find(daemon->core, task->id) ? task->id :
+                                                                         task_ref_id(task->id),
+                                     clock_boottime_us(), view.explain) == 0;
         }
         return view;
 }
@@ -78,6 +83,10 @@ static size_t view_bytes(const TaskView *view) {
         n += 6 * (task->name ? strlen(task->name) : 0);
         n += 6 * (task->cwd ? strlen(task->cwd) : 0);
         n += 6 * (task->reason ? strlen(task->reason) : 0);
+        n += 6 * (task->output ? strlen(task->output) : 0);
+        n += task->n_after * 48UL;
+        if (task->array)
+                n += MIN(task->array->waiting.n * 18, (size_t)WIRE_SET_BYTES_MAX);
         for (char **word = task->argv; word && *word; word++)
                 n += 6 * strlen(*word) + 4;
         n += task->needs.n_gpus * 1024UL;
@@ -94,6 +103,12 @@ static void lister_end(Peer *peer) {
         free(lister);
 }
 
+/* An array shows what waits in it, or was cancelled there; its other elements are shown by themselves. */
+static bool is_listed(const Task *task) {
+        return !task->array || task->array->waiting.n > 0 ||
+               (task_state_is_final(task->state) && task->array->n_cancelled > 0);
+}
+
 /* Adds the next active tasks. */
 static size_t add_active(Peer *peer, TaskView *views, size_t n) {
         Daemon *daemon = peer_daemon(peer);
@@ -101,11 +116,15 @@ static size_t add_active(Peer *peer, TaskView *views, size_t n) {
         size_t n_bytes = 0;
 
         while (n < LIST_PART && n_bytes < LIST_PART_BYTES && lister->next < lister->n_ids) {
-                const Task *task = core_find(daemon->core, lister->ids[lister->next++]);
+                uint64_t *id = &lister->ids[lister->next++];
+                const Task *task = core_find(daemon->core, *id);
 
                 /* One that ended since comes with the ended ones, if those were asked for. */
-                if (!task || (task_state_is_final(task->state) && !lister->ended))
+                if (!task || (task_state_is_final(task->state) && !lister->ended) ||
+                    !is_listed(task)) {
+                        *id = 0;
                         continue;
+                }
                 views[n] = view_task(peer, task, lister->explain);
                 n_bytes += view_bytes(&views[n++]);
         }
@@ -126,6 +145,20 @@ static int take_ended(Task *task, void *userdata) {
         return 0;
 }
 
+static int compare_ids(const void *a, const void *b) {
+        const uint64_t *x = a, *y = b;
+
+        return (*x > *y) - (*x < *y);
+}
+
+/* Whether the list has it among the active ones: it has ended since. */
+static bool was_sent(Lister *lister, uint64_t id) {
+        if (!lister->sorted)
+                qsort(lister->ids, lister->n_ids, sizeof(*lister->ids), compare_ids);
+        lister->sorted = true;
+        return bsearch(&id, lister->ids, lister->n_ids, sizeof(id), compare_ids) != NULL;
+}
+
 /* A page of ended ones from the store; those that the core still has were listed already. */
 static int send_ended(Peer *peer, bool *ret_more) {
         Daemon *daemon = peer_daemon(peer);
@@ -140,7 +173,8 @@ static int send_ended(Peer *peer, bool *ret_more) {
                              &page);
         for (i = 0; i < page.n && n_bytes < LIST_PART_BYTES; i++) {
                 lister->ended_before = page.tasks[i]->id;
-                if (core_find(daemon->core, page.tasks[i]->id))
+                if (core_find(daemon->core, page.tasks[i]->id) || !is_listed(page.tasks[i]) ||
+                    was_sent(lister, page.tasks[i]->id))
                         continue;
                 views[n] = view_task(peer, page.tasks[i], false);
                 n_bytes += view_bytes(&views[n++]);
@@ -162,7 +196,9 @@ void lister_continue(Peer *peer) {
         bool more = false;
         size_t n;
 
-        if (lister->next < lister->n_ids || !lister->ended) {
+        if (lister->type == CALL_AGENT) {
+                more = agents_list(peer);
+        } else if (lister->next < lister->n_ids || !lister->ended) {
                 n = add_active(peer, views, 0);
                 more = lister->next < lister->n_ids || lister->ended;
                 reply.continues = more;
@@ -195,6 +231,7 @@ void method_list(Peer *peer, Call *call, bool resumed) {
                 return;
         }
         lister->ids = calloc((size_t)n + 1, sizeof(*lister->ids));
+        lister->type = CALL_LIST;
         lister->explain = call->list.explain;
         lister->ended = call->list.ended;
         lister->has_uid = call->list.has_uid;
@@ -209,16 +246,39 @@ void method_list(Peer *peer, Call *call, bool resumed) {
         lister_continue(peer);
 }
 
+/* An element that nothing has happened to yet, as it would be. To be freed; NULL: there is no such one. */
+static Task *copy_waiting_element(Daemon *daemon, uint64_t id) {
+        const Task *array = core_find(daemon->core, task_ref_id(id));
+        int64_t index = task_ref_index(id);
+        Task *task;
+
+        if (!array || !array->array || index < 0 ||
+            !index_set_contains(&array->array->waiting, (uint32_t)index))
+                return NULL;
+        task = task_copy(array);
+        if (!task)
+                return NULL;
+        task->id = id;
+        task->array = task_array_free(task->array);
+        return task;
+}
+
 /* A task wherever it is: borrowed from the core, or loaded into *ret_stored (to be freed). NULL: refused. */
 static const Task *find_task(Peer *peer, CallType type, uint64_t id, Task **ret_stored) {
         Daemon *daemon = peer_daemon(peer);
         const Task *task = core_find(daemon->core, id);
+        char name[TASK_REF_FORMAT_MAX];
 
         if (task)
                 return task;
         if (store_load_task(daemon->store, id, ret_stored) == 0)
                 return *ret_stored;
-        peer_refuse(peer, type, ERROR_NO_SUCH_TASK, "there is no task %" PRIu64, id);
+        *ret_stored = copy_waiting_element(daemon, id);
+        task = *ret_stored;
+        if (task)
+                return task;
+        (void)task_ref_format(name, sizeof(name), id);
+        peer_refuse(peer, type, ERROR_NO_SUCH_TASK, "there is no task %s", name);
         return NULL;
 }
 
@@ -379,7 +439,9 @@ static bool name_own_tasks(Peer *peer, Call *call) {
         for (record = daemon->records; record; record = record->hh.next) {
                 const Task *task = core_find(daemon->core, record->task_id);
 
-                if (task && task->uid == peer->uid && !task_state_is_final(task->state))
+                /* an array stands for its elements */
+                if (task && task->uid == peer->uid && !task_state_is_final(task->state) &&
+                    task_ref_index(task->id) < 0)
                         call->wait.ids.ids[call->wait.ids.n++] = record->task_id;
         }
         return true;

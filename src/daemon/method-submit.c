@@ -16,11 +16,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/after.h"
+#include "daemon/agents.h"
 #include "daemon/log.h"
-#include "daemon/methods.h"
-#include "daemon/records.h"
+#include "daemon/submit.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/strv.h"
 #include "util/units.h"
 
 enum {
@@ -28,7 +30,7 @@ enum {
 };
 
 /* Looks up what it asks for. Return: false if the call was answered, or parked until the GPUs were looked at. */
-static bool resolve(Peer *peer, Call *call, Needs *needs, bool resumed) {
+bool submit_resolve(Peer *peer, Call *call, Needs *needs, bool resumed) {
         Daemon *daemon = peer_daemon(peer);
         Error error = {};
         int r;
@@ -65,7 +67,7 @@ static bool resolve(Peer *peer, Call *call, Needs *needs, bool resumed) {
 }
 
 /* Whether the answer needs figures of the GPUs newer than those there are; parks the call then. */
-static bool parks_for_gpus(Peer *peer, Call *call, bool resumed) {
+bool submit_parks_for_gpus(Peer *peer, Call *call, bool resumed) {
         Daemon *daemon = peer_daemon(peer);
 
         if (call->submit.task->needs.n_gpus == 0 || daemon_gpus_are_fresh(daemon))
@@ -80,22 +82,33 @@ static bool parks_for_gpus(Peer *peer, Call *call, bool resumed) {
         return true;
 }
 
-static void add_notice(Reply *reply, const char *fmt, ...) _printf_(2, 3);
+static void add_notice(Notices *notices, const char *fmt, ...) _printf_(2, 3);
 
-static void add_notice(Reply *reply, const char *fmt, ...) {
+/* Tasks of one call mostly have the same to say. */
+static void add_notice(Notices *notices, const char *fmt, ...) {
         va_list args;
         char *text = NULL;
 
-        if (reply->submit.n_notices == WIRE_NOTICES_MAX)
+        if (notices->n == WIRE_NOTICES_MAX)
                 return;
         va_start(args, fmt);
-        if (vasprintf(&text, fmt, args) >= 0)
-                reply->submit.notices[reply->submit.n_notices++] = text;
+        if (vasprintf(&text, fmt, args) < 0)
+                text = NULL;
         va_end(args);
+        if (!text || (notices->n > 0 && strcmp(notices->texts[notices->n - 1], text) == 0))
+                free(text);
+        else
+                notices->texts[notices->n++] = text;
+}
+
+void notices_done(Notices *notices) {
+        for (size_t i = 0; i < notices->n; i++)
+                free(notices->texts[i]);
+        *notices = (Notices){};
 }
 
 /* What counts of the delay that was asked for. */
-static void apply_delay(const Daemon *daemon, const Peer *peer, Task *task, Reply *reply) {
+static void apply_delay(const Daemon *daemon, const Peer *peer, Task *task, Notices *notices) {
         const Policy *policy = core_policy(daemon->core);
         char asked[32], given[32];
 
@@ -105,14 +118,15 @@ static void apply_delay(const Daemon *daemon, const Peer *peer, Task *task, Repl
         }
         if (peer->is_admin || task->delay_us <= policy->max_delay_us)
                 return;
-        add_notice(reply, "the delay of %s counts as %s, the most this machine allows (max_delay)",
+        add_notice(notices,
+                   "the delay of %s counts as %s, the most this machine allows (max_delay)",
                    units_format_duration(asked, sizeof(asked), task->delay_us),
                    units_format_duration(given, sizeof(given), policy->max_delay_us));
         task->delay_us = policy->max_delay_us;
 }
 
 /* People say 24G of a 24,564 MiB card (decisions.md 7). */
-static void note_whole_gpus(const Daemon *daemon, const Task *task, Reply *reply) {
+static void note_whole_gpus(const Daemon *daemon, const Task *task, Notices *notices) {
         GpuView *views = NULL;
         ssize_t n_views;
 
@@ -140,23 +154,30 @@ static void note_whole_gpus(const Daemon *daemon, const Task *task, Reply *reply
                         }
                 }
                 if (nearly && !fits)
-                        add_notice(reply, "%s is all of a GPU that has %s: it gets the whole GPU",
+                        add_notice(notices, "%s is all of a GPU that has %s: it gets the whole GPU",
                                    units_format_bytes(asked, sizeof(asked), need->bytes),
                                    units_format_bytes(total, sizeof(total), nearly_bytes));
         }
         core_gpu_views_free(views, n_views > 0 ? (size_t)n_views : 0);
 }
 
-/* Of this user, now. */
-static bool is_within_limits(Peer *peer, CallType type) {
+bool submit_is_within_limits(Peer *peer, CallType type, size_t n) {
         Daemon *daemon = peer_daemon(peer);
-        size_t n = core_n_waiting_of(daemon->core, peer->uid);
+        size_t n_waiting = core_n_waiting_of(daemon->core, peer->uid);
+        uint64_t most = daemon->settings.max_pending_per_user;
 
-        if (n >= daemon->settings.max_pending_per_user) {
+        if (n_waiting >= most) {
                 peer_refuse(
                         peer, type, ERROR_LIMIT,
                         "you have %zu tasks waiting already, as many as max_pending_per_user allows",
-                        n);
+                        n_waiting);
+                return false;
+        }
+        if (n > most - n_waiting) {
+                peer_refuse(peer, type, ERROR_LIMIT,
+                            "you have %zu tasks waiting; with %zu more there would be over %" PRIu64
+                            ", which is max_pending_per_user",
+                            n_waiting, n, most);
                 return false;
         }
         if (daemon->store_failing) {
@@ -186,8 +207,33 @@ static Explain *explain_task(const Daemon *daemon, uint64_t id) {
         return NULL;
 }
 
-/* Puts the task into the core with a record of its own, owned by the peer. */
-static Record *enter(Peer *peer, Task *task) {
+/* Most tasks are shell lines, and there may be very many. */
+static void drop_needless_words(Task *task) {
+        if (task->argv && task->argv[0] && !task->argv[1] && task->command &&
+            strcmp(task->argv[0], task->command) == 0)
+                task->argv = strv_free(task->argv);
+}
+
+void submit_prepare(Peer *peer, Task *task, Notices *notices) {
+        const Daemon *daemon = peer_daemon(peer);
+
+        drop_needless_words(task);
+        stamp(daemon, peer, task);
+        apply_delay(daemon, peer, task, notices);
+        note_whole_gpus(daemon, task, notices);
+}
+
+void submit_refuse_ids(Peer *peer, CallType type, int r) {
+        peer_refuse(peer, type, ERROR_FAILED, "the daemon cannot write to '%s': %s",
+                    peer_daemon(peer)->state_dir, strerror(-r));
+}
+
+void submit_refuse_after(Peer *peer, CallType type, int r, const Error *error) {
+        peer_refuse(peer, type, r == AFTER_E_NO_TASK ? ERROR_NO_SUCH_TASK : ERROR_IMPOSSIBLE, "%s",
+                    error->text);
+}
+
+Record *submit_enter(Peer *peer, Task *task) {
         Daemon *daemon = peer_daemon(peer);
         Event event = daemon_event(EVENT_SUBMITTED, 0);
         uint64_t id = task->id;
@@ -266,39 +312,52 @@ static bool answer_known_key(Peer *peer, Call *call) {
         return true;
 }
 
+/* What needs somebody who is still there later. */
+static bool may_be_foreground(Peer *peer, const Task *task) {
+        if (!task->array && task->retry_max == 0 && !task->requeue && !task->output)
+                return true;
+        peer_refuse(peer, CALL_SUBMIT, ERROR_BAD_REQUEST,
+                    "arrays, retries, requeue and output are of detached tasks");
+        return false;
+}
+
 void method_submit(Peer *peer, Call *call, bool resumed) {
         Daemon *daemon = peer_daemon(peer);
         Task *task = call->submit.task;
         Reply reply = { .to = CALL_SUBMIT };
+        _cleanup_(notices_done) Notices notices = {};
+        Error error = {};
         Record *record;
         int r;
 
         if (task->detached) {
-                peer_refuse(peer, CALL_SUBMIT, ERROR_NOT_AVAILABLE,
-                            "detached tasks are not available yet");
+                agents_submit(peer, call, resumed);
                 return;
         }
-        if (answer_known_key(peer, call) || !is_within_limits(peer, CALL_SUBMIT) ||
-            !resolve(peer, call, &task->needs, resumed))
+        if (!may_be_foreground(peer, task))
+                return;
+        r = after_resolve(daemon, task, &error);
+        if (r != 0) {
+                submit_refuse_after(peer, CALL_SUBMIT, r, &error);
+                return;
+        }
+        if (answer_known_key(peer, call) || !submit_is_within_limits(peer, CALL_SUBMIT, 1) ||
+            !submit_resolve(peer, call, &task->needs, resumed))
                 return;
         if (call->submit.immediate && daemon->starting) {
                 peer_park(peer, call,
                           START_PATIENCE_US + LOOK_MAX_US); /* nothing is offered yet, to nobody */
                 return;
         }
-        if (call->submit.immediate && parks_for_gpus(peer, call, resumed))
+        if (call->submit.immediate && submit_parks_for_gpus(peer, call, resumed))
                 return;
         r = store_take_id(daemon->store, &task->id);
         if (r < 0) {
-                peer_refuse(peer, CALL_SUBMIT, ERROR_FAILED, "the daemon cannot write to '%s': %s",
-                            daemon->state_dir, strerror(-r));
+                submit_refuse_ids(peer, CALL_SUBMIT, r);
                 return;
         }
-        stamp(daemon, peer, task);
-        apply_delay(daemon, peer, task, &reply);
-        note_whole_gpus(daemon, task, &reply);
-
-        record = enter(peer, TAKE_PTR(call->submit.task));
+        submit_prepare(peer, task, &notices);
+        record = submit_enter(peer, TAKE_PTR(call->submit.task));
         if (!record) {
                 peer_refuse(peer, CALL_SUBMIT, ERROR_FAILED, "the daemon is out of memory");
                 return;
@@ -312,11 +371,11 @@ void method_submit(Peer *peer, Call *call, bool resumed) {
                 if (record->granted)
                         record_write_start(record);
                 fill_submit_reply(daemon, core_find(daemon->core, record->task_id), &reply);
+                reply.submit.n_notices = notices.n;
+                (void)memcpy(reply.submit.notices, notices.texts, sizeof(notices.texts));
                 peer_reply(peer, &reply);
         }
         free(reply.explain);
-        for (size_t i = 0; i < reply.submit.n_notices; i++)
-                free(reply.submit.notices[i]);
 }
 
 void method_dry_run(Peer *peer, Call *call, bool resumed) {
@@ -329,7 +388,8 @@ void method_dry_run(Peer *peer, Call *call, bool resumed) {
                 peer_refuse(peer, CALL_DRY_RUN, ERROR_FAILED, "the daemon is out of memory");
                 return;
         }
-        if (!resolve(peer, call, &task->needs, resumed) || parks_for_gpus(peer, call, resumed))
+        if (!submit_resolve(peer, call, &task->needs, resumed) ||
+            submit_parks_for_gpus(peer, call, resumed))
                 return;
         daemon_look_at_ram(daemon);
         reply.boot_us = clock_boottime_us();
@@ -347,8 +407,7 @@ void method_dry_run(Peer *peer, Call *call, bool resumed) {
         peer_reply(peer, &reply);
 }
 
-/* Every runner that was known is back: the first offers need not wait any longer. */
-static void check_all_attached(Daemon *daemon) {
+void submit_check_all_attached(Daemon *daemon) {
         if (!daemon->starting)
                 return;
         for (const Record *record = daemon->records; record; record = record->hh.next)
@@ -376,7 +435,7 @@ static Record *enter_attached(Peer *peer, Call *call) {
         if (core_resolve(daemon->core, &task->needs, &error) == CORE_E_IMPOSSIBLE &&
             call->attach.started)
                 task->needs.memory_bytes = 0;
-        return enter(peer, TAKE_PTR(call->attach.task));
+        return submit_enter(peer, TAKE_PTR(call->attach.task));
 }
 
 /* It runs, whatever we thought: the crash came between its accept and our writing it down. False: it makes no sense. */
@@ -490,7 +549,7 @@ void method_attach(Peer *peer, Call *call, bool resumed) {
         if (started)
                 started_process(record, TAKE_FD(pid_fd));
         record_set_dirty(record);
-        check_all_attached(daemon);
+        submit_check_all_attached(daemon);
         reply.attach.id = record->task_id;
         reply.attach.state = core_find(daemon->core, record->task_id)->state;
         reply.attach.look_interval_us = daemon->look_interval_us;

@@ -18,7 +18,7 @@ const Method methods[] = {
         { CALL_DECLINE, ACCESS_RUNNER, method_decline },
         { CALL_STARTED, ACCESS_RUNNER, method_started },
         { CALL_USED, ACCESS_RUNNER, method_used },
-        { CALL_ENDED, ACCESS_RUNNER, method_ended },
+        { CALL_ENDED, ACCESS_RUNNER_LATE, method_ended },
         { CALL_AWAY, ACCESS_RUNNER, method_away },
         { CALL_WITHDRAW, ACCESS_RUNNER, method_withdraw },
         { CALL_LIST, ACCESS_ANYONE, method_list },
@@ -31,6 +31,9 @@ const Method methods[] = {
         { CALL_UPDATE, ACCESS_OWNER, method_update },
         { CALL_WAIT, ACCESS_ANYONE, method_wait },
         { CALL_GET_INFO, ACCESS_ANYONE, method_get_info },
+        { CALL_SUBMIT_MANY, ACCESS_ANYONE, method_submit_many },
+        { CALL_AGENT, ACCESS_ANYONE, method_agent }, /* of the user that the kernel names */
+        { CALL_RESUME, ACCESS_RUNNER_LATE, method_resume },
 };
 
 const size_t n_methods = ELEMENTSOF(methods);
@@ -57,6 +60,8 @@ static uint64_t call_task_id(const Call *call) {
                 return call->withdraw.id;
         case CALL_UPDATE:
                 return call->update.id;
+        case CALL_RESUME:
+                return call->resume.id;
         case CALL_SUBMIT:
         case CALL_DRY_RUN:
         case CALL_ATTACH:
@@ -73,6 +78,11 @@ static uint64_t call_task_id(const Call *call) {
         case CALL_END:
         case CALL_WITHDRAWN:
         case CALL_LOOK:
+        case CALL_SUBMIT_MANY:
+        case CALL_AGENT:
+        case CALL_QUEUE:
+        case CALL_AGENT_STATUS:
+        case CALL_AGENT_STOP:
                 break;
         }
         return 0;
@@ -94,30 +104,34 @@ static bool is_permitted(Peer *peer, const Call *call, Access access) {
         if (access == ACCESS_ANYONE)
                 return true;
         task = core_find(daemon->core, id);
+        if (access == ACCESS_RUNNER_LATE && peer->is_agent &&
+            (!task || task_state_is_final(task->state)))
+                return true;
         if (!task) {
                 (void)snprintf(text, sizeof(text), "there is no waiting or running task %" PRIu64,
-                               id);
+                               task_ref_id(id));
                 refuse(peer, call, ERROR_NO_SUCH_TASK, text);
                 return false;
         }
         record = record_find(daemon, id);
-        if (access == ACCESS_RUNNER ? record && record->owner == peer :
-                                      methods_may_act(peer, task->uid))
+        if (access == ACCESS_OWNER ? methods_may_act(peer, task->uid) :
+                                     record && record->owner == peer)
                 return true;
-        (void)snprintf(text, sizeof(text), "task %" PRIu64 " is not %s", id,
-                       access == ACCESS_RUNNER ? "this connection's" : "yours");
+        (void)snprintf(text, sizeof(text), "task %" PRIu64 " is not %s", task_ref_id(id),
+                       access == ACCESS_OWNER ? "yours" : "this connection's");
         refuse(peer, call, ERROR_NOT_PERMITTED, text);
         return false;
 }
 
 /* Its runner has spoken: offers that it did not answer are forgiven (decisions.md 4). */
 static void note_spoken(Peer *peer) {
-        for (Record *record = peer->records; record; record = record->owner_next) {
+        for (Record *record = peer->records; record && peer->n_silent > 0;
+             record = record->owner_next) {
                 Event event;
 
                 if (!record->silent)
                         continue;
-                record->silent = false;
+                record_set_silent(record, false);
                 event = daemon_event(EVENT_RUNNER_BACK, record->task_id);
                 (void)core_apply(record->daemon->core, &event);
                 daemon_want_turn(record->daemon);

@@ -14,6 +14,7 @@ typedef enum Access {
         ACCESS_ANYONE, /* a method that acts on tasks by ids checks each (methods_may_act()) */
         ACCESS_OWNER,  /* the task's user, or an admin */
         ACCESS_RUNNER, /* the connection that submitted or attached the task */
+        ACCESS_RUNNER_LATE, /* the same, or an agent and a task that is over: the method sees whose it was */
 } Access;
 
 /* Serves one call of a peer; the call may be taken (zeroed) by a method that keeps it. */
@@ -54,6 +55,9 @@ void method_hold(Peer *peer, Call *call, bool resumed);
 void method_release(Peer *peer, Call *call, bool resumed);
 void method_update(Peer *peer, Call *call, bool resumed);
 void method_wait(Peer *peer, Call *call, bool resumed);
+void method_submit_many(Peer *peer, Call *call, bool resumed);
+void method_agent(Peer *peer, Call *call, bool resumed);
+void method_resume(Peer *peer, Call *call, bool resumed);
 void method_get_info(Peer *peer, Call *call, bool resumed);
 
 /* The command's process, by its pidfd (taken; -1: unknown), after it was checked whose it is (decisions.md 15). */

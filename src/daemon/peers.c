@@ -9,6 +9,7 @@
 #include "daemon/peers.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,6 +183,20 @@ void peer_send(Peer *peer, const Call *call) {
                 return;
         }
         peer_send_bytes(peer, bytes, n);
+}
+
+bool peer_has_hung_up(const Peer *peer) {
+        struct pollfd poll_fd = { .fd = channel_fd(peer->channel), .events = POLLRDHUP };
+
+        return peer->ending ||
+               (poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR)));
+}
+
+void peer_end(Peer *peer) {
+        peer->ending = true;
+        hold(peer);
+        peer_set_events(peer);
+        daemon_want_turn(peer->peers->daemon);
 }
 
 void peer_refuse(Peer *peer, CallType to, ErrorName name, const char *fmt, ...) {
@@ -431,14 +446,14 @@ Peer *peers_first(Peers *peers) {
         return peers->first;
 }
 
-void peers_release(Peers *peers) {
+void peers_release(Peers *peers, bool written) {
         /* The end of one may change something: what is said of that waits for the next turn. */
         while (peers->held && !peers->daemon->write_wanted) {
                 Peer *peer = peers->held;
                 int r;
 
                 unhold(peer);
-                r = channel_flush(peer->channel);
+                r = written || !peer->is_agent ? channel_flush(peer->channel) : FRAME_E_CLOSED;
                 if (r < 0 || r == FRAME_E_CLOSED || (peer->ending && r == 0))
                         peer_close(peer);
                 else

@@ -25,6 +25,7 @@ enum {
 
 /* A list that is being sent in several replies. */
 typedef struct Lister {
+        CallType type; /* LIST or AGENT */
         bool explain;
         bool ended;
         bool has_uid;
@@ -33,6 +34,7 @@ typedef struct Lister {
         uint64_t *ids;         /* of active tasks, taken at the start */
         uint64_t ended_before; /* next page of ended ones */
         bool ended_done;
+        bool sorted; /* @ids, of which those that were not sent are 0 */
 } Lister;
 
 struct Peer {
@@ -43,7 +45,9 @@ struct Peer {
         pid_t pid;
         uid_t uid;
         bool is_admin;
-        Record *records; /* of the tasks that this connection runs, by owner_next */
+        bool is_agent;     /* of its user: owns the detached tasks */
+        unsigned n_silent; /* records whose offer it did not answer */
+        Record *records;   /* of the tasks that this connection runs, by owner_next */
 
         /* While one of these stands, no further message is read: replies keep the order of their calls. */
         bool has_parked;
@@ -75,8 +79,11 @@ int peers_add(Peers *peers, int fd);
 
 size_t peers_n(const Peers *peers);
 
-/* Sends what was kept; after the commit. */
-void peers_release(Peers *peers);
+/*
+ * Sends what was kept, after the commit. @written: else agents are cut instead, who must be told nothing that is not on the
+ * disk: they ask again, and hear why it can't be.
+ */
+void peers_release(Peers *peers, bool written);
 
 /* Every connection, by ->next, in no order. */
 Peer *peers_first(Peers *peers);
@@ -87,6 +94,12 @@ Peer *peers_first(Peers *peers);
  */
 void peer_reply(Peer *peer, const Reply *reply);
 void peer_send(Peer *peer, const Call *call);
+
+/* Whether the other side is gone, also if that was not noticed yet. */
+bool peer_has_hung_up(const Peer *peer);
+
+/* Ends the connection at the end of the turn, when what was said is out. */
+void peer_end(Peer *peer);
 
 /* Replies with an error sentence. */
 void peer_refuse(Peer *peer, CallType to, ErrorName name, const char *fmt, ...) _printf_(4, 5);

@@ -12,6 +12,7 @@
 
 #include "daemon/log.h"
 #include "daemon/peers.h"
+#include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/fd.h"
 #include "util/proc-id.h"
@@ -38,16 +39,43 @@ Record *record_find(Daemon *daemon, uint64_t task_id) {
         return record;
 }
 
-static void remove_from_owner(Record *record) {
-        Record **p;
+static void add_to_owner(Record *record, Peer *owner) {
+        record->owner = owner;
+        record->owner_next = owner->records;
+        record->owner_pprev = &owner->records;
+        if (record->owner_next)
+                record->owner_next->owner_pprev = &record->owner_next;
+        owner->records = record;
+        owner->n_silent += record->silent;
+}
 
+static void remove_from_owner(Record *record) {
         if (!record->owner)
                 return;
-        for (p = &record->owner->records; *p != record; p = &(*p)->owner_next)
-                ;
-        *p = record->owner_next;
+        record->owner->n_silent -= record->silent;
+        *record->owner_pprev = record->owner_next;
+        if (record->owner_next)
+                record->owner_next->owner_pprev = record->owner_pprev;
         record->owner = NULL;
         record->owner_next = NULL;
+        record->owner_pprev = NULL;
+}
+
+void record_set_silent(Record *record, bool silent) {
+        if (record->silent == silent)
+                return;
+        record->silent = silent;
+        if (record->owner && silent)
+                record->owner->n_silent++;
+        else if (record->owner)
+                record->owner->n_silent--;
+}
+
+/* Detached tasks are their agent's, which comes and goes; others end with the connection. */
+static bool is_detached(const Record *record) {
+        const Task *task = core_find(record->daemon->core, record->task_id);
+
+        return task && task->detached;
 }
 
 static void remove_from_dirty(Record *record) {
@@ -127,18 +155,22 @@ static int on_process(sd_event_source *source, int fd, uint32_t revents, void *u
 
         record->pid_source = sd_event_source_disable_unref(record->pid_source);
         record->process_ended = true;
-        if (set_timer(record, ENDED_GRACE_US, on_timer_ended, "record-ended") < 0)
+        if (set_timer(record, is_detached(record) ? AGENT_GRACE_US : ENDED_GRACE_US, on_timer_ended,
+                      "record-ended") < 0)
                 (void)on_timer_ended(NULL, 0, record);
         return 0;
+}
+
+static const char *gone_reason(const Record *record) {
+        return is_detached(record) ? "its agent was gone when it ended" :
+                                     "its taskflow was gone when it ended";
 }
 
 static int on_timer_ended(sd_event_source *source, uint64_t usec, void *userdata) {
         Record *record = userdata;
 
         record->timer = sd_event_source_disable_unref(record->timer);
-        (void)record_end(record, record->cancelled ? TASK_STATE_CANCELLED : TASK_STATE_LOST, -1, 0,
-                         record->cancelled ? "cancelled" : "its taskflow was gone when it ended",
-                         clock_realtime_us());
+        (void)record_end(record, TASK_STATE_LOST, -1, 0, gone_reason(record), clock_realtime_us());
         return 0;
 }
 
@@ -156,6 +188,16 @@ static void watch_process(Record *record) {
                 return;
         }
         (void)sd_event_source_set_description(record->pid_source, "record-process");
+}
+
+/* The room is for others meanwhile, and nobody is to blame. */
+static void return_offer(Record *record) {
+        Event event = daemon_event(EVENT_OFFER_RETURNED, record->task_id);
+
+        if (!record->offer)
+                return;
+        (void)core_apply(record->daemon->core, &event);
+        record_close_offer(record);
 }
 
 static void unwatch_process(Record *record) {
@@ -191,32 +233,51 @@ int record_set_process(Record *record, int pid_fd) {
 void record_set_owner(Record *record, Peer *owner) {
         if (record->owner == owner)
                 return;
-        if (record->owner && owner)
+        if (record->owner && owner && !is_detached(record))
                 peer_send(record->owner,
                           &(Call){ .type = CALL_WITHDRAWN,
                                    .oneway = true,
                                    .withdraw = {
                                            .id = record->task_id,
                                            .reason = (char[]){ "another taskflow has it now" } } });
+        if (record->owner)
+                return_offer(record); /* it was made to that one */
         remove_from_owner(record);
         if (!owner)
                 return;
-        record->owner = owner;
-        record->owner_next = owner->records;
-        owner->records = record;
-        record->runner_pid = owner->pid;
+        add_to_owner(record, owner);
+        record->reloaded = false;
+        if (!is_detached(record))
+                record->runner_pid = owner->pid;
         unwatch_process(record);
 }
 
-void record_owner_gone(Record *record) {
-        Daemon *daemon = record->daemon;
-        const Task *task = core_find(daemon->core, record->task_id);
+/* Its agent is gone, which says nothing of the task: the next one takes it over (decisions.md, "Who is who"). */
+static void on_agent_gone(Record *record) {
+        const Task *task = core_find(record->daemon->core, record->task_id);
         Event event;
 
+        if (task->state == TASK_STATE_RUNNING) {
+                watch_process(record);
+                return;
+        }
+        return_offer(record);
+        event = daemon_event(EVENT_RUNNER_AWAY, record->task_id);
+        (void)core_apply(record->daemon->core, &event);
+        record_set_silent(record, false);
+}
+
+void record_owner_gone(Record *record) {
+        const Task *task = core_find(record->daemon->core, record->task_id);
+
         remove_from_owner(record);
-        record->runner_pid = 0;
         if (!task || task_state_is_final(task->state))
                 return;
+        if (task->detached) {
+                on_agent_gone(record);
+                return;
+        }
+        record->runner_pid = 0;
 
         /* A grant whose Started never came: its runner died between the two. */
         if (task->state == TASK_STATE_RUNNING && record->granted && task->pid == 0) {
@@ -228,11 +289,7 @@ void record_owner_gone(Record *record) {
                 watch_process(record);
                 return;
         }
-        if (record->offer) {
-                event = daemon_event(EVENT_OFFER_RETURNED, record->task_id);
-                (void)core_apply(daemon->core, &event);
-                record_close_offer(record);
-        }
+        return_offer(record);
         (void)record_withdraw(record, "its taskflow has ended");
 }
 
@@ -248,8 +305,35 @@ static int on_timer_offer(sd_event_source *source, uint64_t usec, void *userdata
         log_info("task %" PRIu64 ": its offer was not answered", record->task_id);
         record_close_offer(record);
         (void)core_apply(record->daemon->core, &event);
-        record->silent = true;
+        record_set_silent(record, true);
         record_set_dirty(record);
+        return 0;
+}
+
+int record_split(Record *array, uint32_t index, Record **ret) {
+        Daemon *daemon = array->daemon;
+        Event event = daemon_event(EVENT_SPLIT, array->task_id);
+        uint64_t id = task_ref(array->task_id, index);
+        Record *record;
+        int r;
+
+        event.split.index = index;
+        r = core_apply(daemon->core, &event);
+        if (r != 0)
+                return r < 0 ? r : -EINVAL;
+        r = record_new(&record, daemon, id);
+        if (r < 0)
+                return r; /* it waits in the core, and nobody offers it anything: until the next start */
+        if (array->owner) {
+                record_set_owner(record, array->owner);
+        } else {
+                event = daemon_event(EVENT_RUNNER_AWAY, id);
+                (void)core_apply(daemon->core, &event);
+        }
+        record->fresh = array->fresh; /* it goes with it if that can't be written */
+        record_set_dirty(array);
+        record_set_dirty(record);
+        *ret = record;
         return 0;
 }
 
@@ -288,7 +372,9 @@ int record_offer(Record *record, const PlanOffer *offer) {
                                                      .n_gpus = offer->n_gpus,
                                                      .gpus = offer->gpus,
                                                      .pin = daemon_pins(daemon, task),
-                                                     .time_limit_us = task->time_limit_us } });
+                                                     .time_limit_us = task->time_limit_us,
+                                                     .attempt = task->attempt + 1,
+                                                     .name = task->name } });
         return 0;
 }
 
@@ -300,6 +386,34 @@ static void close_ended(Record *record) {
         peers_task_ended(record->daemon->peers, record->task_id);
 }
 
+/* The array that an element belongs to counts it; it may have been the last one. */
+static void note_element(Record *record) {
+        Daemon *daemon = record->daemon;
+        uint64_t array_id = task_ref_id(record->task_id);
+        Record *array = array_id != record->task_id ? record_find(daemon, array_id) : NULL;
+        const Task *task = array ? core_find(daemon->core, array_id) : NULL;
+
+        if (!task)
+                return;
+        record_set_dirty(array);
+        if (!task_state_is_final(task->state))
+                return;
+        if (array->owner)
+                peer_send(array->owner, &(Call){ .type = CALL_WITHDRAWN,
+                                                 .oneway = true,
+                                                 .withdraw = { .id = array_id } });
+        close_ended(array);
+}
+
+/* It failed, and is to be tried again. */
+static void close_try(Record *record) {
+        record_close_offer(record);
+        drop_process(record);
+        record->process_ended = false;
+        record->granted = false;
+        record_set_dirty(record);
+}
+
 int record_end(Record *record,
                TaskState state,
                int exit_status,
@@ -307,8 +421,14 @@ int record_end(Record *record,
                const char *reason,
                uint64_t at_us) {
         Event event = daemon_event(EVENT_ENDED, record->task_id);
+        const Task *task;
         int r;
 
+        /* It may have ended by itself, or been lost, before the cancel reached it: it is not tried again all the same. */
+        if (record->cancelled && state != TASK_STATE_CANCELLED) {
+                state = TASK_STATE_CANCELLED;
+                reason = "cancelled";
+        }
         event.at_us = at_us;
         event.ended.state = state;
         event.ended.exit_status = exit_status;
@@ -317,31 +437,53 @@ int record_end(Record *record,
         r = core_apply(record->daemon->core, &event);
         if (r != 0)
                 return r < 0 ? r : -EINVAL;
-        close_ended(record);
+        task = core_find(record->daemon->core, record->task_id);
+        record->daemon->sync_wanted |= task->requeue;
+        if (task_state_is_final(task->state))
+                close_ended(record);
+        else
+                close_try(record);
+        note_element(record);
         return 0;
 }
 
 int record_withdraw(Record *record, const char *reason) {
         Event event = daemon_event(EVENT_WITHDRAWN, record->task_id);
+        const Task *task;
         int r;
 
-        if (record->offer) {
-                Event returned = daemon_event(EVENT_OFFER_RETURNED, record->task_id);
-
-                (void)core_apply(record->daemon->core, &returned);
-        }
+        return_offer(record);
         event.reason = reason;
         r = core_apply(record->daemon->core, &event);
         if (r != 0)
                 return r < 0 ? r : -EINVAL;
-        close_ended(record);
+        task = core_find(record->daemon->core, record->task_id);
+        if (task_state_is_final(task->state))
+                close_ended(record);
+        else
+                record_set_dirty(record); /* an array of which some still run */
+        note_element(record);
         return 0;
+}
+
+int record_cancel(Record *record, const char *reason) {
+        _cleanup_free_ char *copy = strdup(reason);
+        Peer *owner = record->owner;
+        int r;
+
+        r = record_withdraw(record, reason);
+        if (r == 0 && owner)
+                peer_send(owner, &(Call){ .type = CALL_WITHDRAWN,
+                                          .oneway = true,
+                                          .withdraw = { .id = record->task_id, .reason = copy } });
+        return r;
 }
 
 void record_judge(Record *record) {
         const Task *task = core_find(record->daemon->core, record->task_id);
 
-        if (record->owner || !task || task_state_is_final(task->state))
+        if (!record->reloaded || record->owner || !task || task_state_is_final(task->state) ||
+            (task->detached && task->state != TASK_STATE_RUNNING))
                 return;
         if (task->state != TASK_STATE_RUNNING) {
                 (void)record_withdraw(
@@ -352,11 +494,19 @@ void record_judge(Record *record) {
                 (void)record_end(record, TASK_STATE_LOST, -1, 0,
                                  strcmp(task->boot_id, record->daemon->boot_id) != 0 ?
                                          "the machine went down" :
-                                         "its taskflow was gone when it ended",
+                                         gone_reason(record),
                                  clock_realtime_us());
                 return;
         }
         watch_process(record);
+}
+
+void record_judge_process(Record *record) {
+        if (record_set_process(record, -1) < 0)
+                (void)record_end(record, TASK_STATE_LOST, -1, 0, gone_reason(record),
+                                 clock_realtime_us());
+        else
+                watch_process(record);
 }
 
 /* What was committed and is over is the store's alone. */
@@ -367,6 +517,8 @@ static void forget_written(Daemon *daemon, Record *written) {
                 next = record->dirty_next;
                 record->dirty_next = NULL;
                 record->is_dirty = false;
+                record->fresh = false;
+                record->accepting = false;
                 if (task && !task_state_is_final(task->state))
                         continue;
                 core_forget(daemon->core, record->task_id);
@@ -383,43 +535,86 @@ static int put_all(Daemon *daemon) {
                 if (task)
                         r = store_put_task(daemon->store, task);
         }
-        return r < 0 ? r : store_commit(daemon->store, false);
+        return r < 0 ? r : store_commit(daemon->store, daemon->sync_wanted);
 }
 
-void records_write(Daemon *daemon) {
+/*
+ * Nobody was told of them yet: the connection that queued them is cut, and told why when it asks again. Elements became dirty after
+ * their array, and so come before it here.
+ */
+static void drop_fresh(Daemon *daemon) {
+        Record *next;
+
+        for (Record *record = daemon->dirty; record; record = next) {
+                Event event = daemon_event(EVENT_WITHDRAWN, record->task_id);
+
+                next = record->dirty_next;
+                if (!record->fresh)
+                        continue;
+                record_close_offer(record);
+                (void)core_apply(daemon->core, &event);
+                core_forget(daemon->core, record->task_id);
+                record_free(record);
+        }
+}
+
+/* Their agents were not told that they may start them: they wait again, as a daemon that starts now would have it. */
+static void return_accepted(Daemon *daemon) {
+        for (Record *record = daemon->dirty; record; record = record->dirty_next) {
+                Event event = daemon_event(EVENT_OFFER_RETURNED, record->task_id);
+
+                if (!record->accepting)
+                        continue;
+                record->accepting = record->granted = false;
+                (void)core_apply(daemon->core, &event);
+        }
+}
+
+bool records_write(Daemon *daemon) {
         Record *written = daemon->dirty;
         int r;
 
         daemon->write_wanted = false;
         if (!written && !store_is_dirty(daemon->store))
-                return;
+                return true;
         r = put_all(daemon);
         if (r < 0) {
                 if (!daemon->store_failing)
                         log_error(
                                 "cannot write to '%s': %s; running tasks are kept in memory, new ones refused",
                                 daemon->state_dir, strerror(-r));
-                daemon->store_failing = true;
+                daemon->store_failing = daemon->write_failed = true;
+                daemon_want_turn(daemon);
+                drop_fresh(daemon);
+                return_accepted(daemon);
                 arm_write(daemon, STORE_RETRY_US);
-                return;
+                return false;
         }
         (void)sd_event_source_set_enabled(daemon->write_source, SD_EVENT_OFF);
         if (daemon->store_failing)
                 log_info("'%s' can be written again", daemon->state_dir);
         daemon->store_failing = false;
+        daemon->sync_wanted = false;
         daemon->dirty = NULL;
         forget_written(daemon, written);
+        return true;
 }
 
 void record_write_start(Record *record) {
         const Task *task = core_find(record->daemon->core, record->task_id);
 
+        if (task->detached) {
+                record->daemon->sync_wanted = true; /* its agent is told after the commit */
+                record->accepting = true;
+                record_set_dirty(record);
+                return;
+        }
         if (needs_is_empty(&task->needs)) {
                 record_set_dirty_soon(record);
                 return;
         }
         record_set_dirty(record);
-        records_write(record->daemon);
+        (void)records_write(record->daemon);
 }
 
 void records_send_look(Daemon *daemon) {
@@ -431,7 +626,7 @@ void records_send_look(Daemon *daemon) {
                 const Task *task =
                         peer->records ? core_find(daemon->core, peer->records->task_id) : NULL;
 
-                if (task && task->state == TASK_STATE_RUNNING)
+                if (peer->is_agent || (task && task->state == TASK_STATE_RUNNING))
                         peer_send(peer, &call);
         }
 }

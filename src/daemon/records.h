@@ -19,20 +19,27 @@
 struct Record {
         Daemon *daemon;
         uint64_t task_id;
-        Peer *owner;        /* the runner's connection; NULL: away */
-        Record *owner_next; /* others of the same connection */
+        Peer *owner;          /* the runner's connection; NULL: away */
+        Record *owner_next;   /* others of the same connection */
+        Record **owner_pprev; /* what points at this one */
+
+        bool reloaded; /* from last time, and no runner has come for it yet */
 
         uint64_t offer; /* number of the open offer; 0: none */
+        bool fresh;     /* detached: queued in this turn, and not on the disk yet */
         bool granting;  /* its Submit is being answered: a start now is a grant in the reply */
         bool granted;   /* it was, and Started has not come yet */
+        bool accepting; /* detached: its agent's Accept is answered when it is on the disk */
         bool silent;    /* an offer was not answered, and its runner has not spoken since */
         sd_event_source *timer; /* the offer's deadline, or how long a dead process is waited for */
 
-        pid_t runner_pid;
-        int pid_fd; /* of the command; -1: not known */
+        pid_t runner_pid; /* the parent of the command: `taskflow run`, or a keeper; 0: not known */
+        int pid_fd;       /* of the command; -1: not known */
         sd_event_source *pid_source;
         bool process_ended; /* seen by the pidfd, while no runner was there to tell how */
-        bool cancelled;     /* while it had no runner: its end is that, whoever brings it about */
+        bool cancelled;     /* while it ran: its end is that, whoever brings it about */
+
+        bool other_boot; /* while all are loaded: it is from before the machine went down */
 
         bool is_dirty;
         Record *dirty_next;
@@ -45,6 +52,9 @@ Record *record_find(Daemon *daemon, uint64_t task_id);
 
 /* Drops it; the core keeps its task. */
 void record_free(Record *record);
+
+/* Since its offer was not answered its runner has not spoken, or it has again. */
+void record_set_silent(Record *record, bool silent);
 
 /* Its runner is this connection from now on; the former one is told. NULL: it is gone. */
 void record_set_owner(Record *record, Peer *owner);
@@ -77,6 +87,12 @@ int record_end(Record *record,
 /* A waiting task is no longer wanted: cancelled. */
 int record_withdraw(Record *record, const char *reason);
 
+/* The same, and its runner is told. */
+int record_cancel(Record *record, const char *reason);
+
+/* An element of the array becomes a task of its own. Return: 0 or negative errno. */
+int record_split(Record *array, uint32_t index, Record **ret);
+
 /* Sends an offer, or lets the grant be answered. Return: 0, or negative errno: nothing was offered. */
 int record_offer(Record *record, const PlanOffer *offer);
 
@@ -86,14 +102,22 @@ void record_close_offer(Record *record);
 /* Task known from last time whose runner did not come back: judged by its process. */
 void record_judge(Record *record);
 
+/* A task that was started, and whose runner knows nothing of that: over when its process is. */
+void record_judge_process(Record *record);
+
 /*
  * Before a runner is told that it may start: a daemon that is killed now, and starts again, must know that this room is taken. A task
  * that asks for nothing takes none.
  */
 void record_write_start(Record *record);
 
-/* Writes what is dirty; forgets what has ended and is on the disk. */
-void records_write(Daemon *daemon);
+/*
+ * Writes what is dirty, to the disk if that is wanted; forgets what has ended and is written. What was queued in this turn and
+ * can't be written is dropped again.
+ *
+ * Return: whether all is written.
+ */
+bool records_write(Daemon *daemon);
 
 /* Tells the runners of running tasks how often to look. */
 void records_send_look(Daemon *daemon);

@@ -117,6 +117,14 @@ const SettingsKey settings_keys[] = {
                 .name = "history_days", .type = SETTINGS_TYPE_COUNT,
                 FIELD(history_us), .min = 1, .max = 36500, .unit = US_PER_DAY, .standard = "30",
                 .help = "for how many days an ended task is remembered",
+        }, {
+                .name = "log_limit", .type = SETTINGS_TYPE_SIZE,
+                FIELD(log_limit_bytes), .min = 64 * KIB, .max = SIZE_BYTES_MAX, .standard = "1G",
+                .help = "a detached task's own log keeps its last so many bytes; a file of -o keeps all",
+        }, {
+                .name = "log_days", .type = SETTINGS_TYPE_COUNT,
+                FIELD(log_keep_us), .min = 1, .max = 36500, .unit = US_PER_DAY, .standard = "30",
+                .help = "for how many days the log of an ended task is kept",
         },
 };
 /* clang-format on */

@@ -32,6 +32,8 @@ typedef struct Settings {
         uint64_t max_pending_per_user;
         bool show_commands_to_owner_only;
         uint64_t history_us;
+        uint64_t log_limit_bytes; /* UINT64_MAX: none */
+        uint64_t log_keep_us;
 } Settings;
 
 /**

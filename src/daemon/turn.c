@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/after.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
 #include "daemon/peers.h"
@@ -72,11 +73,14 @@ static size_t carry_out(Daemon *daemon, const Plan *plan) {
 
         for (size_t i = 0; i < plan->n_offers; i++) {
                 Record *record = record_find(daemon, plan->offers[i].task_id);
-                int r;
+                int r = 0;
 
                 if (!record || !record->owner)
                         continue;
-                r = record_offer(record, &plan->offers[i]);
+                if (plan->offers[i].index >= 0)
+                        r = record_split(record, (uint32_t)plan->offers[i].index, &record);
+                if (r == 0)
+                        r = record_offer(record, &plan->offers[i]);
                 if (r < 0)
                         log_error("cannot offer task %llu its start: %s",
                                   (unsigned long long)plan->offers[i].task_id, strerror(-r));
@@ -148,14 +152,18 @@ static void arm_sampling(Daemon *daemon) {
 static int on_turn(sd_event_source *source, void *userdata) {
         Daemon *daemon = userdata;
         uint64_t interval_us;
+        bool written;
 
         daemon->turn_wanted = false;
         if (daemon->n_served >= SERVED_PER_TURN)
                 (void)sd_event_source_set_priority(source, PRIORITY_AFTER_MESSAGES);
+        after_cancel_doomed(daemon);
         daemon_plan(daemon);
         if (daemon->write_wanted)
-                records_write(daemon);
-        peers_release(daemon->peers);
+                (void)records_write(daemon);
+        written = !daemon->write_failed;
+        daemon->write_failed = false;
+        peers_release(daemon->peers, written);
         arm_sampling(daemon);
         if (!core_uses_gpus(daemon->core))
                 gpu_watch_idle(daemon->gpu_watch);

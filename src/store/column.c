@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/index-set.h"
+#include "core/task.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
 #include "util/strv.h"
@@ -23,6 +25,9 @@ static uint64_t get_number(const Column *column, const void *field) {
         case COLUMN_UINT64:
                 memcpy(&u64, field, sizeof(u64));
                 return u64;
+        case COLUMN_REF:
+                memcpy(&u64, field, sizeof(u64));
+                return u64 <= INT64_MAX ? task_ref_order(u64) : UINT64_MAX;
         case COLUMN_UNSIGNED:
                 memcpy(&u, field, sizeof(u));
                 return u;
@@ -37,6 +42,7 @@ static uint64_t get_number(const Column *column, const void *field) {
         case COLUMN_CHARS:
         case COLUMN_BYTES:
         case COLUMN_STRV:
+        case COLUMN_SET:
                 break;
         }
         abort();
@@ -49,6 +55,10 @@ static void set_number(const Column *column, void *field, int64_t value) {
         bool b = value != 0;
 
         switch (column->type) {
+        case COLUMN_REF:
+                u64 = task_ref_from_order(u64);
+                memcpy(field, &u64, sizeof(u64));
+                return;
         case COLUMN_UINT64:
                 memcpy(field, &u64, sizeof(u64));
                 return;
@@ -66,6 +76,7 @@ static void set_number(const Column *column, void *field, int64_t value) {
         case COLUMN_CHARS:
         case COLUMN_BYTES:
         case COLUMN_STRV:
+        case COLUMN_SET:
                 break;
         }
         abort();
@@ -136,12 +147,19 @@ static int bind_strv(sqlite3_stmt *statement, int i, const Column *column, char 
         return sqlite3_bind_blob(statement, i, bytes, (int)n, free);
 }
 
+static int bind_set(sqlite3_stmt *statement, int i, const IndexSet *set) {
+        char *text = index_set_format(set);
+
+        return text ? sqlite3_bind_text(statement, i, text, -1, free) : -ENOMEM;
+}
+
 /* Return: SQLite's code, or negative errno. */
 static int bind_one(sqlite3_stmt *statement, int i, const Column *column, const void *field) {
         const char *text;
 
         switch (column->type) {
         case COLUMN_UINT64:
+        case COLUMN_REF:
         case COLUMN_UNSIGNED:
         case COLUMN_INT:
         case COLUMN_BOOL:
@@ -159,6 +177,8 @@ static int bind_one(sqlite3_stmt *statement, int i, const Column *column, const 
                 return sqlite3_bind_blob(statement, i, field, (int)column->size, SQLITE_STATIC);
         case COLUMN_STRV:
                 return bind_strv(statement, i, column, *(char *const *const *)field);
+        case COLUMN_SET:
+                return bind_set(statement, i, field);
         }
         abort();
 }
@@ -202,7 +222,8 @@ static int read_text(sqlite3_stmt *statement,
 
         if (!text)
                 return -ENOMEM;
-        if (column->type != COLUMN_ENUM && n > (size_t)column->max) {
+        if ((column->type == COLUMN_STRING || column->type == COLUMN_CHARS) &&
+            n > (size_t)column->max) {
                 (void)error_set(error, 0, "its '%s' is too long", column->name);
                 return COLUMN_E_DAMAGED;
         }
@@ -223,6 +244,17 @@ static int read_enum(const Column *column, const char *text, void *field, Error 
                 return error_set(error, COLUMN_E_DAMAGED, "its '%s' is unknown", column->name);
         set_number(column, field, value);
         return 0;
+}
+
+static int read_set(const Column *column, const char *text, IndexSet *field, Error *error) {
+        int r;
+
+        if (text[0] == '\0')
+                return 0;
+        r = index_set_parse(text, (uint32_t)column->max, field, NULL);
+        if (r == -ENOMEM)
+                return r;
+        return r < 0 ? error_set(error, COLUMN_E_DAMAGED, "its '%s' is no set", column->name) : 0;
 }
 
 static int read_strv(sqlite3_stmt *statement,
@@ -273,6 +305,7 @@ static int read_bytes(sqlite3_stmt *statement,
 static int read_null(const Column *column, void *field, Error *error) {
         switch (column->type) {
         case COLUMN_UINT64:
+        case COLUMN_REF:
         case COLUMN_UNSIGNED:
         case COLUMN_INT:
         case COLUMN_BOOL:
@@ -285,6 +318,7 @@ static int read_null(const Column *column, void *field, Error *error) {
         case COLUMN_CHARS:
         case COLUMN_BYTES:
         case COLUMN_STRV:
+        case COLUMN_SET:
                 if (column->null == COLUMN_NULL_NOT)
                         break;
                 return 0;
@@ -295,6 +329,7 @@ static int read_null(const Column *column, void *field, Error *error) {
 static int stored_as(ColumnType type) {
         switch (type) {
         case COLUMN_UINT64:
+        case COLUMN_REF:
         case COLUMN_UNSIGNED:
         case COLUMN_INT:
         case COLUMN_BOOL:
@@ -302,6 +337,7 @@ static int stored_as(ColumnType type) {
         case COLUMN_ENUM:
         case COLUMN_STRING:
         case COLUMN_CHARS:
+        case COLUMN_SET:
                 return SQLITE_TEXT;
         case COLUMN_BYTES:
         case COLUMN_STRV:
@@ -328,6 +364,7 @@ static int read_one(sqlite3_stmt *statement,
 
         switch (column->type) {
         case COLUMN_UINT64:
+        case COLUMN_REF:
         case COLUMN_UNSIGNED:
         case COLUMN_INT:
         case COLUMN_BOOL:
@@ -339,6 +376,7 @@ static int read_one(sqlite3_stmt *statement,
         case COLUMN_ENUM:
         case COLUMN_STRING:
         case COLUMN_CHARS:
+        case COLUMN_SET:
                 break;
         }
 
@@ -347,6 +385,8 @@ static int read_one(sqlite3_stmt *statement,
                 return r;
         if (column->type == COLUMN_ENUM)
                 return read_enum(column, text, field, error);
+        if (column->type == COLUMN_SET)
+                return read_set(column, text, field, error);
         if (column->type == COLUMN_CHARS) {
                 memcpy(field, text, n + 1); /* as @max is less than its size */
                 return 0;

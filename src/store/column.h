@@ -19,6 +19,7 @@
 
 typedef enum ColumnType {
         COLUMN_UINT64,
+        COLUMN_REF, /* a uint64_t that names a task; in the file its place in order */
         COLUMN_UNSIGNED,
         COLUMN_INT,
         COLUMN_BOOL,
@@ -27,6 +28,7 @@ typedef enum ColumnType {
         COLUMN_CHARS,  /* TEXT; a char [] */
         COLUMN_BYTES,  /* BLOB; a uint8_t [] */
         COLUMN_STRV,   /* BLOB; a vector of strings, each ended by NUL */
+        COLUMN_SET,    /* TEXT; an IndexSet, never NULL */
 } ColumnType;
 
 typedef enum ColumnNull {
@@ -40,8 +42,9 @@ typedef struct Column {
         ColumnType type;
         ColumnNull null;
         size_t offset;
-        size_t size;      /* of the field */
-        int64_t min, max; /* of numbers; @max also of bytes in a string */
+        size_t size; /* of the field */
+        int64_t min,
+                max; /* of numbers; @max also of bytes in a string, and of the numbers in a set */
         const char *(*to_string)(int value);
         int (*from_string)(const char *s);
 } Column;

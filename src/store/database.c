@@ -18,10 +18,11 @@
 #include "util/cleanup.h"
 #include "util/macro.h"
 
-#define DAMAGED_PREFIX DATABASE_FILE ".damaged-"
+#define DAMAGED ".damaged-"
 
 enum {
-        DAMAGED_NAME_SIZE = sizeof(DAMAGED_PREFIX "YYYYMMDD-HHMMSS"),
+        /* With what is put behind the name of a database. */
+        NAME_SIZE = DATABASE_NAME_MAX + sizeof(DAMAGED "YYYYMMDD-HHMMSS") + sizeof("-journal"),
 
         /* Names taken already are those of the last seconds. */
         DAMAGED_NAMES_TRIED = 60,
@@ -38,29 +39,52 @@ enum {
 static const char *const suffixes[] = { "", "-wal", "-journal", "-shm" };
 
 /* Return: its size, 0 if there is no such file, or negative errno. */
-static int64_t file_bytes(int dir_fd, const char *name) {
+static int64_t file_bytes(int dir_fd, const DatabaseKind *kind, const char *suffix) {
+        char name[NAME_SIZE];
         struct stat st;
+
+        (void)snprintf(name, sizeof(name), "%s%s", kind->file, suffix);
 
         if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
         return st.st_size;
 }
 
+static int load_meta(Database *database, Error *error) {
+        int r;
+
+        r = meta_get(&database->db, &database->meta, error);
+        return r > 0 ? DATABASE_E_DAMAGED : r;
+}
+
+const DatabaseKind database_tasks = {
+        .file = DATABASE_FILE,
+        .application_id = SQL_APPLICATION_ID,
+        .version = STORE_SCHEMA_VERSION,
+        .migrations = sql_migrations,
+        .set_version = sql_set_version,
+        .sql = { sql_statements, N_SQL },
+        .load = load_meta,
+        .put_boot_id = meta_put_boot_id,
+};
+
 /*
  * SQLite makes its other files with the mode of this one. It is closed again before SQLite opens it: closing
  * any descriptor of a file drops the locks that the process has on it.
  */
-static int make_file(int dir_fd) {
+static int make_file(const DatabaseKind *kind, int dir_fd) {
         _cleanup_close_ int fd = -1;
 
-        fd = openat(dir_fd, DATABASE_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        fd = openat(dir_fd, kind->file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         if (fd < 0 || fchmod(fd, 0600) < 0)
                 return -errno;
         return 0;
 }
 
 /* What kind of file it is. Return: 0, DATABASE_E_*, or negative errno. */
-static int look(Db *db, bool *ret_empty, int64_t *ret_version, Error *error) {
+static int look(Database *database, int64_t *ret_version, Error *error) {
+        const DatabaseKind *kind = database->kind;
+        Db *db = &database->db;
         int64_t application_id = 0;
         int64_t version = 0;
         int64_t n_tables = 0;
@@ -74,19 +98,19 @@ static int look(Db *db, bool *ret_empty, int64_t *ret_version, Error *error) {
         if (r < 0)
                 return r;
 
-        *ret_empty = application_id == 0 && version == 0 && n_tables == 0;
+        database->is_new = application_id == 0 && version == 0 && n_tables == 0;
         *ret_version = version;
-        if (*ret_empty)
+        if (database->is_new)
                 return 0;
 
-        if (application_id != SQL_APPLICATION_ID)
+        if (application_id != kind->application_id)
                 return error_set(error, DATABASE_E_DAMAGED, "it was not made by taskflow");
-        if (version > STORE_SCHEMA_VERSION)
+        if (version > kind->version)
                 return error_set(
                         error, DATABASE_E_NEWER,
                         "it was made by a newer taskflow (format %lld, this one knows %d); it was not "
                         "touched: install that version again, or use another state folder",
-                        (long long)version, STORE_SCHEMA_VERSION);
+                        (long long)version, kind->version);
         if (version < 1)
                 return error_set(error, DATABASE_E_DAMAGED, "its format is %lld",
                                  (long long)version);
@@ -94,16 +118,18 @@ static int look(Db *db, bool *ret_empty, int64_t *ret_version, Error *error) {
 }
 
 /* One version up; all of it or nothing. */
-static int migrate_step(Db *db, int64_t version) {
+static int migrate_step(Database *database, int64_t version) {
+        const DatabaseKind *kind = database->kind;
+        Db *db = &database->db;
         int r;
 
         r = db_exec(db, sql_statements[SQL_BEGIN]);
         if (r < 0)
                 return r;
 
-        r = db_exec(db, sql_migrations[version]);
+        r = db_exec(db, kind->migrations[version]);
         if (r == 0)
-                r = db_exec(db, sql_set_version[version]);
+                r = db_exec(db, kind->set_version[version]);
         if (r == 0)
                 r = db_exec(db, sql_statements[SQL_COMMIT]);
         if (r < 0)
@@ -111,18 +137,18 @@ static int migrate_step(Db *db, int64_t version) {
         return r;
 }
 
-static int migrate(Db *db, int64_t version) {
+static int migrate(Database *database, int64_t version) {
         int r;
 
-        if (version == STORE_SCHEMA_VERSION)
+        if (version == database->kind->version)
                 return 0;
 
-        for (; version < STORE_SCHEMA_VERSION; version++) {
-                r = migrate_step(db, version);
+        for (; version < database->kind->version; version++) {
+                r = migrate_step(database, version);
                 if (r < 0)
                         return r;
         }
-        return db_sync(db);
+        return db_sync(&database->db);
 }
 
 /* Whether to look through the whole file. @unclean: the last one that had it open did not close it. */
@@ -138,7 +164,7 @@ static int check_after_crash(Database *database, bool unclean) {
                         return r;
         }
         /* without it the next one looks once more */
-        (void)meta_put_boot_id(&database->db, boot_id);
+        (void)database->kind->put_boot_id(&database->db, boot_id);
         return 0;
 }
 
@@ -147,7 +173,7 @@ static int prepare(Database *database, bool unclean, bool check, Error *error) {
         int64_t version = 0;
         int r;
 
-        r = look(db, &database->is_new, &version, error);
+        r = look(database, &version, error);
         if (r != 0)
                 return r;
         if (check) {
@@ -159,16 +185,16 @@ static int prepare(Database *database, bool unclean, bool check, Error *error) {
         r = db_set_writing(db);
         if (r < 0)
                 return r;
-        r = migrate(db, version);
+        r = migrate(database, version);
         if (r < 0)
                 return r;
         r = db_prepare_all(db);
         if (r < 0)
                 return r;
 
-        r = meta_get(db, &database->meta, error);
+        r = database->kind->load(database, error);
         if (r != 0)
-                return r > 0 ? DATABASE_E_DAMAGED : r;
+                return r;
         return check_after_crash(database, unclean && !check);
 }
 
@@ -189,11 +215,16 @@ static int explain(Db *db, int r, const char *path, Error *error) {
         }
 }
 
-int database_open(Database *ret, int dir_fd, const char *path, bool check, Error *error) {
-        int64_t n_bytes = file_bytes(dir_fd, DATABASE_FILE);
-        int64_t n_wal_bytes = file_bytes(dir_fd, DATABASE_FILE "-wal");
+int database_open(Database *ret,
+                  const DatabaseKind *kind,
+                  int dir_fd,
+                  const char *path,
+                  bool check,
+                  Error *error) {
+        int64_t n_bytes = file_bytes(dir_fd, kind, "");
+        int64_t n_wal_bytes = file_bytes(dir_fd, kind, "-wal");
         bool unclean = n_wal_bytes > 0; /* closing it removes the WAL */
-        Database database = {};
+        Database database = { .kind = kind };
         int r;
 
         /* SQLite would remove it */
@@ -201,9 +232,9 @@ int database_open(Database *ret, int dir_fd, const char *path, bool check, Error
                 return error_set(error, DATABASE_E_DAMAGED,
                                  "'%s' is missing or empty, but its '-wal' is there", path);
 
-        r = make_file(dir_fd);
+        r = make_file(kind, dir_fd);
         if (r == 0)
-                r = db_open(&database.db, path);
+                r = db_open(&database.db, path, &kind->sql);
         if (r == 0)
                 r = prepare(&database, unclean && n_bytes <= (int64_t)QUICK_CHECK_BYTES_MAX, check,
                             error);
@@ -217,14 +248,13 @@ int database_open(Database *ret, int dir_fd, const char *path, bool check, Error
         return r;
 }
 
-static int rename_all(int dir_fd, const char *new_name) {
+static int rename_all(const DatabaseKind *kind, int dir_fd, const char *new_name) {
         bool moved = false;
 
         for (size_t i = 0; i < ELEMENTSOF(suffixes); i++) {
-                char from[sizeof(DATABASE_FILE "-journal")];
-                char to[DAMAGED_NAME_SIZE + sizeof("-journal")];
+                char from[NAME_SIZE], to[NAME_SIZE + sizeof("-journal")];
 
-                (void)snprintf(from, sizeof(from), "%s%s", DATABASE_FILE, suffixes[i]);
+                (void)snprintf(from, sizeof(from), "%s%s", kind->file, suffixes[i]);
                 (void)snprintf(to, sizeof(to), "%s%s", new_name, suffixes[i]);
                 if (renameat2(dir_fd, from, dir_fd, to, RENAME_NOREPLACE) == 0)
                         moved = true;
@@ -236,19 +266,20 @@ static int rename_all(int dir_fd, const char *new_name) {
         return fsync(dir_fd) < 0 ? -errno : 0;
 }
 
-int database_set_aside(int dir_fd, char **ret_name) {
+int database_set_aside(const DatabaseKind *kind, int dir_fd, char **ret_name) {
         time_t now = time(NULL);
         int r = -EEXIST;
 
         for (int i = 0; i < DAMAGED_NAMES_TRIED; i++) {
-                char name[DAMAGED_NAME_SIZE];
+                char when[sizeof("YYYYMMDD-HHMMSS")], name[NAME_SIZE];
                 time_t at = now + i;
                 struct tm tm;
 
                 if (!localtime_r(&at, &tm) ||
-                    strftime(name, sizeof(name), DAMAGED_PREFIX "%Y%m%d-%H%M%S", &tm) == 0)
+                    strftime(when, sizeof(when), "%Y%m%d-%H%M%S", &tm) == 0)
                         return -EOVERFLOW;
-                r = rename_all(dir_fd, name);
+                (void)snprintf(name, sizeof(name), "%s" DAMAGED "%s", kind->file, when);
+                r = rename_all(kind, dir_fd, name);
                 if (r == -EEXIST)
                         continue;
                 if (r < 0)
@@ -261,12 +292,12 @@ int database_set_aside(int dir_fd, char **ret_name) {
 }
 
 /* The name has digits where the time is, and nothing behind it. */
-static bool is_set_aside(const char *name) {
-        const char *time = name + sizeof(DAMAGED_PREFIX) - 1;
+static bool is_set_aside(const DatabaseKind *kind, const char *name) {
+        char prefix[NAME_SIZE];
+        size_t n = (size_t)snprintf(prefix, sizeof(prefix), "%s" DAMAGED, kind->file);
 
-        return strlen(name) == DAMAGED_NAME_SIZE - 1 &&
-               strncmp(name, DAMAGED_PREFIX, sizeof(DAMAGED_PREFIX) - 1) == 0 &&
-               strspn(time, "0123456789-") == strlen(time);
+        return strncmp(name, prefix, n) == 0 && strlen(name) == n + strlen("YYYYMMDD-HHMMSS") &&
+               strspn(name + n, "0123456789-") == strlen(name + n);
 }
 
 static void close_dir(DIR **dir) {
@@ -274,9 +305,9 @@ static void close_dir(DIR **dir) {
                 (void)closedir(*dir);
 }
 
-int database_find_set_aside(int dir_fd, char **ret_name) {
+int database_find_set_aside(const DatabaseKind *kind, int dir_fd, char **ret_name) {
         _cleanup_(close_dir) DIR *dir = NULL;
-        char last[DAMAGED_NAME_SIZE] = "";
+        char last[NAME_SIZE] = "";
         const struct dirent *entry;
         int fd;
 
@@ -290,8 +321,8 @@ int database_find_set_aside(int dir_fd, char **ret_name) {
         }
 
         for (errno = 0; (entry = readdir(dir)); errno = 0)
-                if (is_set_aside(entry->d_name) && strcmp(entry->d_name, last) > 0)
-                        memcpy(last, entry->d_name, sizeof(last));
+                if (is_set_aside(kind, entry->d_name) && strcmp(entry->d_name, last) > 0)
+                        (void)snprintf(last, sizeof(last), "%s", entry->d_name);
         if (errno > 0)
                 return -errno;
         if (last[0] == '\0')

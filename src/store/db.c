@@ -126,8 +126,8 @@ static int configure(Db *db) {
         return db_exec(db, sql_setup);
 }
 
-int db_open(Db *ret, const char *path) {
-        Db db = {};
+int db_open(Db *ret, const char *path, const DbSql *sql) {
+        Db db = { .sql = sql };
         int code;
         int r;
 
@@ -197,35 +197,36 @@ int db_set_writing(Db *db) {
 }
 
 void db_done(Db *db) {
-        for (size_t i = 0; i < N_SQL; i++)
+        for (size_t i = 0; i < DB_STATEMENTS_MAX; i++)
                 (void)sqlite3_finalize(db->statements[i]);
         (void)sqlite3_close(db->handle);
         *db = (Db){};
 }
 
-static int prepare(Db *db, SqlId id) {
+static int prepare(Db *db, unsigned id) {
         int code;
 
+        assert(id < db->sql->n && id < DB_STATEMENTS_MAX);
         if (db->statements[id])
                 return 0;
 
-        code = sqlite3_prepare_v3(db->handle, sql_statements[id], -1, SQLITE_PREPARE_PERSISTENT,
-                                  &db->statements[id], NULL);
+        code = sqlite3_prepare_v3(db->handle, db->sql->statements[id], -1,
+                                  SQLITE_PREPARE_PERSISTENT, &db->statements[id], NULL);
         return db_errno(db->handle, code);
 }
 
 int db_prepare_all(Db *db) {
         int r;
 
-        for (int id = 0; id < N_SQL; id++) {
-                r = prepare(db, (SqlId)id);
+        for (unsigned id = 0; id < db->sql->n; id++) {
+                r = prepare(db, id);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-int db_statement(Db *db, SqlId id, sqlite3_stmt **ret) {
+int db_statement(Db *db, unsigned id, sqlite3_stmt **ret) {
         int r;
 
         r = prepare(db, id);

@@ -16,22 +16,35 @@
 
 #include "store/sql.h"
 
+enum {
+        DB_STATEMENTS_MAX = 48,
+};
+
+/* The statements of a kind of database, by number. */
+typedef struct DbSql {
+        const char *const *statements;
+        unsigned n; /* at most DB_STATEMENTS_MAX */
+} DbSql;
+
 typedef struct Db {
         sqlite3 *handle;
-        sqlite3_stmt *statements[N_SQL];
+        const DbSql *sql;
+        sqlite3_stmt *statements[DB_STATEMENTS_MAX];
+        bool is_version_1; /* of tasks, with the tables of version 1: for recover.c */
 } Db;
 
 /**
  * db_open() - open a file that exists, to look at it
  * @ret:        overwritten on success; release with db_done()
  * @path:       the file
+ * @sql:        what may be run on it; borrowed
  *
  * Takes the file for this connection alone with the first look into it. Nothing is written to it, and what lies
  * beside it stays.
  *
  * Return: 0 or negative errno.
  */
-int db_open(Db *ret, const char *path);
+int db_open(Db *ret, const char *path, const DbSql *sql);
 void db_done(Db *db);
 
 /* From here on it may be written. Return: 0, -EOPNOTSUPP where there can be no WAL, or negative errno. */
@@ -42,11 +55,12 @@ int db_prepare_all(Db *db);
 
 /**
  * db_statement() - a statement, reset and ready to be bound
+ * @id:         an SqlId, or what else the database's kind names its statements with
  * @ret:        owned by the connection; step it with db_step()
  *
  * Return: 0 or negative errno.
  */
-int db_statement(Db *db, SqlId id, sqlite3_stmt **ret);
+int db_statement(Db *db, unsigned id, sqlite3_stmt **ret);
 
 /* Return: 1 if there is a row, 0 if there is none (any more), or negative errno. */
 int db_step(sqlite3_stmt *statement);

@@ -13,9 +13,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/task.h"
 #include "util/macro.h"
 
-#define IDS_MAX (UINT64_C(1) << 53) /* every reader of JSON copes */
+#define IDS_MAX TASK_ID_MAX /* larger than any that is given out */
 
 typedef struct Ids {
         int fd;        /* -1: not open */

@@ -2,9 +2,13 @@
 
 /*
  * A damaged page stops a scan. So the table is read upwards to the first such page, then downwards to the last, and
- * each id between the two is asked for by itself: that finds the way around the page from above.
+ * each id between the two is asked for by itself, and of an array the elements likewise: that finds the way around the page
+ * from above.
  *
- * A damaged tree can send a scan in circles: it ends where ids no longer go on in one direction.
+ * A damaged tree can send a scan in circles: it ends where ids no longer go on in one direction. What goes on are the places
+ * in order, task_ref_order().
+ *
+ * A database of version 1 has other columns, and ids that are none of these places: what is read of it is the same.
  */
 
 #include "store/recover.h"
@@ -12,7 +16,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "store/ids.h"
+#include "store/database.h"
 #include "store/meta.h"
 #include "store/task-row.h"
 #include "util/macro.h"
@@ -21,15 +25,17 @@ enum {
         ROWS_PER_COMMIT = 4096,
 
         /* Measured at some 5 us each; what is beyond would be many thousand damaged pages. */
-        IDS_PROBED_MAX = 1000000,
+        PROBED_MAX = 1000000,
+
+        /* Of a place; below them what stands for the element. */
+        PLACE_SHIFT = 24,
 };
 
 typedef struct Copy {
         Db *from;
         Db *to;
-        uint64_t up_to;     /* read upwards so far; 0: nothing */
-        uint64_t down_to;   /* read downwards so far */
         unsigned n_pending; /* rows since the last commit */
+        unsigned n_probed;
         Recovered result;
 } Copy;
 
@@ -64,7 +70,7 @@ static int exists(Db *db, uint64_t id) {
         r = db_statement(db, SQL_TASK_GET, &statement);
         if (r < 0)
                 return r;
-        (void)sqlite3_bind_int64(statement, 1, (int64_t)id);
+        (void)sqlite3_bind_int64(statement, 1, (int64_t)task_ref_order(id));
         r = db_step(statement);
         (void)sqlite3_reset(statement);
         return r;
@@ -93,7 +99,8 @@ static int put(Copy *copy, const Task *task) {
 }
 
 /* The current row of @statement. */
-static int copy_row(Copy *copy, sqlite3_stmt *statement, uint64_t id) {
+static int copy_row(Copy *copy, sqlite3_stmt *statement, uint64_t place) {
+        uint64_t id = task_ref_id(task_ref_from_order(place));
         _cleanup_(task_freep) Task *task = NULL;
         int r;
 
@@ -109,37 +116,43 @@ static int copy_row(Copy *copy, sqlite3_stmt *statement, uint64_t id) {
         return put(copy, task);
 }
 
-/* Whether an id goes on in the direction of the scan, and was not read before. */
-static bool goes_on(const Copy *copy, bool up, int64_t id) {
-        if (id < 1 || id > (int64_t)IDS_MAX)
-                return false;
-        return up ? (uint64_t)id > copy->up_to :
-                    (uint64_t)id < copy->down_to && (uint64_t)id > copy->up_to;
+/* Places above @low and below @high are read; it is moved to what was read last. */
+typedef struct Range {
+        uint64_t low, high;
+} Range;
+
+static bool goes_on(const Range *range, int64_t place) {
+        return place > (int64_t)range->low && place < (int64_t)range->high;
 }
 
-/* Return: 1 if the table was read to its end, 0 if not, or negative errno of writing. */
-static int scan(Copy *copy, bool up) {
+/* Return: 1 if the range was read to its end, 0 if not, or negative errno of writing. */
+static int scan(Copy *copy, bool up, Range *range) {
+        bool old = copy->from->is_version_1;
+        SqlId sql = up ? (old ? SQL_TASKS_UP_1 : SQL_TASKS_UP) :
+                         (old ? SQL_TASKS_DOWN_1 : SQL_TASKS_DOWN);
         sqlite3_stmt *statement = NULL;
         int r;
 
-        r = db_statement(copy->from, up ? SQL_TASKS_UP : SQL_TASKS_DOWN, &statement);
+        r = db_statement(copy->from, sql, &statement);
         if (r < 0)
                 return 0;
+        (void)sqlite3_bind_int64(statement, 1, (int64_t)range->low + 1);
+        (void)sqlite3_bind_int64(statement, 2, (int64_t)range->high - 1);
 
         for (;;) {
-                int64_t id;
+                int64_t place;
 
                 r = db_step(statement);
                 if (r <= 0)
                         break;
-                id = sqlite3_column_int64(statement, 0);
-                if (!goes_on(copy, up, id)) {
+                place = sqlite3_column_int64(statement, 0);
+                if (!goes_on(range, place)) {
                         r = -EUCLEAN;
                         break;
                 }
 
-                *(up ? &copy->up_to : &copy->down_to) = (uint64_t)id;
-                r = copy_row(copy, statement, (uint64_t)id);
+                *(up ? &range->low : &range->high) = (uint64_t)place;
+                r = copy_row(copy, statement, (uint64_t)place);
                 if (r < 0)
                         return r;
         }
@@ -147,41 +160,69 @@ static int scan(Copy *copy, bool up) {
         return r == 0;
 }
 
-static int probe(Copy *copy) {
-        sqlite3_stmt *statement = NULL;
-        uint64_t end = copy->down_to;
+/* Each place of a range by itself: what follows it may be readable again. */
+static int step(Copy *copy, Range *range) {
+        int r = 0;
+
+        while (r == 0 && range->low + 1 < range->high && copy->n_probed++ < PROBED_MAX) {
+                range->low++;
+                r = scan(copy, true, range);
+        }
+        return r < 0 ? r : 0;
+}
+
+/* One id and its elements, as far as they are in the gap. */
+static int probe_id(Copy *copy, const Range *gap, uint64_t id) {
+        uint64_t first = id << PLACE_SHIFT, behind = (id + 1) << PLACE_SHIFT;
+        Range range = { .low = MAX(gap->low, first - (id > 0)), .high = MIN(gap->high, behind) };
         int r;
 
-        if (end - copy->up_to > IDS_PROBED_MAX)
-                end = copy->up_to + IDS_PROBED_MAX;
+        r = scan(copy, true, &range);
+        if (r == 0)
+                r = scan(copy, false, &range);
+        if (r != 0)
+                return r < 0 ? r : 0;
 
-        for (uint64_t id = copy->up_to + 1; id < end; id++) {
-                r = db_statement(copy->from, SQL_TASK_GET, &statement);
-                if (r < 0)
-                        return 0;
-                (void)sqlite3_bind_int64(statement, 1, (int64_t)id);
-                if (db_step(statement) <= 0)
-                        continue;
-                r = copy_row(copy, statement, id);
-                if (r < 0)
-                        return r;
-        }
+        /* how far elements go is known where some were read on both sides */
+        if (range.low >= first && range.high < behind)
+                return step(copy, &range);
         return 0;
 }
 
+static int probe(Copy *copy, const Range *gap) {
+        uint64_t end = gap->high >> PLACE_SHIFT;
+        int r = 0;
+
+        for (uint64_t id = gap->low >> PLACE_SHIFT; r == 0 && id <= end; id++) {
+                if (copy->n_probed++ >= PROBED_MAX)
+                        break;
+                r = probe_id(copy, gap, id);
+        }
+        return r;
+}
+
+/* Which tables it has. One of which that cannot be said has none that can be read. */
+static void look_at_version(Db *from) {
+        sqlite3_stmt *statement;
+
+        from->is_version_1 = db_statement(from, SQL_TASKS_UP, &statement) < 0 &&
+                             db_statement(from, SQL_TASKS_UP_1, &statement) == 0;
+}
+
 static int copy_tasks(Copy *copy) {
+        Range range = { .low = 0, .high = TASK_ROW_PLACE_MAX + 1 };
         int r;
 
-        r = scan(copy, true);
+        r = scan(copy, true, &range);
         if (r != 0) {
                 copy->result.whole = r > 0;
                 return r < 0 ? r : 0;
         }
 
-        r = scan(copy, false);
+        r = scan(copy, false, &range);
         if (r < 0)
                 return r;
-        return probe(copy);
+        return probe(copy, &range);
 }
 
 /* Those of the new database, if it has any, are fresher. */
@@ -235,15 +276,16 @@ static int copy_all(Copy *copy) {
 
 int recover_copy(Db *to, const char *path, Recovered *ret) {
         Db from = {};
-        Copy copy = { .from = &from, .to = to, .down_to = IDS_MAX + 1 };
+        Copy copy = { .from = &from, .to = to };
         int r;
 
-        r = db_open(&from, path);
+        r = db_open(&from, path, &database_tasks.sql);
         if (r < 0) {
                 *ret = (Recovered){};
                 return r == -ENOMEM ? r : 0;
         }
 
+        look_at_version(&from);
         r = copy_all(&copy);
         if (r < 0)
                 (void)run(to, SQL_ROLLBACK);

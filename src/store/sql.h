@@ -5,13 +5,14 @@
 /*
  * SQL
  *
- * Every statement that is ever run, by name. Nothing else in the program contains SQL.
+ * Every statement that is ever run on the database of tasks, by name. Nothing else in the program contains SQL, but for
+ * spool-sql.c. An id in a statement is the place in order, task_ref_order().
  */
 
 #include <stdint.h>
 
 typedef enum SqlId {
-        SQL_BEGIN,
+        SQL_BEGIN, /* first, as every kind of database has it (store/database.h) */
         SQL_COMMIT,
         SQL_ROLLBACK,
         SQL_META_GET,         /* -> database_id, ids_end, recovered_from, boot_id */
@@ -19,24 +20,35 @@ typedef enum SqlId {
         SQL_META_PUT_DATABASE_ID,
         SQL_META_PUT_RECOVERED_FROM,
         SQL_META_PUT_BOOT_ID,
-        SQL_TASK_PUT_ACTIVE, /* the columns of a task, and when it was over: NULL */
-        SQL_TASK_PUT_ENDED,  /* likewise */
-        SQL_TASK_REMOVE,     /* id */
-        SQL_TASK_GPU_PUT,    /* id, n, the columns of a GPU */
-        SQL_TASK_GPU_TRIM,   /* id, n: forget GPUs from the n-th on */
-        SQL_TASK_GPUS,       /* id -> the columns of a GPU, in order */
-        SQL_TASK_GET,        /* id -> the columns of a task; so all down to TASKS_DOWN */
-        SQL_TASK_GET_KEY,    /* uid, key */
+        SQL_TASK_PUT_ACTIVE,   /* the columns of a task, and when it was over: NULL */
+        SQL_TASK_PUT_ENDED,    /* likewise */
+        SQL_TASK_REMOVE,       /* id */
+        SQL_TASK_AFTER_PUT,    /* id, n, id of the other, any */
+        SQL_TASK_AFTERS,       /* id -> n, id of the other, any; in order */
+        SQL_TASK_AFTER_REMOVE, /* id */
+        SQL_TASK_ARRAY_PUT,    /* the columns of an array, id */
+        SQL_TASK_ARRAY_GET,    /* id -> the columns of an array */
+        SQL_TASK_ARRAY_REMOVE, /* id */
+        SQL_TASK_GPU_PUT,      /* the columns of a GPU, id, n */
+        SQL_TASK_GPU_TRIM,     /* id, n: forget GPUs from the n-th on */
+        SQL_TASK_GPUS,         /* id -> the columns of a GPU, in order */
+        SQL_TASK_GET,          /* id -> the columns of a task; so all down to TASKS_DOWN_1 */
+        SQL_TASK_GET_KEY,      /* uid, key */
         SQL_TASKS_ACTIVE,
         SQL_TASKS_ENDED,     /* before id, at most */
         SQL_TASKS_ENDED_UID, /* before id, at most, uid */
-        SQL_TASKS_UP,
-        SQL_TASKS_DOWN,
+        SQL_TASKS_UP,        /* first id, last id */
+        SQL_TASKS_DOWN,      /* likewise, and the three below, of version 1 */
+        SQL_TASKS_UP_1,
+        SQL_TASKS_DOWN_1,
+        SQL_TASK_GPUS_1,
         SQL_TASK_MAX_ID,     /* -> id or NULL */
         SQL_PURGE_ANY,       /* before time -> a row if there is something to purge */
         SQL_PURGE_TASK_GPUS, /* before time, at most */
-        SQL_PURGE_TASKS,     /* before time, at most */
-        SQL_GPUS,            /* -> the columns of a GPU of the machine, by index */
+        SQL_PURGE_TASK_AFTERS,
+        SQL_PURGE_TASK_ARRAYS,
+        SQL_PURGE_TASKS, /* before time, at most */
+        SQL_GPUS,        /* -> the columns of a GPU of the machine, by index */
         SQL_GPUS_CLEAR,
         SQL_GPU_PUT, /* the columns of a GPU of the machine */
 } SqlId;

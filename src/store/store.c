@@ -1,14 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/*
- * A transaction begins with the first change and ends with store_commit(). It is committed without waiting
- * for the disk; where that is asked for, the WAL is synced behind it (db_sync()), which also brings all commits
- * before it to the disk.
- *
- * A sync that failed cannot be repeated: the kernel has forgotten what it could not write. From then on the store
- * refuses every change.
- */
-
 #include "store/store.h"
 
 #include <errno.h>
@@ -26,6 +17,7 @@
 #include "store/meta.h"
 #include "store/recover.h"
 #include "store/task-row.h"
+#include "store/txn.h"
 #include "util/cleanup.h"
 
 #define LOCK_FILE "taskflow.db.lock"
@@ -41,9 +33,7 @@ struct Store {
         Ids ids;
         Meta meta;            /* as committed */
         uint64_t ids_end_put; /* put in the open transaction; 0: not */
-        bool dirty;           /* a transaction is open */
-        bool unsynced;        /* commits were made that are not on the disk */
-        int broken;           /* a sync failed: negative errno of every change from now on */
+        Txn txn;
         unsigned n_damaged;
         Error damage;
 };
@@ -56,6 +46,7 @@ static Store *store_new(void) {
         store->dir_fd = -1;
         store->lock_fd = -1;
         store->ids = IDS_NULL;
+        store->txn.db = &store->db;
         return store;
 }
 
@@ -99,7 +90,7 @@ static int open_database(Store *store, bool check, bool *ret_new, Error *error) 
         Database database;
         int r;
 
-        r = database_open(&database, store->dir_fd, store->path, check, error);
+        r = database_open(&database, &database_tasks, store->dir_fd, store->path, check, error);
         if (r == DATABASE_E_NEWER)
                 return STORE_E_NEWER;
         if (r == DATABASE_E_BUSY)
@@ -117,7 +108,8 @@ static int open_database(Store *store, bool check, bool *ret_new, Error *error) 
 
 static int max_task_id(Store *store, uint64_t *ret) {
         sqlite3_stmt *statement = NULL;
-        int64_t id;
+        int64_t place;
+        uint64_t id;
         int r;
 
         r = db_statement(&store->db, SQL_TASK_MAX_ID, &statement);
@@ -127,9 +119,10 @@ static int max_task_id(Store *store, uint64_t *ret) {
         if (r < 0)
                 return r;
 
-        id = r > 0 ? sqlite3_column_int64(statement, 0) : 0;
+        place = r > 0 ? sqlite3_column_int64(statement, 0) : 0;
         (void)sqlite3_reset(statement);
-        *ret = id > 0 && (uint64_t)id < IDS_MAX ? (uint64_t)id : 0;
+        id = place > 0 ? task_ref_id(task_ref_from_order((uint64_t)place)) : 0;
+        *ret = id < IDS_MAX ? id : 0;
         return 0;
 }
 
@@ -154,50 +147,11 @@ static int open_ids(Store *store, bool is_new) {
         return 0;
 }
 
-static int begin(Store *store) {
-        sqlite3_stmt *statement = NULL;
-        int r;
-
-        if (store->broken < 0)
-                return store->broken;
-        if (store->dirty)
-                return 0;
-
-        r = db_statement(&store->db, SQL_BEGIN, &statement);
-        if (r < 0)
-                return r;
-        r = db_run(statement);
-        if (r < 0)
-                return r;
-
-        store->dirty = true;
-        return 0;
-}
-
-/* No-op if SQLite did it already, as it does when the disk is full. */
-static void rollback(Store *store) {
-        sqlite3_stmt *statement = NULL;
-
-        store->dirty = false;
-        store->ids_end_put = 0;
-        if (sqlite3_get_autocommit(store->db.handle))
-                return;
-        if (db_statement(&store->db, SQL_ROLLBACK, &statement) == 0)
-                (void)db_run(statement);
-}
-
-/*
- * The end of a change: @r of it, after undoing everything if it failed.
- *
- * On a full disk the WAL cannot grow. Once all of it is in the database it is written from its beginning again, where it
- * needs no room: the next try may succeed.
- */
+/* The end of a change, as txn_changed(). */
 static int changed(Store *store, int r) {
         if (r < 0)
-                rollback(store);
-        if (r == -ENOSPC || r == -EDQUOT)
-                (void)db_checkpoint(&store->db);
-        return r;
+                store->ids_end_put = 0;
+        return txn_changed(&store->txn, r);
 }
 
 /* The copy of what the file of ids says. */
@@ -216,7 +170,7 @@ static int put_ids_end(Store *store) {
 int store_put_task(Store *store, const Task *task) {
         int r;
 
-        r = begin(store);
+        r = txn_begin(&store->txn);
         if (r < 0)
                 return r;
 
@@ -229,7 +183,7 @@ int store_put_task(Store *store, const Task *task) {
 int store_remove_task(Store *store, uint64_t id) {
         int r;
 
-        r = begin(store);
+        r = txn_begin(&store->txn);
         if (r < 0)
                 return r;
         return changed(store, task_row_remove(&store->db, id));
@@ -257,7 +211,7 @@ static int put_gpus(Store *store, const GpuSample *gpus, unsigned n_gpus) {
 int store_put_gpus(Store *store, const GpuSample *gpus, unsigned n_gpus) {
         int r;
 
-        r = begin(store);
+        r = txn_begin(&store->txn);
         if (r < 0)
                 return r;
         return changed(store, put_gpus(store, gpus, n_gpus));
@@ -300,56 +254,19 @@ int store_get_gpus(Store *store, GpuSample ret[static GPU_MAX]) {
 }
 
 bool store_is_dirty(const Store *store) {
-        return store->dirty;
-}
-
-static int sync_store(Store *store) {
-        int r;
-
-        if (!store->unsynced)
-                return 0;
-        r = db_sync(&store->db);
-        if (r < 0) {
-                /* -EIO even for a full disk: what was committed cannot be taken back any more */
-                store->broken = -EIO;
-                return -EIO;
-        }
-        store->unsynced = false;
-        return 0;
-}
-
-static int commit(Store *store) {
-        sqlite3_stmt *statement = NULL;
-        int r;
-
-        if (!store->dirty)
-                return 0;
-
-        r = db_statement(&store->db, SQL_COMMIT, &statement);
-        if (r == 0)
-                r = db_run(statement);
-        if (r < 0)
-                return changed(store, r);
-
-        store->dirty = false;
-        store->unsynced = true;
-        store->meta.ids_end = MAX(store->meta.ids_end, store->ids_end_put);
-        store->ids_end_put = 0;
-        return 0;
+        return store->txn.dirty;
 }
 
 int store_commit(Store *store, bool sync) {
         int r;
 
-        if (store->broken < 0) {
-                rollback(store);
-                return store->broken;
-        }
-
-        r = commit(store);
+        r = txn_commit(&store->txn);
+        if (r == 0)
+                store->meta.ids_end = MAX(store->meta.ids_end, store->ids_end_put);
+        store->ids_end_put = 0;
         if (r < 0)
                 return r;
-        return sync ? sync_store(store) : 0;
+        return sync ? txn_sync(&store->txn) : 0;
 }
 
 const char *store_database_id(const Store *store) {
@@ -357,8 +274,8 @@ const char *store_database_id(const Store *store) {
 }
 
 int store_take_id(Store *store, uint64_t *ret) {
-        if (store->broken < 0)
-                return store->broken;
+        if (store->txn.broken < 0)
+                return store->txn.broken;
         return ids_take(&store->ids, STORE_IDS_BLOCK, ret);
 }
 
@@ -421,13 +338,13 @@ int store_load_task(Store *store, uint64_t id, Task **ret) {
         sqlite3_stmt *statement = NULL;
         int r;
 
-        if (id > IDS_MAX)
+        if (id > INT64_MAX)
                 return -ENOENT;
 
         r = db_statement(&store->db, SQL_TASK_GET, &statement);
         if (r < 0)
                 return r;
-        (void)sqlite3_bind_int64(statement, 1, (int64_t)id);
+        (void)sqlite3_bind_int64(statement, 1, (int64_t)task_ref_order(id));
         return load_one(store, statement, ret);
 }
 
@@ -435,12 +352,35 @@ int store_load_key(Store *store, uid_t uid, const uint8_t key[static TASK_KEY_BY
         sqlite3_stmt *statement = NULL;
         int r;
 
+        if (store->txn.broken < 0)
+                return store->txn.broken; /* what is there may not be on the disk */
         r = db_statement(&store->db, SQL_TASK_GET_KEY, &statement);
         if (r < 0)
                 return r;
         (void)sqlite3_bind_int64(statement, 1, uid);
         (void)sqlite3_bind_blob(statement, 2, key, TASK_KEY_BYTES, SQLITE_STATIC);
         return load_one(store, statement, ret);
+}
+
+int store_load_elements(Store *store, uint64_t id, store_task_fn fn, void *userdata) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        if (id > TASK_ID_MAX)
+                return 0;
+
+        r = db_statement(&store->db, SQL_TASKS_UP, &statement);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(statement, 1, (int64_t)task_ref_order(task_ref(id, 0)));
+        (void)sqlite3_bind_int64(statement, 2,
+                                 (int64_t)task_ref_order(task_ref(id, TASK_INDEX_MAX)));
+        return load_all(store, statement, fn, userdata);
+}
+
+/* Which place a task has that is none, but larger than all: the last. */
+static int64_t place_before(uint64_t id) {
+        return id > INT64_MAX ? INT64_MAX : (int64_t)task_ref_order(id);
 }
 
 int store_load_ended(Store *store,
@@ -456,7 +396,7 @@ int store_load_ended(Store *store,
         r = db_statement(&store->db, everybody ? SQL_TASKS_ENDED : SQL_TASKS_ENDED_UID, &statement);
         if (r < 0)
                 return r;
-        (void)sqlite3_bind_int64(statement, 1, (int64_t)MIN(before_id, (uint64_t)INT64_MAX));
+        (void)sqlite3_bind_int64(statement, 1, place_before(before_id));
         (void)sqlite3_bind_int64(statement, 2, max);
         if (!everybody)
                 (void)sqlite3_bind_int64(statement, 3, uid);
@@ -500,11 +440,15 @@ int store_purge(Store *store, uint64_t before_at_us, unsigned max) {
         r = any_to_purge(store, before);
         if (r <= 0)
                 return r;
-        r = begin(store);
+        r = txn_begin(&store->txn);
         if (r < 0)
                 return r;
 
         r = purge_table(store, SQL_PURGE_TASK_GPUS, before, max);
+        if (r >= 0)
+                r = purge_table(store, SQL_PURGE_TASK_AFTERS, before, max);
+        if (r >= 0)
+                r = purge_table(store, SQL_PURGE_TASK_ARRAYS, before, max);
         if (r >= 0)
                 r = purge_table(store, SQL_PURGE_TASKS, before, max);
         return changed(store, r);
@@ -523,7 +467,7 @@ static int has_tasks(Store *store) {
 static int adopt(Store *store, const char *name, const Recovered *recovered, bool was_empty) {
         int r;
 
-        r = begin(store);
+        r = txn_begin(&store->txn);
         if (r < 0)
                 return r;
 
@@ -559,7 +503,7 @@ static int recover_from(Store *store, const char *name, Recovered *ret) {
         r = recover_copy(&store->db, path, ret);
         if (r < 0)
                 return r;
-        store->unsynced = true;
+        store->txn.unsynced = true;
         return adopt(store, name, ret, was_empty);
 }
 
@@ -584,7 +528,7 @@ static int take_over(Store *store, const char *name, Error *error) {
         int r;
 
         if (!name) {
-                r = database_find_set_aside(store->dir_fd, &found);
+                r = database_find_set_aside(&database_tasks, store->dir_fd, &found);
                 if (r == -ENOENT || (r == 0 && strcmp(found, store->meta.recovered_from) == 0))
                         return 0;
                 if (r < 0)
@@ -620,7 +564,7 @@ static int open_all(Store *store, bool recover, Error *error) {
 
         r = open_database(store, recover, &is_new, error);
         if (r == STORE_E_DAMAGED) {
-                r = database_set_aside(store->dir_fd, &set_aside);
+                r = database_set_aside(&database_tasks, store->dir_fd, &set_aside);
                 if (r < 0)
                         return r;
                 if (!recover)
@@ -643,6 +587,10 @@ static int open_all(Store *store, bool recover, Error *error) {
                 if (r < 0)
                         return r;
         }
+
+        /* What a daemon that was killed had committed and not synced: people may be told of it from here on. */
+        store->txn.unsynced = true;
+        (void)txn_sync(&store->txn);
         return ids_keep(&store->ids);
 }
 

@@ -26,7 +26,7 @@ typedef struct Store Store;
 
 enum {
         STORE_IDS_BLOCK = 1024, /* ids are reserved durably in blocks of this size */
-        STORE_SCHEMA_VERSION = 1,
+        STORE_SCHEMA_VERSION = 2,
         STORE_DATABASE_ID_CHARS = 32, /* hex digits of the database's random id */
 };
 
@@ -46,7 +46,8 @@ enum {
  *              never removed)
  * @error:      what happened and what to do; also filled in on success when something was recovered (else empty)
  *
- * Migrates an older database by one step after the other, each in one transaction.
+ * Migrates an older database by one step after the other, each in one transaction. What is read from it is on the disk: commits
+ * of an earlier process that were not synced are synced here. If that fails, so does every change.
  *
  * Return: 0, an outcome, or negative errno (-ENOSPC, -EACCES, -EROFS …).
  */
@@ -74,14 +75,15 @@ uint64_t store_ids_end(const Store *store);
 /**
  * store_put_task() - insert or replace a task with all its fields
  *
- * Begins a transaction if none is open.
+ * Begins a transaction if none is open. Of an array what its elements say is left out: `n_active` and `n_apart` are 0 when
+ * it is read, and whoever loads its elements counts them again.
  *
  * Return: 0, or negative errno; after a failure (disk full) the open transaction is rolled back as a whole and all of its
  * changes must be put again.
  */
 int store_put_task(Store *store, const Task *task);
 
-/* Removes a task, as if it had never been. Return: as store_put_task(). */
+/* Removes a task, as if it had never been; elements of an array are tasks of their own. Return: as store_put_task(). */
 int store_remove_task(Store *store, uint64_t id);
 
 /* The GPUs last seen (uuid, name, index, total), replacing those before. Return: as store_put_task(). */
@@ -107,18 +109,24 @@ int store_commit(Store *store, bool sync);
  */
 typedef int (*store_task_fn)(Task *task, void *userdata);
 
-/* Every task that is not in a final state, by id. Return: 0 or negative errno. */
+/* Every task that is not in a final state, in order, an array before its elements. Return: 0 or negative errno. */
 int store_load_active(Store *store, store_task_fn fn, void *userdata);
 
 /* One task in whatever state. Return: 0, -ENOENT, or negative errno. */
 int store_load_task(Store *store, uint64_t id, Task **ret);
 
-/* The first task with its submitter's key. Return: 0, -ENOENT, or negative errno. */
+/*
+ * The first task with its submitter's key; never an element. Return: 0, -ENOENT, or negative errno, also once a sync has failed:
+ * its submitter is to be told of no task that is not on the disk.
+ */
 int store_load_key(Store *store, uid_t uid, const uint8_t key[static TASK_KEY_BYTES], Task **ret);
 
+/* The elements of an array that are rows of their own, in whatever state, by index. Return: 0 or negative errno. */
+int store_load_elements(Store *store, uint64_t id, store_task_fn fn, void *userdata);
+
 /**
- * store_load_ended() - tasks in a final state, latest id first
- * @before_id:  only smaller ids; UINT64_MAX: from the newest
+ * store_load_ended() - tasks in a final state, from the last in order (core/task.h) to the first
+ * @before_id:  only those before this one in order, which need not exist; UINT64_MAX: from the newest
  * @uid:        (uid_t)-1: everybody's
  * @max:        at most so many
  *
@@ -135,6 +143,8 @@ int store_load_ended(Store *store,
  * store_purge() - forget ended tasks
  * @before_at_us:       ended before this, CLOCK_REALTIME
  * @max:        at most so many in one call, so that the loop is not held up
+ *
+ * Those that ended first go first; an array behind its elements, if it did not end before them.
  *
  * Return: how many, or negative errno.
  */

@@ -7,14 +7,13 @@
 #include "store/task-row.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/ref.h"
 #include "store/column.h"
-#include "store/ids.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
 
@@ -69,7 +68,8 @@ static const char *pin_to_string(int value) {
 
 /* clang-format off */
 static const Column task_columns[] = {
-        { .name = "id", .type = COLUMN_UINT64, FIELD(Task, id), .min = 1, .max = IDS_MAX },
+        { .name = "id", .type = COLUMN_REF, FIELD(Task, id), .min = TASK_ROW_PLACE_MIN,
+          .max = TASK_ROW_PLACE_MAX },
         { .name = "key", .type = COLUMN_BYTES, .null = COLUMN_NULL_ZERO, FIELD(Task, key) },
         UNSIGNED_FIELD("uid", Task, uid, UINT32_MAX - 1),
         { .name = "state", .type = COLUMN_ENUM, FIELD(Task, state),
@@ -106,6 +106,25 @@ static const Column task_columns[] = {
         UINT64_FIELD("memory_used_bytes", Task, memory.used_bytes, COLUMN_NULL_MAX),
         UINT64_FIELD("memory_peak_bytes", Task, memory.peak_bytes, COLUMN_NULL_MAX),
         TEXT_FIELD("reason", Task, reason),
+        BOOL_FIELD("requeue", Task, requeue),
+        UNSIGNED_FIELD("retry_max", Task, retry_max, TASK_RETRIES_MAX),
+        UNSIGNED_FIELD("attempt", Task, attempt, INT_MAX),
+        UNSIGNED_FIELD("n_retries", Task, n_retries, TASK_RETRIES_MAX),
+        TEXT_FIELD("output", Task, output),
+        UNSIGNED_FIELD("n_after", Task, n_after, TASK_AFTER_MAX),
+};
+
+/* What is active of it is counted anew from its elements by whoever loads them. */
+static const Column task_array_columns[] = {
+        UNSIGNED_FIELD("first", TaskArray, first, TASK_INDEX_MAX),
+        UNSIGNED_FIELD("last", TaskArray, last, TASK_INDEX_MAX),
+        { .name = "waiting", .type = COLUMN_SET, FIELD(TaskArray, waiting), .max = TASK_INDEX_MAX },
+        UNSIGNED_FIELD("limit", TaskArray, limit, TASK_INDEX_MAX + 1),
+        UNSIGNED_FIELD("n_done", TaskArray, n_done, TASK_INDEX_MAX + 1),
+        UNSIGNED_FIELD("n_failed", TaskArray, n_failed, TASK_INDEX_MAX + 1),
+        UNSIGNED_FIELD("n_cancelled", TaskArray, n_cancelled, TASK_INDEX_MAX + 1),
+        UNSIGNED_FIELD("n_timeout", TaskArray, n_timeout, TASK_INDEX_MAX + 1),
+        UNSIGNED_FIELD("n_lost", TaskArray, n_lost, TASK_INDEX_MAX + 1),
 };
 
 static const Column task_gpu_columns[] = {
@@ -130,9 +149,15 @@ static const Column gpu_columns[] = {
 };
 /* clang-format on */
 
-/* The parameter behind those of a Task: when it was over; NULL while it is active. */
+/* The parameters behind those of a Task. */
 enum {
-        TASK_PARAMETER_OVER_AT_US = ELEMENTSOF(task_columns) + 1,
+        TASK_PARAMETER_IS_ARRAY = ELEMENTSOF(task_columns) + 1,
+        TASK_PARAMETER_OVER_AT_US, /* NULL while it is active */
+};
+
+/* The parameter behind those of a TaskArray. */
+enum {
+        TASK_ARRAY_PARAMETER_TASK_ID = ELEMENTSOF(task_array_columns) + 1,
 };
 
 /* The parameters behind those of a TaskGpu. */
@@ -140,6 +165,10 @@ enum {
         TASK_GPU_PARAMETER_TASK_ID = ELEMENTSOF(task_gpu_columns) + 1,
         TASK_GPU_PARAMETER_N,
 };
+
+static int64_t place(uint64_t id) {
+        return (int64_t)task_ref_order(id);
+}
 
 static int put_task_gpu(Db *db, const Task *task, unsigned n) {
         TaskGpu gpu = { .need = task->needs.gpus[n] };
@@ -160,7 +189,7 @@ static int put_task_gpu(Db *db, const Task *task, unsigned n) {
         r = column_bind(statement, task_gpu_columns, ELEMENTSOF(task_gpu_columns), &gpu);
         if (r < 0)
                 return r;
-        (void)sqlite3_bind_int64(statement, TASK_GPU_PARAMETER_TASK_ID, (int64_t)task->id);
+        (void)sqlite3_bind_int64(statement, TASK_GPU_PARAMETER_TASK_ID, place(task->id));
         (void)sqlite3_bind_int64(statement, TASK_GPU_PARAMETER_N, n);
         return db_run(statement);
 }
@@ -174,27 +203,80 @@ static int trim_task_gpus(Db *db, uint64_t id, unsigned n) {
         if (r < 0)
                 return r;
 
-        (void)sqlite3_bind_int64(statement, 1, (int64_t)id);
+        (void)sqlite3_bind_int64(statement, 1, place(id));
         (void)sqlite3_bind_int64(statement, 2, n);
         return db_run(statement);
 }
 
-int task_row_remove(Db *db, uint64_t id) {
+static int put_task_after(Db *db, const Task *task, unsigned n) {
+        const TaskAfter *after = &task->after[n];
         sqlite3_stmt *statement = NULL;
         int r;
 
-        if (id > IDS_MAX)
+        if (after->id < 1 || after->id > TASK_ID_MAX)
+                return -ERANGE;
+
+        r = db_statement(db, SQL_TASK_AFTER_PUT, &statement);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(statement, 1, place(task->id));
+        (void)sqlite3_bind_int64(statement, 2, n);
+        (void)sqlite3_bind_int64(statement, 3, (int64_t)after->id);
+        (void)sqlite3_bind_int64(statement, 4, after->any);
+        return db_run(statement);
+}
+
+static int put_task_array(Db *db, const Task *task) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_statement(db, SQL_TASK_ARRAY_PUT, &statement);
+        if (r < 0)
+                return r;
+
+        r = column_bind(statement, task_array_columns, ELEMENTSOF(task_array_columns), task->array);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(statement, TASK_ARRAY_PARAMETER_TASK_ID, place(task->id));
+        return db_run(statement);
+}
+
+static int remove_by_id(Db *db, SqlId sql, uint64_t id) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_statement(db, sql, &statement);
+        if (r < 0)
+                return r;
+
+        (void)sqlite3_bind_int64(statement, 1, place(id));
+        return db_run(statement);
+}
+
+int task_row_remove(Db *db, uint64_t id) {
+        int r;
+
+        if (id > INT64_MAX)
                 return 0;
 
         r = trim_task_gpus(db, id, 0);
-        if (r < 0)
-                return r;
-        r = db_statement(db, SQL_TASK_REMOVE, &statement);
-        if (r < 0)
-                return r;
+        if (r == 0)
+                r = remove_by_id(db, SQL_TASK_AFTER_REMOVE, id);
+        if (r == 0)
+                r = remove_by_id(db, SQL_TASK_ARRAY_REMOVE, id);
+        if (r == 0)
+                r = remove_by_id(db, SQL_TASK_REMOVE, id);
+        return r;
+}
 
-        (void)sqlite3_bind_int64(statement, 1, (int64_t)id);
-        return db_run(statement);
+/*
+ * One that ended nobody knows when must still be forgotten one day. An array is over behind its elements, so that it is
+ * never forgotten before one that ended with it.
+ */
+static int64_t over_at_us(const Task *task) {
+        uint64_t at_us = task->ended_at_us > 0 ? task->ended_at_us : task->submitted_at_us;
+
+        return (int64_t)MIN(at_us + (task->array ? 1 : 0), (uint64_t)INT64_MAX);
 }
 
 /* Return: 1 if it was put, 0 if the row that is there differs in what an index holds, or negative errno. */
@@ -210,11 +292,9 @@ static int put_task(Db *db, const Task *task) {
         r = column_bind(statement, task_columns, ELEMENTSOF(task_columns), task);
         if (r < 0)
                 return r;
-        /* one that ended nobody knows when must still be forgotten one day */
+        (void)sqlite3_bind_int64(statement, TASK_PARAMETER_IS_ARRAY, task->array != NULL);
         if (ended)
-                (void)sqlite3_bind_int64(statement, TASK_PARAMETER_OVER_AT_US,
-                                         (int64_t)(task->ended_at_us > 0 ? task->ended_at_us :
-                                                                           task->submitted_at_us));
+                (void)sqlite3_bind_int64(statement, TASK_PARAMETER_OVER_AT_US, over_at_us(task));
         r = db_run(statement);
         if (r < 0)
                 return r;
@@ -235,6 +315,16 @@ int task_row_put(Db *db, const Task *task) {
 
         for (unsigned n = 0; n < task->needs.n_gpus; n++) {
                 r = put_task_gpu(db, task, n);
+                if (r < 0)
+                        return r;
+        }
+        for (unsigned n = 0; n < task->n_after; n++) {
+                r = put_task_after(db, task, n);
+                if (r < 0)
+                        return r;
+        }
+        if (task->array) {
+                r = put_task_array(db, task);
                 if (r < 0)
                         return r;
         }
@@ -302,12 +392,102 @@ static int read_task_gpus(Db *db, Task *task, Error *error) {
         if (!task->needs.gpus)
                 return -ENOMEM;
 
-        r = db_statement(db, SQL_TASK_GPUS, &statement);
+        r = db_statement(db, db->is_version_1 ? SQL_TASK_GPUS_1 : SQL_TASK_GPUS, &statement);
         if (r < 0)
                 return r;
-        (void)sqlite3_bind_int64(statement, 1, (int64_t)task->id);
+        (void)sqlite3_bind_int64(statement, 1, place(task->id));
         r = read_task_gpu_rows(task, statement, error);
         (void)sqlite3_reset(statement);
+        return r;
+}
+
+/* The rows of a bound statement: n, id, any. */
+static int read_task_after_rows(Task *task, sqlite3_stmt *statement, Error *error) {
+        unsigned n = 0;
+        int r;
+
+        while ((r = db_step(statement)) > 0) {
+                int64_t id = sqlite3_column_int64(statement, 1);
+                int64_t any = sqlite3_column_int64(statement, 2);
+
+                if (n == task->n_after || sqlite3_column_int64(statement, 0) != n)
+                        return error_set(error, TASK_ROW_E_DAMAGED,
+                                         "what it waits for is not as it says");
+                if (id < 1 || (uint64_t)id > TASK_ID_MAX || any < 0 || any > 1)
+                        return error_set(error, TASK_ROW_E_DAMAGED, "it waits for no task");
+                task->after[n++] = (TaskAfter){ .id = (uint64_t)id, .any = any };
+        }
+        if (r < 0)
+                return r;
+        if (n != task->n_after)
+                return error_set(error, TASK_ROW_E_DAMAGED, "what it waits for is not all there");
+        return 0;
+}
+
+static int read_task_after(Db *db, Task *task, Error *error) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        task->after = calloc(task->n_after, sizeof(*task->after));
+        if (!task->after)
+                return -ENOMEM;
+
+        r = db_statement(db, SQL_TASK_AFTERS, &statement);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(statement, 1, place(task->id));
+        r = read_task_after_rows(task, statement, error);
+        (void)sqlite3_reset(statement);
+        return r;
+}
+
+static int read_task_array_row(TaskArray *array, sqlite3_stmt *statement, Error *error) {
+        int r;
+
+        r = db_step(statement);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return error_set(error, TASK_ROW_E_DAMAGED, "its elements are not there");
+
+        r = column_read(statement, task_array_columns, ELEMENTSOF(task_array_columns), array,
+                        error);
+        if (r != 0)
+                return r > 0 ? TASK_ROW_E_DAMAGED : r;
+        if (array->first > array->last)
+                return error_set(error, TASK_ROW_E_DAMAGED, "it ends before it begins");
+        return 0;
+}
+
+static int read_task_array(Db *db, Task *task, Error *error) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        if (task_ref_index(task->id) >= 0)
+                return error_set(error, TASK_ROW_E_DAMAGED, "it is an array in an array");
+        task->array = calloc(1, sizeof(*task->array));
+        if (!task->array)
+                return -ENOMEM;
+
+        r = db_statement(db, SQL_TASK_ARRAY_GET, &statement);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(statement, 1, place(task->id));
+        r = read_task_array_row(task->array, statement, error);
+        (void)sqlite3_reset(statement);
+        return r;
+}
+
+/* What of it is in other tables. */
+static int read_rest(Db *db, Task *task, bool is_array, Error *error) {
+        int r = 0;
+
+        if (task->needs.n_gpus > 0)
+                r = read_task_gpus(db, task, error);
+        if (r == 0 && task->n_after > 0)
+                r = read_task_after(db, task, error);
+        if (r == 0 && is_array)
+                r = read_task_array(db, task, error);
         return r;
 }
 
@@ -323,7 +503,9 @@ static int check(const Task *task, bool over, Error *error) {
 
 int task_row_read(Db *db, sqlite3_stmt *statement, Task **ret, Error *error) {
         _cleanup_(task_freep) Task *task = NULL;
-        int64_t id = sqlite3_column_int64(statement, 0);
+        uint64_t id = task_ref_from_order((uint64_t)sqlite3_column_int64(statement, 0));
+        bool is_array = sqlite3_column_int64(statement, TASK_PARAMETER_IS_ARRAY - 1) != 0;
+        char buf[TASK_REF_FORMAT_MAX];
         bool over = sqlite3_column_type(statement, TASK_PARAMETER_OVER_AT_US - 1) != SQLITE_NULL;
         int r;
 
@@ -332,12 +514,12 @@ int task_row_read(Db *db, sqlite3_stmt *statement, Task **ret, Error *error) {
                 return -ENOMEM;
 
         r = column_read(statement, task_columns, ELEMENTSOF(task_columns), task, error);
-        if (r == 0 && task->needs.n_gpus > 0)
-                r = read_task_gpus(db, task, error);
+        if (r == 0)
+                r = read_rest(db, task, is_array, error);
         if (r == 0)
                 r = check(task, over, error);
         if (r > 0)
-                error_prefix(error, "task %" PRIi64 ": ", id);
+                error_prefix(error, "task %s: ", task_ref_format(buf, sizeof(buf), id));
         if (r != 0)
                 return r > 0 ? TASK_ROW_E_DAMAGED : r;
 

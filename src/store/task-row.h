@@ -15,6 +15,10 @@
 #include "store/db.h"
 #include "util/error.h"
 
+/* The places in order that a row may have, task_ref_order(); no id is as large as TASK_ID_MAX (store/ids.h). */
+#define TASK_ROW_PLACE_MIN (INT64_C(1) << 24)
+#define TASK_ROW_PLACE_MAX ((int64_t)(TASK_ID_MAX << 24) - 1)
+
 /* task_row_read(), gpu_row_read() */
 enum {
         TASK_ROW_E_DAMAGED = 1, /* the row makes no sense; the sentence says why */

@@ -14,6 +14,8 @@
 
 #include <jansson.h>
 
+#include "core/index-set.h"
+#include "core/ref.h"
 #include "core/task.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
@@ -238,6 +240,38 @@ static int decode_texts(FieldsReader *reader, const Field *field, const json_t *
         return 0;
 }
 
+/* There is one way only to write each: an element as a text, anything else as a number. */
+static bool read_ref(const json_t *json, uint64_t *ret) {
+        json_int_t id = json_integer_value(json);
+        uint64_t ref;
+
+        if (json_is_integer(json) && id >= 1 && (uint64_t)id <= TASK_ID_MAX) {
+                *ret = (uint64_t)id;
+                return true;
+        }
+        if (!json_is_string(json) || task_ref_parse(json_string_value(json), &ref, NULL) < 0 ||
+            task_ref_index(ref) < 0)
+                return false;
+
+        *ret = ref;
+        return true;
+}
+
+static int refuse_ref(FieldsReader *reader) {
+        return refuse(reader, "must be a whole number from 1 to %" PRIu64 ", or \"12_3\"",
+                      TASK_ID_MAX);
+}
+
+static int decode_ref(FieldsReader *reader, const Field *field, const json_t *json, void *base) {
+        uint64_t ref;
+
+        if (!read_ref(json, &ref))
+                return refuse_ref(reader);
+
+        field_store(field_at(base, field->offset), field->size, ref);
+        return 0;
+}
+
 static int decode_ids(FieldsReader *reader, const Field *field, const json_t *json, void *base) {
         size_t n = json_array_size(json);
         uint64_t *ids;
@@ -257,11 +291,29 @@ static int decode_ids(FieldsReader *reader, const Field *field, const json_t *js
                 const json_t *id = json_array_get(json, i);
 
                 enter_element(reader, i);
-                if (!json_is_integer(id) || json_integer_value(id) < 1)
-                        return refuse(reader, "must be a whole number from 1 on");
-                ids[i] = (uint64_t)json_integer_value(id);
+                if (!read_ref(id, &ids[i]))
+                        return refuse_ref(reader);
         }
 
+        return 0;
+}
+
+static int decode_set(FieldsReader *reader, const Field *field, const json_t *json, void *base) {
+        IndexSet set;
+        int r;
+
+        r = check_text(reader, json, (size_t)field->max);
+        if (r != 0)
+                return r;
+
+        r = index_set_parse(json_string_value(json), TASK_INDEX_MAX, &set, NULL);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                return refuse(reader, "must be numbers and ranges to %d, as 0-9,12",
+                              TASK_INDEX_MAX);
+
+        memcpy(field_at(base, field->offset), &set, sizeof(set));
         return 0;
 }
 
@@ -348,8 +400,12 @@ static int decode_value(FieldsReader *reader, const Field *field, json_t *json, 
                 return decode_argv(reader, field, json, base);
         case FIELD_TEXTS:
                 return decode_texts(reader, field, json, base);
+        case FIELD_REF:
+                return decode_ref(reader, field, json, base);
         case FIELD_IDS:
                 return decode_ids(reader, field, json, base);
+        case FIELD_SET:
+                return decode_set(reader, field, json, base);
         case FIELD_OBJECT:
                 return fields_decode(reader, field->object, json, field_at(base, field->offset));
         case FIELD_BEHIND:
@@ -377,6 +433,8 @@ bool field_may_be_left_out(const Field *field) {
         case FIELD_TEXT:
         case FIELD_CHARS:
         case FIELD_HEX:
+        case FIELD_REF:
+        case FIELD_SET:
         case FIELD_OBJECT:
                 return (field->flags & FIELD_IS_SET) ||
                        (field->flags & (FIELD_NULLABLE | FIELD_OPTIONAL | FIELD_OMIT_ZERO));

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/index-set.h"
+#include "core/ref.h"
 #include "core/task.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
@@ -160,6 +162,20 @@ static void encode_texts(JsonText *text, const Field *field, const void *base) {
         json_text_close(text, ']');
 }
 
+static void put_ref(JsonText *text, uint64_t ref) {
+        char buf[TASK_REF_FORMAT_MAX];
+
+        if (task_ref_index(ref) < 0)
+                json_text_uint(text, ref);
+        else
+                json_text_string(text, task_ref_format(buf, sizeof(buf), ref), sizeof(buf));
+}
+
+static void encode_ref(JsonText *text, const Field *field, const void *at) {
+        json_text_key(text, field->key);
+        put_ref(text, field_load(at, field->size, false));
+}
+
 static void encode_ids(JsonText *text, const Field *field, const void *base) {
         const uint64_t *ids = field_pointer(base, field);
         size_t n = field_n(field, base);
@@ -170,8 +186,37 @@ static void encode_ids(JsonText *text, const Field *field, const void *base) {
         json_text_key(text, field->key);
         json_text_open(text, '[');
         for (size_t i = 0; i < n; i++)
-                json_text_uint(text, ids[i]);
+                put_ref(text, ids[i]);
         json_text_close(text, ']');
+}
+
+/* Where a range of @s begins that does not fit whole into @max bytes, it ends. */
+static void cut_set(char *s, size_t max) {
+        size_t n = max;
+
+        if (strlen(s) <= max)
+                return;
+
+        while (n > 0 && s[n] != ',')
+                n--;
+        s[n] = '\0';
+}
+
+/* One in so many pieces that it is too long can only be shown, and is cut. */
+static void encode_set(JsonText *text, const Field *field, const IndexSet *set) {
+        _cleanup_free_ char *s = NULL;
+
+        if (set->n == 0 && (field->flags & FIELD_NULLABLE))
+                return;
+
+        s = index_set_format(set);
+        if (!s) {
+                json_text_fail(text, -ENOMEM);
+                return;
+        }
+        cut_set(s, (size_t)field->max);
+        json_text_key(text, field->key);
+        json_text_string(text, s, (size_t)field->max);
 }
 
 static void encode_object(JsonText *text, const char *key, const Object *object, const void *base) {
@@ -245,8 +290,14 @@ static void encode_member(JsonText *text, const Field *field, const void *base) 
         case FIELD_TEXTS:
                 encode_texts(text, field, base);
                 return;
+        case FIELD_REF:
+                encode_ref(text, field, at);
+                return;
         case FIELD_IDS:
                 encode_ids(text, field, base);
+                return;
+        case FIELD_SET:
+                encode_set(text, field, at);
                 return;
         case FIELD_OBJECT:
                 encode_object(text, field->key, field->object, at);

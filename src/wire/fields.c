@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "core/index-set.h"
+
 uint64_t field_load(const void *at, uint32_t size, bool is_signed) {
         uint64_t u64;
         uint32_t u32;
@@ -127,6 +129,7 @@ static void member_done(const Field *field, void *base) {
         case FIELD_BOOL:
         case FIELD_NUMBER:
         case FIELD_ENUM:
+        case FIELD_REF:
         case FIELD_CHARS:
         case FIELD_HEX:
         case FIELD_FIXED:
@@ -134,6 +137,9 @@ static void member_done(const Field *field, void *base) {
         case FIELD_TEXT:
         case FIELD_IDS:
                 free_at(base, field);
+                return;
+        case FIELD_SET:
+                index_set_done(field_at(base, field->offset));
                 return;
         case FIELD_ARGV:
                 free_argv(base, field);

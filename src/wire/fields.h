@@ -29,7 +29,9 @@ typedef enum FieldType {
         FIELD_HEX,    /* uint8_t[]: two digits a byte */
         FIELD_ARGV,   /* char **, owned, ended by NULL; cut as a whole with a last element "…" */
         FIELD_TEXTS,  /* char *[max]: an array inside the struct, each owned */
-        FIELD_IDS,    /* uint64_t *, owned */
+        FIELD_REF,    /* uint64_t that names a task: 12, or "12_3" for an element */
+        FIELD_IDS,    /* uint64_t *, owned; each as FIELD_REF */
+        FIELD_SET,    /* IndexSet, owned: "0-9,12" */
         FIELD_OBJECT, /* a struct inside the struct */
         FIELD_BEHIND, /* a struct behind a pointer, owned */
         FIELD_ARRAY,  /* structs behind a pointer, owned */
@@ -70,7 +72,7 @@ struct Field {
         uint32_t n_offset;   /* arrays: of the count */
         uint32_t set_offset; /* FIELD_IS_SET: of the bool */
         int64_t min;         /* smallest number */
-        int64_t max;         /* largest number; most elements; INT64_MAX */
+        int64_t max;         /* largest number; most elements; bytes of a set; INT64_MAX */
         uint64_t null_as;    /* NUMBER: what null stands for */
         union {
                 struct {                              /* CHARS */
@@ -195,6 +197,13 @@ size_t field_n(const Field *field, const void *base);
         {                                                                                         \
                 .key = (_key), .type = FIELD_TEXTS, FIELD_IN(_type, _member), FIELD_N(_type, _n), \
                 .max = (_max)                                                                     \
+        }
+#define ROW_REF(_key, _type, _member) \
+        { .key = (_key), .type = FIELD_REF, FIELD_IN(_type, _member) }
+#define ROW_INDICES(_key, _type, _member, _flags, _max)                                        \
+        {                                                                                      \
+                .key = (_key), .type = FIELD_SET, FIELD_IN(_type, _member), .flags = (_flags), \
+                .max = (_max)                                                                  \
         }
 #define ROW_IDS(_key, _type, _member, _n, _max)                                  \
         {                                                                        \

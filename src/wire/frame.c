@@ -29,7 +29,9 @@
 enum {
         READ_BYTES = 16 * 1024, /* at once: a reply to `ps` in few reads, and no harm on a stack */
         IN_ROUND_BYTES = 256,   /* buffers grow by at least this */
-        OUT_FDS_MAX = 16,       /* messages with a descriptor that may wait to be sent */
+        OUT_FDS_MAX =
+                256, /* messages with a descriptor that may wait to be sent: an agent has many tasks */
+        OUT_FDS_ROUND = 16, /* room for them grows by so many */
 };
 
 /* A descriptor that came. */
@@ -59,8 +61,9 @@ struct Channel {
         unsigned n_fds;
 
         unsigned n_out_fds;
-        OutFd *out_fds; /* OUT_FDS_MAX of them once one is needed */
-        char *out;      /* NULL while nothing waits */
+        unsigned n_out_fds_room;
+        OutFd *out_fds;
+        char *out; /* NULL while nothing waits */
         size_t n_out_allocated;
         size_t out_start;
         size_t out_end;
@@ -355,6 +358,23 @@ static int send_some(Channel *channel, struct iovec *parts, size_t n_parts, int 
         }
 }
 
+/* Room for one more descriptor that must wait. */
+static int grow_out_fds(Channel *channel) {
+        unsigned n = channel->n_out_fds_room + OUT_FDS_ROUND;
+        OutFd *out_fds;
+
+        if (channel->n_out_fds == OUT_FDS_MAX)
+                return FRAME_E_FULL;
+        if (channel->n_out_fds < channel->n_out_fds_room)
+                return 0;
+        out_fds = reallocarray(channel->out_fds, n, sizeof(*out_fds));
+        if (!out_fds)
+                return -ENOMEM;
+        channel->out_fds = out_fds;
+        channel->n_out_fds_room = n;
+        return 0;
+}
+
 /* Keeps what the socket did not take: the bytes from @n_sent on and a NUL; the descriptor if nothing went out. */
 static int keep_rest(Channel *channel, const char *bytes, size_t n, size_t n_sent, int fd) {
         _cleanup_close_ int kept = -1;
@@ -362,12 +382,9 @@ static int keep_rest(Channel *channel, const char *bytes, size_t n, size_t n_sen
         int r;
 
         if (fd >= 0 && n_sent == 0) {
-                if (channel->n_out_fds == OUT_FDS_MAX)
-                        return FRAME_E_FULL;
-                if (!channel->out_fds)
-                        channel->out_fds = calloc(OUT_FDS_MAX, sizeof(*channel->out_fds));
-                if (!channel->out_fds)
-                        return -ENOMEM;
+                r = grow_out_fds(channel);
+                if (r != 0)
+                        return r;
                 kept = fcntl(fd, F_DUPFD_CLOEXEC, 3);
                 if (kept < 0)
                         return -errno;

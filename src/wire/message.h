@@ -29,7 +29,8 @@
 #include "util/macro.h"
 #include "util/string-table.h"
 
-#define WIRE_INTERFACE "io.taskflow.v1"
+#define WIRE_INTERFACE       "io.taskflow.v1"
+#define WIRE_AGENT_INTERFACE "io.taskflow.agent.v1" /* what an agent's own socket speaks */
 
 typedef enum CallType {
         /* client to daemon */
@@ -53,20 +54,31 @@ typedef enum CallType {
         CALL_UPDATE,
         CALL_WAIT,     /* answered when they have ended */
         CALL_GET_INFO, /* org.varlink.service.GetInfo */
+        /* an agent to the daemon */
+        CALL_SUBMIT_MANY, /* detached tasks, all or nothing */
+        CALL_AGENT, /* more: this connection is the agent of its user; answered with what it has to mind */
+        CALL_RESUME, /* with a pidfd: how far a detached task that was accepted is */
         /* daemon to client, all oneway */
         CALL_OFFER,
         CALL_END,       /* end this running task */
         CALL_WITHDRAWN, /* this waiting task was cancelled, or is another connection's now */
         CALL_LOOK,      /* how often to measure running tasks */
+        /* a command to its user's agent, on the agent's own socket */
+        CALL_QUEUE, /* with a memfd: a bundle (runner/bundle.h) of what the daemon must not see */
+        CALL_AGENT_STATUS, /* answered when the agent has said to the daemon all that it knows */
+        CALL_AGENT_STOP,
 } CallType;
 
 enum {
-        N_CALL_TYPES = CALL_LOOK + 1,
-        WIRE_IDS_MAX = 10000, /* ids in one call */
+        N_CALL_TYPES = CALL_AGENT_STOP + 1,
+        WIRE_IDS_MAX = 10000,  /* ids in one call */
+        WIRE_TASKS_MAX = 1000, /* tasks in one SUBMIT_MANY or QUEUE, if they fit a message */
+        WIRE_AGENT_PART = 500, /* tasks in one reply to AGENT */
+        WIRE_SET_BYTES_MAX = 64 * 1024, /* of an array's set of elements, as text */
         WIRE_NOTICES_MAX = 8,
 };
 
-/* The short name, "Submit": what follows WIRE_INTERFACE and a dot. */
+/* The short name, "Submit": for people, and no two the same. */
 DECLARE_STRING_TABLE(call_type, CallType);
 
 /* Whether a call of this type never has a reply; call_encode() says so by itself. */
@@ -76,6 +88,21 @@ typedef struct IdList {
         size_t n;
         uint64_t *ids; /* owned */
 } IdList;
+
+/* One of a list of tasks. */
+typedef struct TaskItem {
+        Task *task;       /* owned */
+        bool immediate;   /* QUEUE: -w 0 */
+        uint64_t wait_us; /* QUEUE: it is given up if it has not started by then; 0: never */
+} TaskItem;
+
+/* A task that an agent has to mind, as the daemon has it. */
+typedef struct AgentTask {
+        uint64_t id;
+        uint8_t key[TASK_KEY_BYTES]; /* of an element: its array's */
+        TaskState state;             /* pending, held or running */
+        unsigned attempt;
+} AgentTask;
 
 typedef struct Call {
         CallType type;
@@ -106,9 +133,10 @@ typedef struct Call {
                 } used;
                 struct {
                         uint64_t id;
-                        TaskState state; /* done, failed, timeout, cancelled */
-                        int exit_status; /* -1: none */
-                        int signal;      /* 0: none */
+                        unsigned attempt; /* of which start; 0: there is only one */
+                        TaskState state;  /* done, failed, timeout, cancelled, lost */
+                        int exit_status;  /* -1: none */
+                        int signal;       /* 0: none */
                         uint64_t ended_at_us;
                         char *reason; /* owned; NULL: none ("could not be started: …") */
                 } ended;
@@ -154,6 +182,8 @@ typedef struct Call {
                         bool pin;
                         uint64_t
                                 time_limit_us; /* it may have been changed while it waited; or TASK_TIME_INF */
+                        unsigned attempt; /* what its number will be if it is accepted, from 1 */
+                        char *name;       /* owned; as it is now; NULL: none */
                 } offer;
                 struct {
                         uint64_t id;
@@ -162,6 +192,15 @@ typedef struct Call {
                 struct {
                         uint64_t interval_us;
                 } look;
+                struct {
+                        size_t n;
+                        TaskItem *items; /* owned; at least one, each as in SUBMIT, detached */
+                } submit_many;           /* SUBMIT_MANY, QUEUE */
+                struct {
+                        uint64_t id;
+                        unsigned attempt;
+                        bool running; /* false: it was not started, and will not be on this attempt */
+                } resume;
         };
 } Call;
 
@@ -290,6 +329,35 @@ typedef struct Reply {
                 struct {
                         char version[32];
                 } get_info;
+                struct {
+                        IdList ids; /* in the order of the call's tasks */
+                        size_t n_notices;
+                        char *notices[WIRE_NOTICES_MAX]; /* owned; for the user */
+                } submit_many;                           /* SUBMIT_MANY, QUEUE */
+                struct {
+                        char database[33];
+                        uint64_t look_interval_us;
+                        uint64_t
+                                log_limit_bytes; /* settings: of taskflow's own logs; UINT64_MAX: none */
+                        uint64_t
+                                log_keep_us; /* how long they are kept after the end; or TASK_TIME_INF */
+                        size_t n;
+                        AgentTask *tasks; /* owned */
+                } agent;
+                struct {
+                        TaskState state; /* as the daemon has it now */
+                } resume;
+                struct {
+                        pid_t pid;
+                        bool connected;      /* to the daemon; else `text` says why not */
+                        char daemon[256];    /* path of its socket */
+                        char state_dir[256]; /* the agent's folder */
+                        char lives[32];      /* where: "systemd", "session", "detached" */
+                        char text[240];
+                        unsigned n_waiting; /* tasks; an array is one */
+                        unsigned n_running;
+                        uint64_t n_undelivered; /* ends that the daemon does not know yet */
+                } agent_status;
         };
 } Reply;
 
@@ -297,7 +365,7 @@ typedef struct Reply {
  * call_encode() - as the bytes of a message
  * @ret:        to be freed with free(); no NUL inside, NUL-terminated
  *
- * Return: 0, -ENOMEM, or -E2BIG beyond FRAME_MESSAGE_MAX.
+ * Return: 0, -ENOMEM, or -E2BIG beyond FRAME_MESSAGE_MAX or what the other side would take of a call.
  */
 int call_encode(const Call *call, char **ret, size_t *ret_n);
 

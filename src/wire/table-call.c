@@ -8,7 +8,7 @@ enum {
         SIGNAL_MAX = 64,
 };
 
-#define ID_ROW(_member) ROW_NUMBER("id", Call, _member, 0, 1, INT64_MAX)
+#define ID_ROW(_member) ROW_REF("id", Call, _member)
 
 static const Field accept_fields[] = {
         ID_ROW(accept.id),
@@ -33,9 +33,10 @@ static const Field used_fields[] = {
 
 const Object object_call_used = { "Used", used_fields };
 
-/* `lost` is what the daemon finds out, no runner. */
+/* `lost` is an agent's word, when a keeper died before it could write down how its command ended. */
 static const Field ended_fields[] = {
         ID_ROW(ended.id),
+        ROW_NUMBER("attempt", Call, ended.attempt, FIELD_OMIT_ZERO, 0, INT32_MAX),
         ROW_ENUM("state",
                  Call,
                  ended.state,
@@ -43,7 +44,7 @@ static const Field ended_fields[] = {
                  table_task_state_to_word,
                  task_state_from_string,
                  TASK_STATE_DONE,
-                 TASK_STATE_TIMEOUT),
+                 TASK_STATE_LOST),
         ROW_OR_NULL("exit_status", Call, ended.exit_status, (uint64_t)-1, FIELD_SIGNED, 0, 255),
         ROW_OR_NULL("signal", Call, ended.signal, 0, FIELD_SIGNED, 1, SIGNAL_MAX),
         ROW_NUMBER("ended_at_us", Call, ended.ended_at_us, 0, 0, INT64_MAX),
@@ -122,6 +123,8 @@ static const Field offer_fields[] = {
         ROW_ARRAY("gpus", Call, offer.gpus, offer.n_gpus, 0, &object_grant, NEEDS_GPUS_MAX),
         ROW_BOOL("pin", Call, offer.pin),
         ROW_OR_NULL("time_limit_us", Call, offer.time_limit_us, TASK_TIME_INF, 0, 0, INT64_MAX),
+        ROW_NUMBER("attempt", Call, offer.attempt, FIELD_OMIT_ZERO, 0, INT32_MAX),
+        ROW_TEXT("name", Call, offer.name, FIELD_NULLABLE),
         {},
 };
 
@@ -142,16 +145,28 @@ static const Field look_fields[] = {
 
 const Object object_call_look = { "Look", look_fields };
 
+static const Field resume_fields[] = {
+        ID_ROW(resume.id),
+        ROW_NUMBER("attempt", Call, resume.attempt, 0, 1, INT32_MAX),
+        ROW_BOOL("running", Call, resume.running),
+        {},
+};
+
+const Object object_call_resume = { "Resume", resume_fields };
+
 #define METHOD(_name) .method = WIRE_INTERFACE "." _name
+#define AGENT(_name)  .method = WIRE_AGENT_INTERFACE "." _name, .of_agent = true
+#define WITH_PIDFD    .fd = "pidfd"
+#define WITH_MEMFD    .fd = "memfd"
 
 /* clang-format off */
 const CallSpec call_specs[N_CALL_TYPES] = {
         [CALL_SUBMIT]    = { METHOD("Submit"),   .call = &object_call_submit,   .reply = &object_reply_submit },
         [CALL_DRY_RUN]   = { METHOD("DryRun"),   .call = &object_call_submit,   .reply = &object_reply_dry_run },
-        [CALL_ATTACH]    = { METHOD("Attach"),   .call = &object_call_attach,   .reply = &object_reply_attach, .with_fd = true },
+        [CALL_ATTACH]    = { METHOD("Attach"),   .call = &object_call_attach,   .reply = &object_reply_attach, WITH_PIDFD },
         [CALL_ACCEPT]    = { METHOD("Accept"),   .call = &object_call_accept },
         [CALL_DECLINE]   = { METHOD("Decline"),  .call = &object_call_accept,   .oneway = true },
-        [CALL_STARTED]   = { METHOD("Started"),  .call = &object_call_started,  .oneway = true, .with_fd = true },
+        [CALL_STARTED]   = { METHOD("Started"),  .call = &object_call_started,  .oneway = true, WITH_PIDFD },
         [CALL_USED]      = { METHOD("Used"),     .call = &object_call_used,     .oneway = true },
         [CALL_ENDED]     = { METHOD("Ended"),    .call = &object_call_ended },
         [CALL_AWAY]      = { METHOD("Away"),     .call = &object_call_away,     .oneway = true },
@@ -167,9 +182,17 @@ const CallSpec call_specs[N_CALL_TYPES] = {
         [CALL_WAIT]      = { METHOD("Wait"),     .call = &object_call_wait,     .reply = &object_reply_wait },
         [CALL_GET_INFO]  = { .method = "org.varlink.service.GetInfo",           .reply = &object_reply_get_info },
 
+        [CALL_SUBMIT_MANY] = { METHOD("SubmitMany"), .call = &object_call_submit_many, .reply = &object_reply_submit_many },
+        [CALL_AGENT]       = { METHOD("Agent"),                                    .reply = &object_reply_agent },
+        [CALL_RESUME]      = { METHOD("Resume"),     .call = &object_call_resume,  .reply = &object_reply_resume, WITH_PIDFD },
+
         [CALL_OFFER]     = { METHOD("Offer"),     .call = &object_call_offer,    .oneway = true, .from_daemon = true },
         [CALL_END]       = { METHOD("End"),       .call = &object_call_end,      .oneway = true, .from_daemon = true },
         [CALL_WITHDRAWN] = { METHOD("Withdrawn"), .call = &object_call_withdraw, .oneway = true, .from_daemon = true },
         [CALL_LOOK]      = { METHOD("Look"),      .call = &object_call_look,     .oneway = true, .from_daemon = true },
+
+        [CALL_QUEUE]        = { AGENT("Queue"),  .call = &object_call_queue, .reply = &object_reply_submit_many, WITH_MEMFD },
+        [CALL_AGENT_STATUS] = { AGENT("Status"), .reply = &object_reply_agent_status },
+        [CALL_AGENT_STOP]   = { AGENT("Stop") },
 };
 /* clang-format on */

@@ -14,7 +14,7 @@ static const char *wait_reason_to_word(unsigned value) {
 }
 
 static const Field holder_fields[] = {
-        ROW_NUMBER("task_id", Holder, task_id, 0, 1, INT64_MAX),
+        ROW_REF("task_id", Holder, task_id),
         ROW_NUMBER("uid", Holder, uid, 0, 0, UINT32_MAX),
         ROW_NUMBER("used_bytes", Holder, used_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
         ROW_NUMBER("promised_bytes", Holder, promised_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),

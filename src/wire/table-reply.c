@@ -8,7 +8,11 @@ enum {
         REPLY_TASKS_MAX = 65536, /* more than the bytes of a message hold */
 };
 
-#define ID_ROW(_member) ROW_NUMBER("id", Reply, _member, 0, 1, INT64_MAX)
+#define ID_ROW(_member) ROW_REF("id", Reply, _member)
+
+#define DATABASE_ROW(_member) \
+        ROW_CHARS("database", Reply, _member, 0, table_is_database, "32 hexadecimal digits")
+#define LOOK_ROW(_member) ROW_NUMBER("look_interval_us", Reply, _member, 0, 0, INT64_MAX)
 
 static const Field reply_fields[] = {
         ROW_TEXT("message", Reply, message, FIELD_NULLABLE),
@@ -21,17 +25,12 @@ const Object object_reply = { "Any", reply_fields };
 
 static const Field submit_fields[] = {
         ID_ROW(submit.id),
-        ROW_CHARS("database",
-                  Reply,
-                  submit.database,
-                  0,
-                  table_is_database,
-                  "32 hexadecimal digits"),
+        DATABASE_ROW(submit.database),
         ROW_BOOL("granted", Reply, submit.granted),
         ROW_ARRAY("gpus", Reply, submit.gpus, submit.n_gpus, 0, &object_grant, NEEDS_GPUS_MAX),
         ROW_BOOL("pin", Reply, submit.pin),
         ROW_OR_NULL("delay_us", Reply, submit.delay_us, TASK_TIME_INF, 0, 0, INT64_MAX),
-        ROW_NUMBER("look_interval_us", Reply, submit.look_interval_us, 0, 0, INT64_MAX),
+        LOOK_ROW(submit.look_interval_us),
         ROW_TEXTS("notices", Reply, submit.notices, submit.n_notices, WIRE_NOTICES_MAX),
         {},
 };
@@ -49,7 +48,7 @@ const Object object_reply_dry_run = { "DryRun", dry_run_fields };
 static const Field attach_fields[] = {
         ID_ROW(attach.id),
         ROW_STATE(Reply, attach.state, 0),
-        ROW_NUMBER("look_interval_us", Reply, attach.look_interval_us, 0, 0, INT64_MAX),
+        LOOK_ROW(attach.look_interval_us),
         {},
 };
 
@@ -82,7 +81,7 @@ static const char *id_outcome_to_word(unsigned value) {
 }
 
 static const Field id_result_fields[] = {
-        ROW_NUMBER("id", IdResult, id, 0, 1, INT64_MAX),
+        ROW_REF("id", IdResult, id),
         ROW_ENUM("outcome",
                  IdResult,
                  outcome,
@@ -126,3 +125,61 @@ static const Field get_info_fields[] = {
 };
 
 const Object object_reply_get_info = { "GetInfo", get_info_fields };
+
+static const Field submit_many_fields[] = {
+        ROW_IDS("ids", Reply, submit_many.ids.ids, submit_many.ids.n, WIRE_TASKS_MAX),
+        ROW_TEXTS("notices", Reply, submit_many.notices, submit_many.n_notices, WIRE_NOTICES_MAX),
+        {},
+};
+
+const Object object_reply_submit_many = { "SubmitMany", submit_many_fields };
+
+static const Field agent_task_fields[] = {
+        ROW_REF("id", AgentTask, id),
+        ROW_HEX("key", AgentTask, key),
+        ROW_ENUM("state",
+                 AgentTask,
+                 state,
+                 0,
+                 table_task_state_to_word,
+                 task_state_from_string,
+                 TASK_STATE_PENDING,
+                 TASK_STATE_RUNNING),
+        ROW_NUMBER("attempt", AgentTask, attempt, FIELD_OMIT_ZERO, 0, INT32_MAX),
+        {},
+};
+
+static const Object object_agent_task = { "AgentTask", agent_task_fields };
+
+static const Field agent_fields[] = {
+        DATABASE_ROW(agent.database),
+        LOOK_ROW(agent.look_interval_us),
+        ROW_OR_NULL("log_limit_bytes", Reply, agent.log_limit_bytes, UINT64_MAX, 0, 0, INT64_MAX),
+        ROW_OR_NULL("log_keep_us", Reply, agent.log_keep_us, TASK_TIME_INF, 0, 0, INT64_MAX),
+        ROW_ARRAY("tasks", Reply, agent.tasks, agent.n, 0, &object_agent_task, WIRE_AGENT_PART),
+        {},
+};
+
+const Object object_reply_agent = { "Agent", agent_fields };
+
+static const Field resume_fields[] = {
+        ROW_STATE(Reply, resume.state, 0),
+        {},
+};
+
+const Object object_reply_resume = { "Resume", resume_fields };
+
+static const Field agent_status_fields[] = {
+        ROW_NUMBER("pid", Reply, agent_status.pid, FIELD_SIGNED, 1, INT32_MAX),
+        ROW_BOOL("connected", Reply, agent_status.connected),
+        ROW_CHARS("daemon", Reply, agent_status.daemon, 0, NULL, "a text"),
+        ROW_CHARS("state_dir", Reply, agent_status.state_dir, 0, NULL, "a text"),
+        ROW_CHARS("lives", Reply, agent_status.lives, 0, NULL, "a text"),
+        ROW_CHARS("text", Reply, agent_status.text, FIELD_NULLABLE, NULL, "a text"),
+        ROW_NUMBER("n_waiting", Reply, agent_status.n_waiting, 0, 0, INT32_MAX),
+        ROW_NUMBER("n_running", Reply, agent_status.n_running, 0, 0, INT32_MAX),
+        ROW_NUMBER("n_undelivered", Reply, agent_status.n_undelivered, 0, 0, INT64_MAX),
+        {},
+};
+
+const Object object_reply_agent_status = { "AgentStatus", agent_status_fields };

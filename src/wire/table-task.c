@@ -93,7 +93,7 @@ static const Object object_needs = { "Needs", needs_fields };
         ROW_NUMBER(_key, Call, update._member, FIELD_IS_SET, 0, _max, ROW_SET_BY(Call, update._set))
 
 static const Field update_fields[] = {
-        ROW_NUMBER("id", Call, update.id, 0, 1, INT64_MAX),
+        ROW_REF("id", Call, update.id),
         SET_ROW("memory_bytes", needs.memory_bytes, INT64_MAX, set_needs_memory),
         SET_ROW("cpus", needs.cpus, INT32_MAX, set_needs_cpus),
         ROW_ARRAY("gpus",
@@ -190,9 +190,74 @@ static const char *check_shown_task(void *value) {
         return check_task(task);
 }
 
+/* Arrays */
+
+static void *free_array(void *array) {
+        return task_array_free(array);
+}
+
+/* The numbers that it begins and ends with follow from the elements, all of which wait. */
+static const char *check_submitted_array(void *value) {
+        TaskArray *array = value;
+
+        array->first = array->waiting.ranges[0].first;
+        array->last = array->waiting.ranges[array->waiting.n - 1].last;
+        return NULL;
+}
+
+static const char *check_shown_array(void *value) {
+        const TaskArray *array = value;
+
+        return array->first > array->last ? "ends before it begins" : NULL;
+}
+
+#define LIMIT_ROW          ROW_NUMBER("limit", TaskArray, limit, FIELD_OMIT_ZERO, 0, TASK_INDEX_MAX + 1)
+#define ARRAY_ROW(_object) ROW_BEHIND("array", Task, array, FIELD_NULLABLE, _object)
+
+/* A set that is read has at least one number in it. */
+static const Field submitted_array_fields[] = {
+        ROW_INDICES("waiting", TaskArray, waiting, 0, WIRE_SET_BYTES_MAX),
+        LIMIT_ROW,
+        {},
+};
+
+static const Object object_submitted_array = { "SubmittedArray", submitted_array_fields,
+                                               check_submitted_array, NULL, free_array };
+
+#define ELEMENTS_ROW(_key) \
+        ROW_NUMBER(#_key, TaskArray, _key, FIELD_OMIT_ZERO, 0, TASK_INDEX_MAX + 1)
+
+static const Field array_fields[] = {
+        ROW_INDICES("waiting", TaskArray, waiting, FIELD_NULLABLE, WIRE_SET_BYTES_MAX),
+        LIMIT_ROW,
+        ROW_NUMBER("first", TaskArray, first, 0, 0, TASK_INDEX_MAX),
+        ROW_NUMBER("last", TaskArray, last, 0, 0, TASK_INDEX_MAX),
+        ELEMENTS_ROW(n_active),
+        ELEMENTS_ROW(n_apart),
+        ELEMENTS_ROW(n_done),
+        ELEMENTS_ROW(n_failed),
+        ELEMENTS_ROW(n_cancelled),
+        ELEMENTS_ROW(n_timeout),
+        ELEMENTS_ROW(n_lost),
+        {},
+};
+
+static const Object object_array = { "Array", array_fields, check_shown_array, NULL, free_array };
+
+static const Field after_fields[] = {
+        ROW_NUMBER("id", TaskAfter, id, 0, 1, (int64_t)TASK_ID_MAX),
+        ROW_BOOL("any", TaskAfter, any),
+        {},
+};
+
+static const Object object_after = { "After", after_fields };
+
+/* What all kinds of tasks have */
+
 #define WORDS_ROWS(_flags)                                                                        \
         ROW_TEXT("name", Task, name, FIELD_NULLABLE), ROW_TEXT("command", Task, command, _flags), \
-                ROW_ARGV("argv", Task, argv), ROW_TEXT("cwd", Task, cwd, _flags)
+                ROW_ARGV("argv", Task, argv), ROW_TEXT("cwd", Task, cwd, _flags),                 \
+                ROW_TEXT("output", Task, output, FIELD_NULLABLE)
 
 static const Field terms_fields[] = {
         ROW_NUMBER("priority", Task, priority, FIELD_OPTIONAL, 0, TASK_PRIORITY_MAX),
@@ -208,6 +273,9 @@ static const Field terms_fields[] = {
                  PIN_MODE_DEFAULT,
                  PIN_MODE_OFF),
         ROW_BOOL("detached", Task, detached),
+        ROW_BOOL("requeue", Task, requeue),
+        ROW_NUMBER("retry_max", Task, retry_max, FIELD_OMIT_ZERO, 0, TASK_RETRIES_MAX),
+        ROW_ARRAY("after", Task, after, n_after, 0, &object_after, TASK_AFTER_MAX),
         {},
 };
 
@@ -240,6 +308,8 @@ static const Field progress_fields[] = {
                   FIELD_COUNTED | FIELD_NULLABLE,
                   &object_usage,
                   NEEDS_GPUS_MAX),
+        ROW_NUMBER("attempt", Task, attempt, FIELD_OMIT_ZERO, 0, INT32_MAX),
+        ROW_NUMBER("n_retries", Task, n_retries, FIELD_OMIT_ZERO, 0, TASK_RETRIES_MAX),
         {},
 };
 
@@ -250,6 +320,7 @@ static const Field submitted_fields[] = {
         WORDS_ROWS(0),
         ROW_OBJECT("needs", Task, needs, FIELD_OPTIONAL, &object_asked_needs),
         ROW_PART(0, &object_terms),
+        ARRAY_ROW(&object_submitted_array),
         {},
 };
 
@@ -257,7 +328,7 @@ const Object object_submitted_task = { "SubmittedTask", submitted_fields, NULL, 
                                        free_task };
 
 static const Field attached_fields[] = {
-        ROW_NUMBER("id", Task, id, 0, 1, INT64_MAX),
+        ROW_REF("id", Task, id),
         ROW_HEX("key", Task, key),
         WORDS_ROWS(0),
         ROW_OBJECT("needs", Task, needs, FIELD_OPTIONAL, &object_needs),
@@ -271,10 +342,10 @@ const Object object_attached_task = { "AttachedTask", attached_fields, check_tas
                                       free_task };
 
 #define SHOWN_ROWS                                                               \
-        ROW_NUMBER("id", Task, id, 0, 1, INT64_MAX),                             \
-                ROW_NUMBER("uid", Task, uid, 0, 0, UINT32_MAX),                  \
+        ROW_REF("id", Task, id), ROW_NUMBER("uid", Task, uid, 0, 0, UINT32_MAX), \
                 ROW_OBJECT("needs", Task, needs, FIELD_OPTIONAL, &object_needs), \
-                ROW_PART(0, &object_terms), ROW_PART(0, &object_progress)
+                ROW_PART(0, &object_terms), ROW_PART(0, &object_progress),       \
+                ARRAY_ROW(&object_array)
 
 static const Field shown_fields[] = {
         SHOWN_ROWS,
@@ -325,6 +396,53 @@ static const Field submit_fields[] = {
 };
 
 const Object object_call_submit = { "Submit", submit_fields };
+
+/* Many tasks in one call */
+
+/* What nobody has to wait for at a terminal. */
+static const char *check_many(void *value) {
+        const Call *call = value;
+
+        if (call->submit_many.n == 0)
+                return "have no task";
+        for (size_t i = 0; i < call->submit_many.n; i++)
+                if (!call->submit_many.items[i].task->detached)
+                        return "have a task that is not detached";
+        return NULL;
+}
+
+#define ITEMS_ROW(_object) \
+        ROW_ARRAY("tasks", Call, submit_many.items, submit_many.n, 0, _object, WIRE_TASKS_MAX)
+
+static const Field submitted_item_fields[] = {
+        TASK_ROW(TaskItem, task, &object_submitted_task),
+        {},
+};
+
+static const Object object_submitted_item = { "SubmittedItem", submitted_item_fields };
+
+static const Field submit_many_fields[] = {
+        ITEMS_ROW(&object_submitted_item),
+        {},
+};
+
+const Object object_call_submit_many = { "SubmitMany", submit_many_fields, check_many };
+
+static const Field queued_item_fields[] = {
+        TASK_ROW(TaskItem, task, &object_submitted_task),
+        ROW_BOOL("immediate", TaskItem, immediate),
+        ROW_OR_NULL("wait_us", TaskItem, wait_us, 0, 0, 1, INT64_MAX),
+        {},
+};
+
+static const Object object_queued_item = { "QueuedItem", queued_item_fields };
+
+static const Field queue_fields[] = {
+        ITEMS_ROW(&object_queued_item),
+        {},
+};
+
+const Object object_call_queue = { "Queue", queue_fields, check_many };
 
 /* A task whose command runs is running whatever its `state` says: then it has its GPUs. */
 static const char *check_attach(void *value) {

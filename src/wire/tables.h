@@ -18,7 +18,8 @@ typedef struct CallSpec {
         const char *method; /* in full */
         bool oneway;        /* always */
         bool from_daemon;
-        bool with_fd;        /* a pidfd comes along */
+        bool of_agent;       /* on an agent's own socket, and nowhere else */
+        const char *fd;      /* what kind of descriptor comes along; NULL: none */
         const Object *call;  /* base: a Call; NULL: no parameters */
         const Object *reply; /* base: a Reply; NULL: no parameters */
 } CallSpec;
@@ -44,10 +45,12 @@ extern const Object object_machine_status;
 extern const Object object_call_submit, object_call_attach, object_call_accept, object_call_started,
         object_call_used, object_call_ended, object_call_away, object_call_withdraw,
         object_call_list, object_call_show, object_call_cancel, object_call_hold,
-        object_call_update, object_call_wait, object_call_offer, object_call_end, object_call_look;
+        object_call_update, object_call_wait, object_call_offer, object_call_end, object_call_look,
+        object_call_submit_many, object_call_queue, object_call_resume;
 extern const Object object_reply_submit, object_reply_dry_run, object_reply_attach,
         object_reply_list, object_reply_why, object_reply_status, object_reply_ids,
-        object_reply_wait, object_reply_get_info;
+        object_reply_wait, object_reply_get_info, object_reply_submit_many, object_reply_agent,
+        object_reply_resume, object_reply_agent_status;
 
 /* Texts that look as they should: GPU UUIDs (decisions.md 31), boot ids, ids of databases. */
 bool table_is_uuid(const char *s);

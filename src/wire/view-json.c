@@ -5,11 +5,16 @@
  * known, and nothing that a newer taskflow would rename. It is not what goes over the socket.
  */
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "core/index-set.h"
+#include "core/output.h"
+#include "core/ref.h"
 #include "core/task.h"
+#include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/macro.h"
 #include "wire/json-text.h"
@@ -71,7 +76,16 @@ static void put_time(JsonText *text, const char *key, uint64_t at_us) {
                  at_us > 0 && clock_format_iso(iso, sizeof(iso), at_us) == 0 ? iso : NULL);
 }
 
-static void put_argv(JsonText *text, char *const *argv) {
+/* The words; of a shell line, and of a task that has them nowhere else, it is the line. */
+static void put_argv(JsonText *text, const TaskView *view) {
+        const Task *task = view->task;
+        char *const line[] = { task->command, NULL };
+        char *const *argv = task->argv;
+
+        if (!argv && task->command && task->command[0])
+                argv = line;
+        if (view->hidden)
+                argv = NULL;
         json_text_key(text, "argv");
         json_text_open(text, '[');
         for (size_t i = 0; argv && argv[i]; i++)
@@ -139,7 +153,7 @@ static void put_words(JsonText *text, const TaskView *view) {
         const Task *task = view->task;
 
         put_text(text, "command", view->hidden || !task->command ? "" : task->command);
-        put_argv(text, view->hidden ? NULL : task->argv);
+        put_argv(text, view);
         put_text(text, "cwd", view->hidden || !task->cwd ? "" : task->cwd);
 }
 
@@ -150,12 +164,91 @@ static void put_result(JsonText *text, const Task *task) {
         put_usage(text, "peak", task, true);
 }
 
+/* "id" and "index", the words that people type */
+static void put_ref(JsonText *text, uint64_t ref) {
+        int64_t index = task_ref_index(ref);
+
+        put_uint(text, "id", task_ref_id(ref));
+        put_uint_or_null(text, "index", index >= 0, (uint64_t)index);
+}
+
+static void put_array(JsonText *text, const TaskArray *array) {
+        _cleanup_free_ char *waiting = NULL;
+        uint64_t n_over;
+
+        json_text_key(text, "array");
+        if (!array) {
+                json_text_null(text);
+                return;
+        }
+
+        waiting = index_set_format(&array->waiting);
+        if (!waiting) {
+                json_text_fail(text, -ENOMEM);
+                return;
+        }
+
+        n_over = (uint64_t)array->n_done + array->n_failed + array->n_cancelled + array->n_timeout +
+                 array->n_lost;
+        json_text_open(text, '{');
+        json_text_key(text, "waiting");
+        json_text_string(text, waiting, VIEW_BYTES_MAX);
+        put_uint(text, "count", index_set_count(&array->waiting) + array->n_apart + n_over);
+        put_uint_or_null(text, "limit", array->limit > 0, array->limit);
+        put_uint(text, "done", array->n_done);
+        put_uint(text, "failed", array->n_failed);
+        put_uint(text, "cancelled", array->n_cancelled);
+        put_uint(text, "timeout", array->n_timeout);
+        put_uint(text, "lost", array->n_lost);
+        json_text_close(text, '}');
+}
+
+static void put_after(JsonText *text, const Task *task) {
+        json_text_key(text, "after");
+        json_text_open(text, '[');
+        for (unsigned i = 0; i < task->n_after; i++) {
+                json_text_open(text, '{');
+                put_uint(text, "id", task->after[i].id);
+                put_bool(text, "any", task->after[i].any);
+                json_text_close(text, '}');
+        }
+        json_text_close(text, ']');
+}
+
+static void put_retries(JsonText *text, const Task *task) {
+        put_bool(text, "requeue", task->requeue);
+        json_text_key(text, "retries");
+        json_text_open(text, '{');
+        put_uint(text, "max", task->retry_max);
+        put_uint(text, "used", task->n_retries);
+        json_text_close(text, '}');
+}
+
+/* The file of this one; of an array, whose elements have one each, the pattern of theirs. */
+static void put_output(JsonText *text, const TaskView *view) {
+        _cleanup_free_ char *path = NULL;
+        const Task *task = view->task;
+
+        if (view->hidden || !task->output || task->array) {
+                put_text(text, "output", view->hidden ? NULL : task->output);
+                return;
+        }
+
+        path = output_expand(task->output, task->id, task->name);
+        if (!path) {
+                json_text_fail(text, -ENOMEM);
+                return;
+        }
+        json_text_key(text, "output");
+        json_text_string(text, path, VIEW_BYTES_MAX);
+}
+
 int task_view_json(const TaskView *view, const char *user, const char *reason, char **ret) {
         JsonText text = JSON_TEXT_NULL(VIEW_BYTES_MAX);
         const Task *task = view->task;
 
         json_text_open(&text, '{');
-        put_uint(&text, "id", task->id);
+        put_ref(&text, task->id);
         put_text(&text, "name", view->hidden ? NULL : task->name);
         put_text(&text, "user", user);
         put_uint(&text, "uid", task->uid);
@@ -173,7 +266,10 @@ int task_view_json(const TaskView *view, const char *user, const char *reason, c
         put_time(&text, "ended_at", task->ended_at_us);
         put_result(&text, task);
         put_text(&text, "reason", reason || view->hidden ? reason : task->reason);
-        put_text(&text, "output", NULL); /* comes with detached tasks */
+        put_output(&text, view);
+        put_array(&text, task->array);
+        put_after(&text, task);
+        put_retries(&text, task);
         json_text_close(&text, '}');
         return json_text_take(&text, ret, NULL);
 }
@@ -187,6 +283,16 @@ static void put_memory(JsonText *text, const RamView *ram) {
         put_uint_or_null(text, "free_bytes", ram->known, ram->free_bytes);
         put_uint_or_null(text, "reserved_bytes", ram->known, ram->reserved_bytes);
         json_text_close(text, '}');
+}
+
+/* In one list of tasks and elements: the number, or the text that people type. */
+static void put_gpu_task(JsonText *text, uint64_t ref) {
+        char buf[TASK_REF_FORMAT_MAX];
+
+        if (task_ref_index(ref) < 0)
+                json_text_uint(text, ref);
+        else
+                json_text_string(text, task_ref_format(buf, sizeof(buf), ref), sizeof(buf));
 }
 
 /* The figures of a GPU that does not answer are those that it had; how old they are stands beside the list. */
@@ -208,7 +314,7 @@ static void put_gpu(JsonText *text, const GpuView *gpu) {
         json_text_key(text, "tasks");
         json_text_open(text, '[');
         for (size_t i = 0; i < gpu->n_tasks; i++)
-                json_text_uint(text, gpu->task_ids[i]);
+                put_gpu_task(text, gpu->task_ids[i]);
         json_text_close(text, ']');
         json_text_close(text, '}');
 }

@@ -83,6 +83,12 @@ static void print_type(const Field *field) {
         case FIELD_TEXTS:
                 (void)printf("list of texts to %" PRId64, field->max);
                 break;
+        case FIELD_REF:
+                (void)printf("id");
+                break;
+        case FIELD_SET:
+                (void)printf("numbers and ranges to %" PRId64 " bytes", field->max);
+                break;
         case FIELD_IDS:
                 (void)printf("list of ids to %" PRId64, field->max);
                 break;
@@ -124,8 +130,11 @@ static const char *who(CallType type) {
                 [ACCESS_ANYONE] = "anyone",
                 [ACCESS_OWNER] = "owner",
                 [ACCESS_RUNNER] = "runner",
+                [ACCESS_RUNNER_LATE] = "late",
         };
 
+        if (call_specs[type].of_agent)
+                return "user";
         for (size_t i = 0; i < n_methods; i++)
                 if (methods[i].type == type)
                         return by_access[methods[i].access];
@@ -135,8 +144,9 @@ static const char *who(CallType type) {
 static void print_method(CallType type) {
         const CallSpec *spec = &call_specs[type];
 
-        (void)printf("method\t%s\t%s\t%s%s\n", spec->method, who(type),
-                     spec->oneway ? "oneway" : "answered", spec->with_fd ? ", with a pidfd" : "");
+        (void)printf("method\t%s\t%s\t%s%s%s\n", spec->method, who(type),
+                     spec->oneway ? "oneway" : "answered", spec->fd ? ", with a " : "",
+                     spec->fd ? spec->fd : "");
         if (spec->call)
                 print_fields("call", spec->call->fields);
         if (spec->reply)

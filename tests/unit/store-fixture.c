@@ -152,6 +152,15 @@ Task *full_task(uint64_t id) {
         task->signal = 9;
         task->memory = (Usage){ .known = true, .let_go = true, .used_bytes = 33, .peak_bytes = 44 };
         task->reason = strdup("because");
+        task->requeue = true;
+        task->retry_max = TASK_RETRIES_MAX;
+        task->attempt = 3;
+        task->n_retries = 2;
+        task->output = strdup("/home/alice/{id}_{index}.log");
+        task->n_after = 2;
+        task->after = calloc(2, sizeof(*task->after));
+        task->after[0] = (TaskAfter){ .id = 4711 };
+        task->after[1] = (TaskAfter){ .id = TASK_ID_MAX, .any = true };
         return task;
 }
 
@@ -209,6 +218,31 @@ static void assert_argv_equal(char *const *have, char *const *want) {
         assert_true(!have || !want || (!*have && !*want));
 }
 
+static void assert_array_equal(const TaskArray *have, const TaskArray *want) {
+        assert_int_equal(!have, !want);
+        if (!have || !want)
+                return;
+        assert_int_equal(have->waiting.n, want->waiting.n);
+        assert_memory_equal(have->waiting.ranges, want->waiting.ranges,
+                            want->waiting.n * sizeof(*want->waiting.ranges));
+        assert_int_equal(have->first, want->first);
+        assert_int_equal(have->last, want->last);
+        assert_int_equal(have->limit, want->limit);
+        assert_int_equal(have->n_done, want->n_done);
+        assert_int_equal(have->n_failed, want->n_failed);
+        assert_int_equal(have->n_cancelled, want->n_cancelled);
+        assert_int_equal(have->n_timeout, want->n_timeout);
+        assert_int_equal(have->n_lost, want->n_lost);
+}
+
+static void assert_after_equal(const Task *have, const Task *want) {
+        assert_int_equal(have->n_after, want->n_after);
+        for (unsigned i = 0; i < want->n_after; i++) {
+                assert_int_equal(have->after[i].id, want->after[i].id);
+                assert_int_equal(have->after[i].any, want->after[i].any);
+        }
+}
+
 void assert_task_equal(const Task *have, const Task *want) {
         assert_int_equal(have->id, want->id);
         assert_memory_equal(have->key, want->key, TASK_KEY_BYTES);
@@ -240,6 +274,13 @@ void assert_task_equal(const Task *have, const Task *want) {
         assert_int_equal(have->signal, want->signal);
         assert_usage_equal(&have->memory, &want->memory);
         assert_text_equal(have->reason, want->reason);
+        assert_int_equal(have->requeue, want->requeue);
+        assert_int_equal(have->retry_max, want->retry_max);
+        assert_int_equal(have->attempt, want->attempt);
+        assert_int_equal(have->n_retries, want->n_retries);
+        assert_text_equal(have->output, want->output);
+        assert_after_equal(have, want);
+        assert_array_equal(have->array, want->array);
 }
 
 void put_plain(Store *store, uint64_t first, unsigned n) {

@@ -167,6 +167,8 @@ static void test_each_kind_of_value_is_read(void **state) {
                 CASE("show_commands = owner", show_commands_to_owner_only, true),
                 CASE("history_days = 1", history_us, UINT64_C(86400) * US_PER_SEC),
                 CASE("history_days = 36500", history_us, 36500 * UINT64_C(86400) * US_PER_SEC),
+                CASE("log_limit = 64K", log_limit_bytes, 64 * KIB),
+                CASE("log_days = 7", log_keep_us, 7 * UINT64_C(86400) * US_PER_SEC),
                 CASE("order = fifo", policy.n_gpus, 0),
 #undef CASE
         };
@@ -255,6 +257,8 @@ static void test_a_bad_value_is_refused_with_what_is_allowed(void **state) {
                 { "max_pending_per_user = 1k", "max_pending_per_user: " },
                 { "show_commands = no", "neither 'everyone' nor 'owner'" },
                 { "history_days = 0", "history_days: " },
+                { "log_limit = 1K", "log_limit: " },
+                { "log_days = 0", "log_days: " },
                 { "history_days = 30d", "history_days: " },
                 { "history_days = 36501", "history_days: " },
         };

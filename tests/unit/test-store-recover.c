@@ -206,7 +206,7 @@ static void test_a_newer_database_is_left_alone(void **state) {
 
                 (void)sqlite3_open(in_folder(folder, "taskflow.db"), &db);
                 (void)sqlite3_exec(db,
-                                   "PRAGMA locking_mode = EXCLUSIVE; PRAGMA user_version = 2;"
+                                   "PRAGMA locking_mode = EXCLUSIVE; PRAGMA user_version = 3;"
                                    "CREATE TABLE news (x); INSERT INTO news VALUES (1)",
                                    NULL, NULL, NULL);
                 (void)raise(SIGKILL);
@@ -365,63 +365,78 @@ static void put_full(Store *store, uint64_t first, uint64_t last) {
         assert_int_equal(store_commit(store, false), 0);
 }
 
-/* Each makes one task of three senseless; the others are still read. */
+/* Each makes one task of three senseless. */
+static const char *const row_harms[] = {
+        "UPDATE task SET state = 'nonsense' WHERE id = 2 << 24",
+        "UPDATE task SET state = 'done' WHERE id = 2 << 24",
+        "UPDATE task SET priority = 201 WHERE id = 2 << 24",
+        "UPDATE task SET priority = -1 WHERE id = 2 << 24",
+        "UPDATE task SET uid = -1 WHERE id = 2 << 24",
+        "UPDATE task SET uid = 4294967295 WHERE id = 2 << 24",
+        "UPDATE task SET memory_bytes = -1 WHERE id = 2 << 24",
+        "UPDATE task SET cpus = 4294967296 WHERE id = 2 << 24",
+        "UPDATE task SET delay_us = -2 WHERE id = 2 << 24",
+        "UPDATE task SET delay_given = 2 WHERE id = 2 << 24",
+        "UPDATE task SET pin = '' WHERE id = 2 << 24",
+        "UPDATE task SET key = x'00' WHERE id = 2 << 24",
+        "UPDATE task SET argv = x'6162' WHERE id = 2 << 24",
+        "UPDATE task SET argv = zeroblob(20000000) WHERE id = 2 << 24",
+        "UPDATE task SET name = 'a' || char(0) || 'b' WHERE id = 2 << 24",
+        "UPDATE task SET name = cast(x'ff' AS TEXT) WHERE id = 2 << 24",
+        "UPDATE task SET command = printf('%5000d', 1) WHERE id = 2 << 24",
+        "UPDATE task SET boot_id = printf('%37d', 1) WHERE id = 2 << 24",
+        "UPDATE task SET exit_status = 256 WHERE id = 2 << 24",
+        "UPDATE task SET exit_status = -1 WHERE id = 2 << 24",
+        "UPDATE task SET signal = 128 WHERE id = 2 << 24",
+        "UPDATE task SET pid = 4294967296 WHERE id = 2 << 24",
+        "UPDATE task SET pid = -5 WHERE id = 2 << 24",
+        "UPDATE task SET n_gpus = 1 WHERE id = 2 << 24",
+        "UPDATE task SET n_gpus = 3 WHERE id = 2 << 24",
+        "UPDATE task SET n_gpus = 65 WHERE id = 2 << 24",
+        "UPDATE task SET n_gpus = 9223372036854775807 WHERE id = 2 << 24",
+        "UPDATE task_gpu SET want = '' WHERE task_id = 2 << 24 AND n = 1",
+        "UPDATE task_gpu SET want = printf('%96d', 1) WHERE task_id = 2 << 24 AND n = 1",
+        "UPDATE task_gpu SET bytes = -1 WHERE task_id = 2 << 24 AND n = 1",
+        "UPDATE task_gpu SET grant_index = -1 WHERE task_id = 2 << 24 AND n = 1",
+        "UPDATE task_gpu SET granted = 0 WHERE task_id = 2 << 24 AND n = 1",
+        "UPDATE task_gpu SET granted = 0 WHERE task_id = 2 << 24 AND n = 0",
+        "UPDATE task_gpu SET granted = 0 WHERE task_id = 2 << 24",
+        "UPDATE task_gpu SET n = 7 WHERE task_id = 2 << 24 AND n = 1",
+        "UPDATE task_gpu SET n = -1 WHERE task_id = 2 << 24 AND n = 1",
+        "DELETE FROM task_gpu WHERE task_id = 2 << 24",
+        "UPDATE task SET requeue = 2 WHERE id = 2 << 24",
+        "UPDATE task SET retry_max = 1001 WHERE id = 2 << 24",
+        "UPDATE task SET attempt = -1 WHERE id = 2 << 24",
+        "UPDATE task SET output = cast(x'ff' AS TEXT) WHERE id = 2 << 24",
+        "UPDATE task SET is_array = 1 WHERE id = 2 << 24",
+        "UPDATE task SET n_after = 1 WHERE id = 2 << 24",
+        "UPDATE task SET n_after = 3 WHERE id = 2 << 24",
+        "UPDATE task SET n_after = 257 WHERE id = 2 << 24",
+        "UPDATE task_after SET after_id = 0 WHERE task_id = 2 << 24 AND n = 1",
+        "UPDATE task_after SET after_id = 549755813888 WHERE task_id = 2 << 24 AND n = 1",
+        "UPDATE task_after SET any = 2 WHERE task_id = 2 << 24 AND n = 1",
+        "UPDATE task_after SET n = 5 WHERE task_id = 2 << 24 AND n = 1",
+        "DELETE FROM task_after WHERE task_id = 2 << 24",
+};
+
+/* The others are still read. */
 static void test_a_row_that_makes_no_sense_is_left_out(void **state) {
-        static const char *const harms[] = {
-                "UPDATE task SET state = 'nonsense' WHERE id = 2",
-                "UPDATE task SET state = 'done' WHERE id = 2",
-                "UPDATE task SET priority = 201 WHERE id = 2",
-                "UPDATE task SET priority = -1 WHERE id = 2",
-                "UPDATE task SET uid = -1 WHERE id = 2",
-                "UPDATE task SET uid = 4294967295 WHERE id = 2",
-                "UPDATE task SET memory_bytes = -1 WHERE id = 2",
-                "UPDATE task SET cpus = 4294967296 WHERE id = 2",
-                "UPDATE task SET delay_us = -2 WHERE id = 2",
-                "UPDATE task SET delay_given = 2 WHERE id = 2",
-                "UPDATE task SET pin = '' WHERE id = 2",
-                "UPDATE task SET key = x'00' WHERE id = 2",
-                "UPDATE task SET argv = x'6162' WHERE id = 2",
-                "UPDATE task SET argv = zeroblob(20000000) WHERE id = 2",
-                "UPDATE task SET name = 'a' || char(0) || 'b' WHERE id = 2",
-                "UPDATE task SET name = cast(x'ff' AS TEXT) WHERE id = 2",
-                "UPDATE task SET command = printf('%5000d', 1) WHERE id = 2",
-                "UPDATE task SET boot_id = printf('%37d', 1) WHERE id = 2",
-                "UPDATE task SET exit_status = 256 WHERE id = 2",
-                "UPDATE task SET exit_status = -1 WHERE id = 2",
-                "UPDATE task SET signal = 128 WHERE id = 2",
-                "UPDATE task SET pid = 4294967296 WHERE id = 2",
-                "UPDATE task SET pid = -5 WHERE id = 2",
-                "UPDATE task SET n_gpus = 1 WHERE id = 2",
-                "UPDATE task SET n_gpus = 3 WHERE id = 2",
-                "UPDATE task SET n_gpus = 65 WHERE id = 2",
-                "UPDATE task SET n_gpus = 9223372036854775807 WHERE id = 2",
-                "UPDATE task_gpu SET want = '' WHERE task_id = 2 AND n = 1",
-                "UPDATE task_gpu SET want = printf('%96d', 1) WHERE task_id = 2 AND n = 1",
-                "UPDATE task_gpu SET bytes = -1 WHERE task_id = 2 AND n = 1",
-                "UPDATE task_gpu SET grant_index = -1 WHERE task_id = 2 AND n = 1",
-                "UPDATE task_gpu SET granted = 0 WHERE task_id = 2 AND n = 1",
-                "UPDATE task_gpu SET granted = 0 WHERE task_id = 2 AND n = 0",
-                "UPDATE task_gpu SET granted = 0 WHERE task_id = 2",
-                "UPDATE task_gpu SET n = 7 WHERE task_id = 2 AND n = 1",
-                "UPDATE task_gpu SET n = -1 WHERE task_id = 2 AND n = 1",
-                "DELETE FROM task_gpu WHERE task_id = 2",
-        };
         const Folder *folder = *state;
         Store *store = open_store(folder);
 
         put_full(store, 1, 3);
         (void)store_free(store);
 
-        for (size_t i = 0; i < ELEMENTSOF(harms); i++) {
+        for (size_t i = 0; i < ELEMENTSOF(row_harms); i++) {
                 Loaded loaded = {};
                 Task *none = NULL;
                 const char *last = "";
 
-                harm(folder, harms[i]);
+                harm(folder, row_harms[i]);
                 store = open_store(folder);
                 assert_int_equal(store_load_active(store, note_task, &loaded), 0);
                 if (loaded.n != 2 || store_n_damaged(store, &last) != 1)
-                        fail_msg("%s: %u loaded, %u damaged", harms[i], loaded.n,
+                        fail_msg("%s: %u loaded, %u damaged", row_harms[i], loaded.n,
                                  store_n_damaged(store, NULL));
                 assert_non_null(strstr(last, "task 2: "));
                 assert_int_equal(store_load_task(store, 2, &none), -EUCLEAN);
@@ -435,9 +450,10 @@ static void test_a_row_that_makes_no_sense_is_left_out(void **state) {
 
 static void test_an_id_out_of_range_is_left_out_and_not_continued(void **state) {
         static const char *const harms[] = {
-                "UPDATE task SET id = -5 WHERE id = 2",
-                "UPDATE task SET id = 0 WHERE id = 2",
-                "UPDATE task SET id = 9223372036854775807 WHERE id = 2",
+                "UPDATE task SET id = -5 WHERE id = 2 << 24",
+                "UPDATE task SET id = 0 WHERE id = 2 << 24",
+                "UPDATE task SET id = 2 WHERE id = 2 << 24",
+                "UPDATE task SET id = 9223372036854775807 WHERE id = 2 << 24",
         };
         const Folder *folder = *state;
 

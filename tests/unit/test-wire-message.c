@@ -84,6 +84,14 @@ static void assert_submitted(const Task *have, const Task *want) {
         assert_int_equal(have->time_limit_us, want->time_limit_us);
         assert_int_equal(have->pin, want->pin);
         assert_int_equal(have->detached, want->detached);
+        assert_int_equal(have->requeue, want->requeue);
+        assert_int_equal(have->retry_max, want->retry_max);
+        assert_int_equal(have->n_after, want->n_after);
+        for (unsigned i = 0; i < want->n_after; i++) {
+                assert_int_equal(have->after[i].id, want->after[i].id);
+                assert_int_equal(have->after[i].any, want->after[i].any);
+        }
+        assert_string_equal(have->output, want->output);
 }
 
 static void assert_task(const Task *have, const Task *want) {
@@ -106,6 +114,8 @@ static void assert_task(const Task *have, const Task *want) {
         assert_usage(&have->gpu_usage[0], &want->gpu_usage[0]);
         assert_usage(&have->gpu_usage[1], &want->gpu_usage[1]);
         assert_string_equal(have->reason, want->reason);
+        assert_int_equal(have->attempt, want->attempt);
+        assert_int_equal(have->n_retries, want->n_retries);
 }
 
 static void assert_explain(const Explain *have, const Explain *want) {
@@ -277,9 +287,12 @@ static void test_calls_with_ids_keep_each_field(_unused_ void **state) {
 static void test_offers_keep_each_field(_unused_ void **state) {
         Call call = sample_call(CALL_OFFER), back = pass_call(&call);
 
-        assert_true(back.offer.id == 12 && back.offer.offer == 9 && back.offer.n_gpus == 2);
+        assert_true(back.offer.id == task_ref(12, 3) && back.offer.offer == 9 &&
+                    back.offer.n_gpus == 2);
         assert_grants(back.offer.gpus, call.offer.gpus, 2);
         assert_true(back.offer.pin && back.offer.time_limit_us == 3600 * US_PER_SEC);
+        assert_int_equal(back.offer.attempt, 2);
+        assert_string_equal(back.offer.name, "nightly");
         call_done(&call);
         call_done(&back);
 
@@ -453,7 +466,8 @@ static void test_status_keeps_each_field(_unused_ void **state) {
         assert_true(gpu->sample.total_bytes == 40 * GIB && gpu->sample.free_bytes == 39 * GIB);
         assert_true(gpu->sample.n_processes == 2 && gpu->sample.processes_known);
         assert_true(gpu->promised_bytes == GIB && gpu->free_bytes == 38 * GIB && gpu->allowed);
-        assert_true(gpu->n_tasks == 2 && gpu->task_ids[0] == 12 && gpu->task_ids[1] == 13);
+        assert_true(gpu->n_tasks == 2 && gpu->task_ids[0] == 12 &&
+                    gpu->task_ids[1] == task_ref(13, 2));
         assert_true(have->gpus[1].sample.state == GPU_STATE_LOST && have->gpus[1].n_tasks == 0);
         assert_true(have->gpus_known && have->gpu_age_us == 1500000);
         assert_string_equal(have->gpu_text, "driver is slow");

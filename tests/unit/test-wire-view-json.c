@@ -65,9 +65,10 @@ static void assert_null_value(const json_t *json, const char *key) {
         assert_true(json_is_null(get(json, key)));
 }
 
-#define TASK_KEYS                                                                                 \
-        "id,name,user,uid,state,command,argv,cwd,priority,detached,pid,needs,gpus,delay_seconds," \
-        "time_limit_seconds,submitted_at,started_at,ended_at,exit_status,signal,used,peak,reason,output"
+#define TASK_KEYS                                                                                         \
+        "id,index,name,user,uid,state,command,argv,cwd,priority,detached,pid,needs,gpus,delay_seconds,"   \
+        "time_limit_seconds,submitted_at,started_at,ended_at,exit_status,signal,used,peak,reason,output," \
+        "array,after,requeue,retries"
 
 static void test_task_has_every_key_and_value(_unused_ void **state) {
         TaskView view = { .task = sample_task() };
@@ -95,7 +96,18 @@ static void test_task_has_every_key_and_value(_unused_ void **state) {
         assert_number(json, "exit_status", 0);
         assert_number(json, "signal", 15);
         assert_text(json, "reason", "time limit of 1h");
-        assert_null_value(json, "output");
+        assert_text(json, "output", "/home/alice/nightly \"run\"-4711.log");
+        assert_null_value(json, "index");
+        assert_null_value(json, "array");
+        assert_true(json_is_true(get(json, "requeue")));
+        assert_keys(get(json, "retries"), "max,used");
+        assert_number(get(json, "retries"), "max", 6);
+        assert_number(get(json, "retries"), "used", 4);
+        assert_int_equal(json_array_size(get(json, "after")), 2);
+        assert_keys(json_array_get(get(json, "after"), 1), "id,any");
+        assert_number(json_array_get(get(json, "after"), 0), "id", 10);
+        assert_true(json_is_false(get(json_array_get(get(json, "after"), 0), "any")));
+        assert_true(json_is_true(get(json_array_get(get(json, "after"), 1), "any")));
 
         assert_keys(get(json, "needs"), "memory_bytes,cpus,gpus");
         assert_number(get(json, "needs"), "memory_bytes", 5 * GIB);
@@ -125,11 +137,75 @@ static void test_task_has_every_key_and_value(_unused_ void **state) {
         task_free(view.task);
 }
 
+static void test_an_element_has_the_id_of_its_array(_unused_ void **state) {
+        TaskView view = { .task = sample_task() };
+        json_t *json;
+
+        view.task->id = task_ref(12, 0);
+        free(view.task->output);
+        view.task->output = sample_text("/x/{id}_{index}.log");
+        json = task_json(&view, NULL, NULL);
+        assert_number(json, "id", 12);
+        assert_number(json, "index", 0);
+        assert_text(json, "output", "/x/12_0.log");
+        json_decref(json);
+        task_free(view.task);
+}
+
+static void test_an_array_shows_its_elements(_unused_ void **state) {
+        TaskView *view = sample_views(1);
+        TaskArray *array = view->task->array;
+        json_t *json = task_json(view, NULL, NULL);
+
+        assert_keys(get(json, "array"), "waiting,count,limit,done,failed,cancelled,timeout,lost");
+        assert_text(get(json, "array"), "waiting", "4-9,12,20-29");
+        assert_number(get(json, "array"), "count", 17 + 2 + 25);
+        assert_number(get(json, "array"), "limit", 3);
+        assert_number(get(json, "array"), "done", 3);
+        assert_number(get(json, "array"), "failed", 4);
+        assert_number(get(json, "array"), "cancelled", 5);
+        assert_number(get(json, "array"), "timeout", 6);
+        assert_number(get(json, "array"), "lost", 7);
+        assert_text(json, "output", "/home/alice/{name}-{id}.log");
+        json_decref(json);
+
+        index_set_done(&array->waiting);
+        array->limit = 0;
+        json = task_json(view, NULL, NULL);
+        assert_text(get(json, "array"), "waiting", "");
+        assert_null_value(get(json, "array"), "limit");
+        json_decref(json);
+        free(view->explain);
+        task_free(view->task);
+        free(view);
+}
+
+/* The daemon keeps a shell line once. */
+static void test_the_words_of_a_line_are_the_line(_unused_ void **state) {
+        _cleanup_(task_freep) Task *task = task_new();
+        TaskView view = { .task = task };
+        json_t *json;
+
+        assert_non_null(task);
+        task->id = 1;
+        task->command = strdup("echo a  b");
+        json = task_json(&view, "alice", NULL);
+        assert_int_equal(json_array_size(get(json, "argv")), 1);
+        assert_string_equal(json_string_value(json_array_get(get(json, "argv"), 0)), "echo a  b");
+        json_decref(json);
+
+        view.hidden = true;
+        json = task_json(&view, "alice", NULL);
+        assert_int_equal(json_array_size(get(json, "argv")), 0);
+        json_decref(json);
+}
+
 static void test_unknown_is_null(_unused_ void **state) {
         static const char *const nulls[] = {
                 "name",          "user",       "pid",      "time_limit_seconds",
                 "delay_seconds", "started_at", "ended_at", "exit_status",
-                "signal",        "reason",     "output"
+                "signal",        "reason",     "output",   "index",
+                "array"
         };
         TaskView view = { .task = task_new() };
         json_t *json;
@@ -241,7 +317,8 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         assert_text(gpu, "state", "ok");
         assert_number(gpu, "used_bytes", GIB);
         assert_number(gpu, "free_bytes", 38 * GIB);
-        assert_int_equal(json_integer_value(json_array_get(get(gpu, "tasks"), 1)), 13);
+        assert_int_equal(json_integer_value(json_array_get(get(gpu, "tasks"), 0)), 12);
+        assert_string_equal(json_string_value(json_array_get(get(gpu, "tasks"), 1)), "13_2");
 
         gpu = json_array_get(get(json, "gpus"), 1);
         assert_text(gpu, "state", "lost");
@@ -270,6 +347,9 @@ static void test_status_without_figures_is_null(_unused_ void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_task_has_every_key_and_value),
+                cmocka_unit_test(test_an_element_has_the_id_of_its_array),
+                cmocka_unit_test(test_an_array_shows_its_elements),
+                cmocka_unit_test(test_the_words_of_a_line_are_the_line),
                 cmocka_unit_test(test_unknown_is_null),
                 cmocka_unit_test(test_hidden_task_shows_no_words),
                 cmocka_unit_test(test_reason_of_a_waiting_task_is_the_sentence),

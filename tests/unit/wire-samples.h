@@ -48,6 +48,17 @@ static inline void sample_needs(Needs *needs, bool resolved) {
                 (void)strcpy(needs->gpus[1].uuid, "MIG-GPU-1/7/0");
 }
 
+/* An array as it is submitted. */
+static inline TaskArray *sample_array(void) {
+        TaskArray *array = sample_zeroed(1, sizeof(*array));
+
+        assert(index_set_parse("4-9,12,20-29", TASK_INDEX_MAX, &array->waiting, NULL) == 0);
+        array->first = 4;
+        array->last = 29;
+        array->limit = 3;
+        return array;
+}
+
 /* What a submitter says. */
 static inline Task *sample_submitted(void) {
         Task *task = task_new();
@@ -69,6 +80,13 @@ static inline Task *sample_submitted(void) {
         task->time_limit_us = 3600 * US_PER_SEC;
         task->pin = PIN_MODE_OFF;
         task->detached = true;
+        task->requeue = true;
+        task->retry_max = 6;
+        task->n_after = 2;
+        task->after = sample_zeroed(2, sizeof(*task->after));
+        task->after[0] = (TaskAfter){ .id = 10 };
+        task->after[1] = (TaskAfter){ .id = TASK_ID_MAX, .any = true };
+        task->output = sample_text("/home/alice/{name}-{id}.log");
         return task;
 }
 
@@ -98,6 +116,8 @@ static inline Task *sample_task(void) {
         task->gpu_usage[0] = (Usage){ .known = true, .used_bytes = 17, .peak_bytes = 18 };
         task->gpu_usage[1] = (Usage){ .let_go = true, .used_bytes = 19, .peak_bytes = 20 };
         task->reason = sample_text("time limit of 1h");
+        task->attempt = 5;
+        task->n_retries = 4;
         return task;
 }
 
@@ -120,8 +140,9 @@ static inline Explain *sample_explain(void) {
                         .n_more_holders = 3 };
         lack->holders[0] =
                 (Holder){ .task_id = 1, .uid = 1000, .used_bytes = 21, .promised_bytes = 22 };
-        lack->holders[1] =
-                (Holder){ .task_id = 2, .uid = 0, .used_bytes = 23, .promised_bytes = 24 };
+        lack->holders[1] = (Holder){
+                .task_id = task_ref(2, 7), .uid = 0, .used_bytes = 23, .promised_bytes = 24
+        };
         explain->lacks[1] = (Lack){ .reason = WAIT_REASON_CPUS, .gpu_index = -1, .asked_bytes = 8 };
         explain->any_gpu = true;
         explain->place = 5;
@@ -134,7 +155,7 @@ static inline IdList sample_ids(void) {
         IdList list = { .n = 3, .ids = sample_zeroed(3, sizeof(uint64_t)) };
 
         list.ids[0] = 1;
-        list.ids[1] = INT64_MAX;
+        list.ids[1] = task_ref(TASK_ID_MAX, TASK_INDEX_MAX);
         list.ids[2] = 12;
         return list;
 }
@@ -144,6 +165,7 @@ static inline void sample_call_of_runner(CallType type, Call *call) {
         case CALL_SUBMIT:
         case CALL_DRY_RUN:
                 call->submit.task = sample_submitted();
+                call->submit.task->array = sample_array();
                 call->submit.immediate = true;
                 call->submit.room_bytes = 6 * GIB;
                 return;
@@ -230,12 +252,14 @@ static inline void sample_call_of_command(CallType type, Call *call) {
 static inline void sample_call_of_daemon(CallType type, Call *call) {
         switch (type) {
         case CALL_OFFER:
-                call->offer.id = 12;
+                call->offer.id = task_ref(12, 3);
                 call->offer.offer = 9;
                 call->offer.n_gpus = 2;
                 call->offer.gpus = sample_grants();
                 call->offer.pin = true;
                 call->offer.time_limit_us = 3600 * US_PER_SEC;
+                call->offer.attempt = 2;
+                call->offer.name = sample_text("nightly");
                 return;
         case CALL_END:
                 call->end.id = 12;
@@ -249,12 +273,40 @@ static inline void sample_call_of_daemon(CallType type, Call *call) {
         }
 }
 
+static inline void sample_call_of_agent(CallType type, Call *call) {
+        switch (type) {
+        case CALL_SUBMIT_MANY:
+        case CALL_QUEUE:
+                call->submit_many.n = 2;
+                call->submit_many.items = sample_zeroed(2, sizeof(*call->submit_many.items));
+                for (size_t i = 0; i < 2; i++)
+                        call->submit_many.items[i].task = sample_submitted();
+                call->submit_many.items[1].task->array = sample_array();
+                if (type == CALL_QUEUE) {
+                        call->submit_many.items[0].immediate = true;
+                        call->submit_many.items[1].wait_us = 10 * US_PER_SEC;
+                }
+                return;
+        case CALL_AGENT:
+                call->more = true;
+                return;
+        case CALL_RESUME:
+                call->resume.id = task_ref(12, 0);
+                call->resume.attempt = 3;
+                call->resume.running = true;
+                return;
+        default:
+                return;
+        }
+}
+
 static inline Call sample_call(CallType type) {
         Call call = { .type = type, .oneway = call_type_is_oneway(type) };
 
         sample_call_of_runner(type, &call);
         sample_call_of_command(type, &call);
         sample_call_of_daemon(type, &call);
+        sample_call_of_agent(type, &call);
         return call;
 }
 
@@ -264,6 +316,14 @@ static inline TaskView *sample_views(size_t n) {
         for (size_t i = 0; i < n; i++) {
                 views[i].task = sample_task();
                 memset(views[i].task->key, 0, sizeof(views[i].task->key));
+                views[i].task->array = sample_array();
+                views[i].task->array->n_active = 1;
+                views[i].task->array->n_apart = 2;
+                views[i].task->array->n_done = 3;
+                views[i].task->array->n_failed = 4;
+                views[i].task->array->n_cancelled = 5;
+                views[i].task->array->n_timeout = 6;
+                views[i].task->array->n_lost = 7;
                 views[i].task->uid = (uid_t)(1000 + i);
                 views[i].has_explain = true;
                 views[i].explain = sample_explain();
@@ -308,7 +368,7 @@ static inline void sample_status(MachineStatus *status) {
                                      .n_tasks = 2,
                                      .task_ids = sample_zeroed(2, sizeof(uint64_t)) };
         status->gpus[0].task_ids[0] = 12;
-        status->gpus[0].task_ids[1] = 13;
+        status->gpus[0].task_ids[1] = task_ref(13, 2);
         status->gpus[1] = (GpuView){
                 .sample = { .uuid = "GPU-bbbb", .name = "x", .index = 1, .state = GPU_STATE_LOST }
         };
@@ -339,6 +399,34 @@ static inline void sample_reply_submit(Reply *reply) {
         reply->submit.n_notices = 2;
         reply->submit.notices[0] = sample_text("the delay was cut to 10m");
         reply->submit.notices[1] = sample_text("24G means the whole GPU");
+}
+
+static inline void sample_reply_agent(Reply *reply) {
+        reply->continues = true;
+        (void)strcpy(reply->agent.database, SAMPLE_DATABASE);
+        reply->agent.look_interval_us = 1000000;
+        reply->agent.log_limit_bytes = GIB;
+        reply->agent.log_keep_us = 30 * UINT64_C(86400) * US_PER_SEC;
+        reply->agent.n = 2;
+        reply->agent.tasks = sample_zeroed(2, sizeof(*reply->agent.tasks));
+        reply->agent.tasks[0] =
+                (AgentTask){ .id = 12, .key = { 1, 2, 3 }, .state = TASK_STATE_HELD };
+        reply->agent.tasks[1] = (AgentTask){ .id = task_ref(13, 5),
+                                             .key = { 0xff, [15] = 1 },
+                                             .state = TASK_STATE_RUNNING,
+                                             .attempt = 2 };
+}
+
+static inline void sample_reply_of_agent(Reply *reply) {
+        reply->agent_status.pid = 77;
+        reply->agent_status.connected = true;
+        (void)strcpy(reply->agent_status.daemon, "/run/taskflow/taskflowd.sock");
+        (void)strcpy(reply->agent_status.state_dir, "/home/alice/.local/state/taskflow/agent");
+        (void)strcpy(reply->agent_status.lives, "systemd");
+        (void)strcpy(reply->agent_status.text, "the daemon is being restarted");
+        reply->agent_status.n_waiting = 4;
+        reply->agent_status.n_running = 5;
+        reply->agent_status.n_undelivered = 6;
 }
 
 static inline Reply sample_reply(CallType to) {
@@ -378,6 +466,21 @@ static inline Reply sample_reply(CallType to) {
         case CALL_HOLD:
         case CALL_RELEASE:
                 sample_results(&reply);
+                break;
+        case CALL_SUBMIT_MANY:
+        case CALL_QUEUE:
+                reply.submit_many.ids = sample_ids();
+                reply.submit_many.n_notices = 1;
+                reply.submit_many.notices[0] = sample_text("the delay was cut to 10m");
+                break;
+        case CALL_AGENT:
+                sample_reply_agent(&reply);
+                break;
+        case CALL_RESUME:
+                reply.resume.state = TASK_STATE_RUNNING;
+                break;
+        case CALL_AGENT_STATUS:
+                sample_reply_of_agent(&reply);
                 break;
         case CALL_WAIT:
                 reply.wait.n = 1;

@@ -1,0 +1,635 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "store/spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/database.h"
+#include "store/spool-sql.h"
+#include "store/txn.h"
+#include "util/cleanup.h"
+#include "util/fd.h"
+
+#define FILE_NAME   "agent.db"
+#define BOOT_ID_KEY "boot_id"
+
+struct Spool {
+        Db db;
+        Txn txn;
+        uint64_t n;           /* tasks, in the open transaction */
+        uint64_t n_committed; /* tasks */
+};
+
+/* The columns of a task. */
+enum {
+        COLUMN_KEY,
+        COLUMN_ID,
+        COLUMN_CONTEXT_ID,
+        COLUMN_ARGV,
+        COLUMN_OUTPUT,
+        COLUMN_NAME,
+        COLUMN_GIVE_UP_AT_US,
+};
+
+/* What the agent remembers */
+
+static int get_meta(Db *db, const char *key, char **ret) {
+        sqlite3_stmt *statement = NULL;
+        const char *text;
+        int r;
+
+        r = db_statement(db, SPOOL_SQL_META_GET, &statement);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
+        r = db_step(statement);
+        if (r > 0) {
+                text = (const char *)sqlite3_column_text(statement, 0);
+                *ret = text ? strdup(text) : NULL;
+                r = *ret ? 0 : -ENOMEM;
+        } else if (r == 0)
+                r = -ENOENT;
+        (void)sqlite3_reset(statement);
+        return r;
+}
+
+static int put_meta(Db *db, const char *key, const char *value) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_statement(db, value ? SPOOL_SQL_META_PUT : SPOOL_SQL_META_REMOVE, &statement);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
+        if (value)
+                (void)sqlite3_bind_text(statement, 2, value, -1, SQLITE_STATIC);
+        return db_run(statement);
+}
+
+static int load_boot_id(Database *database, _unused_ Error *error) {
+        _cleanup_free_ char *boot_id = NULL;
+        int r;
+
+        r = get_meta(&database->db, BOOT_ID_KEY, &boot_id);
+        if (r == 0)
+                (void)snprintf(database->meta.boot_id, sizeof(database->meta.boot_id), "%s",
+                               boot_id);
+        return r == -ENOENT ? 0 : r;
+}
+
+static int put_boot_id(Db *db, const char *boot_id) {
+        return put_meta(db, BOOT_ID_KEY, boot_id);
+}
+
+static const DatabaseKind database_spool = {
+        .file = FILE_NAME,
+        .application_id = SPOOL_SQL_APPLICATION_ID,
+        .version = SPOOL_SCHEMA_VERSION,
+        .migrations = spool_sql_migrations,
+        .set_version = spool_sql_set_version,
+        .sql = { spool_sql_statements, N_SPOOL_SQL },
+        .load = load_boot_id,
+        .put_boot_id = put_boot_id,
+};
+
+/* The end of a change: @r of it, after undoing the whole transaction if it failed. */
+static int changed(Spool *spool, int r) {
+        if (r < 0)
+                spool->n = spool->n_committed;
+        return txn_changed(&spool->txn, r);
+}
+
+int spool_get_meta(Spool *spool, const char *key, char **ret) {
+        return get_meta(&spool->db, key, ret);
+}
+
+int spool_put_meta(Spool *spool, const char *key, const char *value) {
+        int r;
+
+        if (key[0] == '\0' || strcmp(key, BOOT_ID_KEY) == 0)
+                return -EINVAL;
+        r = txn_begin(&spool->txn);
+        if (r < 0)
+                return r;
+        return changed(spool, put_meta(&spool->db, key, value));
+}
+
+/* Opening */
+
+Spool *spool_free(Spool *spool) {
+        if (!spool)
+                return NULL;
+
+        db_done(&spool->db); /* rolls back */
+        free(spool);
+        return NULL;
+}
+
+static int count_tasks(Spool *spool) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_statement(&spool->db, SPOOL_SQL_TASK_COUNT, &statement);
+        if (r < 0)
+                return r;
+        r = db_step(statement);
+        if (r > 0)
+                spool->n = spool->n_committed = (uint64_t)sqlite3_column_int64(statement, 0);
+        (void)sqlite3_reset(statement);
+        return r < 0 ? r : 0;
+}
+
+/* Contexts that were put for tasks which then were not. */
+static int drop_unused_contexts(Spool *spool) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_statement(&spool->db, SPOOL_SQL_CONTEXT_DROP_UNUSED, &statement);
+        if (r < 0)
+                return r;
+        return db_run(statement);
+}
+
+/* Return: as database_open(). */
+static int open_database(Spool *spool, int dir_fd, const char *path, Error *error) {
+        Database database;
+        int r;
+
+        r = database_open(&database, &database_spool, dir_fd, path, false, error);
+        if (r != 0)
+                return r;
+
+        spool->db = database.db;
+        spool->txn.db = &spool->db;
+        r = count_tasks(spool);
+        if (r == 0)
+                r = drop_unused_contexts(spool);
+        if (r == 0) {
+                /* What an agent that was killed had committed and not synced: people may be told of it from here on. */
+                spool->txn.unsynced = true;
+                (void)txn_sync(&spool->txn);
+                return 0;
+        }
+
+        if (r == -EUCLEAN)
+                r = error_set(error, DATABASE_E_DAMAGED, "'%s' is damaged: %s", path,
+                              sqlite3_errmsg(spool->db.handle));
+        db_done(&spool->db);
+        return r;
+}
+
+/* Return: as spool_open(); @error is set also to what was set aside. */
+static int open_or_replace(Spool *spool, int dir_fd, const char *path, Error *error) {
+        _cleanup_free_ char *name = NULL;
+        int r;
+
+        r = open_database(spool, dir_fd, path, error);
+        if (r == DATABASE_E_DAMAGED) {
+                Error damage = *error;
+
+                r = database_set_aside(&database_spool, dir_fd, &name);
+                if (r < 0)
+                        return error_set(error, r, "%s, and cannot be set aside: %s", damage.text,
+                                         strerror(-r));
+                r = open_database(spool, dir_fd, path, error);
+                if (r == 0)
+                        return error_set(error, 0,
+                                         "%s; it was set aside as '%s': what it knew of tasks that "
+                                         "wait is lost",
+                                         damage.text, name);
+        }
+        if (r == DATABASE_E_NEWER)
+                return SPOOL_E_NEWER;
+        if (r == DATABASE_E_BUSY)
+                return SPOOL_E_BUSY;
+        return r > 0 ? -EUCLEAN : r;
+}
+
+int spool_open(Spool **ret, const char *dir_path, Error *error) {
+        _cleanup_(spool_freep) Spool *spool = calloc(1, sizeof(*spool));
+        _cleanup_free_ char *path = NULL;
+        _cleanup_close_ int dir_fd = -1;
+        Error said = {};
+        int r;
+
+        if (error)
+                *error = (Error){};
+        if (!spool || asprintf(&path, "%s/" FILE_NAME, dir_path) < 0)
+                return -ENOMEM;
+
+        dir_fd = open(dir_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (dir_fd < 0) {
+                r = -errno;
+                return error_set(error, r, "cannot open '%s': %s", dir_path, strerror(-r));
+        }
+
+        r = open_or_replace(spool, dir_fd, path, &said);
+        if (r < 0 && said.text[0] == '\0')
+                (void)error_set(&said, r, "cannot open '%s': %s", path, strerror(-r));
+        if (error)
+                *error = said;
+        if (r != 0)
+                return r;
+
+        *ret = TAKE_PTR(spool);
+        return 0;
+}
+
+uint64_t spool_n(const Spool *spool) {
+        return spool->n;
+}
+
+bool spool_is_dirty(const Spool *spool) {
+        return spool->txn.dirty;
+}
+
+int spool_commit(Spool *spool, bool sync) {
+        int r;
+
+        r = txn_commit(&spool->txn);
+        if (r < 0) {
+                spool->n = spool->n_committed;
+                return r;
+        }
+        spool->n_committed = spool->n;
+        return sync ? txn_sync(&spool->txn) : 0;
+}
+
+/* Contexts */
+
+/* FNV-1a. That bytes are the same is seen by comparing them. */
+static int64_t hash_bytes(const void *bytes, size_t n) {
+        const uint8_t *p = bytes;
+        uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+        for (size_t i = 0; i < n; i++)
+                hash = (hash ^ p[i]) * UINT64_C(0x100000001b3);
+        return (int64_t)hash;
+}
+
+/* A statement with the hash and the bytes bound, which are borrowed. */
+static int bind_context(Spool *spool,
+                        SpoolSqlId id,
+                        const void *bytes,
+                        size_t n,
+                        sqlite3_stmt **ret) {
+        int r;
+
+        r = db_statement(&spool->db, id, ret);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(*ret, 1, hash_bytes(bytes, n));
+        (void)sqlite3_bind_blob64(*ret, 2, bytes, n, SQLITE_STATIC);
+        return 0;
+}
+
+static int find_context(Spool *spool, const void *bytes, size_t n, uint64_t *ret_id) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = bind_context(spool, SPOOL_SQL_CONTEXT_FIND, bytes, n, &statement);
+        if (r < 0)
+                return r;
+        r = db_step(statement);
+        if (r > 0)
+                *ret_id = (uint64_t)sqlite3_column_int64(statement, 0);
+        (void)sqlite3_reset(statement);
+        (void)sqlite3_clear_bindings(statement);
+        if (r < 0)
+                return r;
+        return r > 0 ? 0 : -ENOENT;
+}
+
+int spool_put_context(Spool *spool, const void *bytes, size_t n, uint64_t *ret_id) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        if (n == 0)
+                return -EINVAL;
+        if (n > SPOOL_BYTES_MAX)
+                return -E2BIG;
+
+        r = find_context(spool, bytes, n, ret_id);
+        if (r != -ENOENT)
+                return r;
+
+        r = txn_begin(&spool->txn);
+        if (r < 0)
+                return r;
+        r = bind_context(spool, SPOOL_SQL_CONTEXT_PUT, bytes, n, &statement);
+        if (r == 0)
+                r = db_run(statement);
+        if (r == 0)
+                *ret_id = (uint64_t)sqlite3_last_insert_rowid(spool->db.handle);
+        return changed(spool, r);
+}
+
+/* A copy of the bytes of a column, with a NUL behind them. */
+static int copy_bytes(sqlite3_stmt *statement, int column, void **ret, size_t *ret_n) {
+        const void *bytes = sqlite3_column_blob(statement, column); /* NULL if there are none */
+        size_t n = (size_t)sqlite3_column_bytes(statement, column);
+        char *copy;
+
+        if (sqlite3_column_type(statement, column) != SQLITE_BLOB || n > SPOOL_BYTES_MAX)
+                return -EUCLEAN;
+        if (n > 0 && !bytes)
+                return -ENOMEM;
+
+        copy = malloc(n + 1);
+        if (!copy)
+                return -ENOMEM;
+        if (n > 0)
+                memcpy(copy, bytes, n);
+        copy[n] = '\0';
+        *ret = copy;
+        *ret_n = n;
+        return 0;
+}
+
+int spool_load_context(Spool *spool, uint64_t context_id, void **ret, size_t *ret_n) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        if (context_id > INT64_MAX)
+                return -ENOENT;
+
+        r = db_statement(&spool->db, SPOOL_SQL_CONTEXT_GET, &statement);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(statement, 1, (int64_t)context_id);
+        r = db_step(statement);
+        if (r > 0)
+                r = copy_bytes(statement, 0, ret, ret_n);
+        else if (r == 0)
+                r = -ENOENT;
+        (void)sqlite3_reset(statement);
+        return r;
+}
+
+/* Tasks */
+
+static bool is_zero(const uint8_t key[static TASK_KEY_BYTES]) {
+        static const uint8_t zero[TASK_KEY_BYTES];
+
+        return memcmp(key, zero, sizeof(zero)) == 0;
+}
+
+static int check_task(const SpoolTask *task) {
+        if (is_zero(task->key) || task->context_id == 0)
+                return -EINVAL;
+        if (task->id > TASK_ID_MAX || task->context_id > INT64_MAX ||
+            task->give_up_at_us > INT64_MAX)
+                return -ERANGE;
+        if (task->n_argv > SPOOL_BYTES_MAX ||
+            (task->output && strlen(task->output) > SPOOL_BYTES_MAX) ||
+            (task->name && strlen(task->name) > SPOOL_BYTES_MAX))
+                return -E2BIG;
+        return 0;
+}
+
+/* 0 is NULL. */
+static void bind_number(sqlite3_stmt *statement, int column, uint64_t value) {
+        if (value > 0)
+                (void)sqlite3_bind_int64(statement, column + 1, (int64_t)value);
+}
+
+/* No text is NULL. */
+static void bind_text(sqlite3_stmt *statement, int column, const char *text) {
+        if (text)
+                (void)sqlite3_bind_blob64(statement, column + 1, text, strlen(text), SQLITE_STATIC);
+}
+
+static int put_task(Spool *spool, const SpoolTask *task) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_statement(&spool->db, SPOOL_SQL_TASK_PUT, &statement);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_blob(statement, COLUMN_KEY + 1, task->key, TASK_KEY_BYTES,
+                                SQLITE_STATIC);
+        bind_number(statement, COLUMN_ID, task->id);
+        bind_number(statement, COLUMN_CONTEXT_ID, task->context_id);
+        (void)sqlite3_bind_blob64(statement, COLUMN_ARGV + 1, task->n_argv > 0 ? task->argv : "",
+                                  task->n_argv, SQLITE_STATIC);
+        bind_text(statement, COLUMN_OUTPUT, task->output);
+        bind_text(statement, COLUMN_NAME, task->name);
+        bind_number(statement, COLUMN_GIVE_UP_AT_US, task->give_up_at_us);
+        return db_run(statement);
+}
+
+int spool_put_task(Spool *spool, const SpoolTask *task) {
+        int r;
+
+        r = check_task(task);
+        if (r < 0)
+                return r;
+        r = txn_begin(&spool->txn);
+        if (r < 0)
+                return r;
+
+        r = put_task(spool, task);
+        if (r == -EEXIST)
+                return r;
+        if (r == 0)
+                spool->n++;
+        return changed(spool, r);
+}
+
+int spool_set_id(Spool *spool, const uint8_t key[static TASK_KEY_BYTES], uint64_t id) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        if (id < 1 || id > TASK_ID_MAX)
+                return -ERANGE;
+
+        r = txn_begin(&spool->txn);
+        if (r < 0)
+                return r;
+        r = db_statement(&spool->db, SPOOL_SQL_TASK_SET_ID, &statement);
+        if (r == 0) {
+                (void)sqlite3_bind_blob(statement, 1, key, TASK_KEY_BYTES, SQLITE_STATIC);
+                (void)sqlite3_bind_int64(statement, 2, (int64_t)id);
+                r = db_run(statement);
+        }
+        if (r == -EEXIST)
+                return r;
+        if (r == 0 && sqlite3_changes(spool->db.handle) == 0)
+                return -ENOENT;
+        return changed(spool, r);
+}
+
+/* Return: 1 if it was there, with @ret_context_id set; 0 if it was not; or negative errno. */
+static int remove_task(Spool *spool, const uint8_t *key, int64_t *ret_context_id) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_statement(&spool->db, SPOOL_SQL_TASK_REMOVE, &statement);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_blob(statement, 1, key, TASK_KEY_BYTES, SQLITE_STATIC);
+        r = db_step(statement);
+        if (r > 0)
+                *ret_context_id = sqlite3_column_int64(statement, 0);
+        (void)sqlite3_reset(statement);
+        (void)sqlite3_clear_bindings(statement);
+        return r;
+}
+
+static int drop_context(Spool *spool, int64_t id) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_statement(&spool->db, SPOOL_SQL_CONTEXT_DROP, &statement);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(statement, 1, id);
+        return db_run(statement);
+}
+
+int spool_remove_task(Spool *spool, const uint8_t key[static TASK_KEY_BYTES]) {
+        int64_t context_id = 0;
+        int r;
+
+        r = txn_begin(&spool->txn);
+        if (r < 0)
+                return r;
+
+        r = remove_task(spool, key, &context_id);
+        if (r > 0) {
+                spool->n--;
+                r = drop_context(spool, context_id);
+        }
+        return changed(spool, r);
+}
+
+void spool_task_done(SpoolTask *task) {
+        free(task->argv);
+        free(task->output);
+        free(task->name);
+        *task = (SpoolTask){};
+}
+
+static int read_key(sqlite3_stmt *statement, int column, uint8_t key[static TASK_KEY_BYTES]) {
+        const void *bytes = sqlite3_column_blob(statement, column);
+
+        if (!bytes || sqlite3_column_bytes(statement, column) != TASK_KEY_BYTES)
+                return -EUCLEAN;
+        memcpy(key, bytes, TASK_KEY_BYTES);
+        return 0;
+}
+
+/* NULL is 0. */
+static int read_number(sqlite3_stmt *statement, int column, int64_t max, uint64_t *ret) {
+        int64_t value = sqlite3_column_int64(statement, column);
+
+        if (value < 0 || value > max)
+                return -EUCLEAN;
+        *ret = (uint64_t)value;
+        return 0;
+}
+
+static int read_text(sqlite3_stmt *statement, int column, char **ret) {
+        void *bytes = NULL;
+        size_t n = 0;
+        int r;
+
+        if (sqlite3_column_type(statement, column) == SQLITE_NULL)
+                return 0;
+        r = copy_bytes(statement, column, &bytes, &n);
+        if (r < 0)
+                return r;
+
+        *ret = bytes;
+        return strlen(*ret) == n ? 0 : -EUCLEAN;
+}
+
+static int read_task(sqlite3_stmt *statement, SpoolTask *task) {
+        int r;
+
+        r = read_key(statement, COLUMN_KEY, task->key);
+        if (r == 0)
+                r = read_number(statement, COLUMN_ID, (int64_t)TASK_ID_MAX, &task->id);
+        if (r == 0)
+                r = read_number(statement, COLUMN_CONTEXT_ID, INT64_MAX, &task->context_id);
+        if (r == 0)
+                r = copy_bytes(statement, COLUMN_ARGV, &task->argv, &task->n_argv);
+        if (r == 0)
+                r = read_text(statement, COLUMN_OUTPUT, &task->output);
+        if (r == 0)
+                r = read_text(statement, COLUMN_NAME, &task->name);
+        if (r == 0)
+                r = read_number(statement, COLUMN_GIVE_UP_AT_US, INT64_MAX, &task->give_up_at_us);
+        return r;
+}
+
+/* The task of a bound statement that returns one row or none. */
+static int load_one(sqlite3_stmt *statement, SpoolTask *ret) {
+        SpoolTask task = {};
+        int r;
+
+        r = db_step(statement);
+        if (r > 0)
+                r = read_task(statement, &task);
+        else if (r == 0)
+                r = -ENOENT;
+        (void)sqlite3_reset(statement);
+        (void)sqlite3_clear_bindings(statement);
+        if (r < 0) {
+                spool_task_done(&task);
+                return r;
+        }
+
+        *ret = task;
+        return 0;
+}
+
+int spool_load_task(Spool *spool, uint64_t id, SpoolTask *ret) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_statement(&spool->db, SPOOL_SQL_TASK_GET, &statement);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(statement, 1, (int64_t)task_ref_id(id));
+        return load_one(statement, ret);
+}
+
+int spool_load_key(Spool *spool, const uint8_t key[static TASK_KEY_BYTES], SpoolTask *ret) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_statement(&spool->db, SPOOL_SQL_TASK_GET_KEY, &statement);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_blob(statement, 1, key, TASK_KEY_BYTES, SQLITE_STATIC);
+        return load_one(statement, ret);
+}
+
+int spool_each(Spool *spool, spool_entry_fn fn, void *userdata) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_statement(&spool->db, SPOOL_SQL_TASKS, &statement);
+        if (r < 0)
+                return r;
+
+        while ((r = db_step(statement)) > 0) {
+                SpoolEntry entry = {};
+
+                if (read_key(statement, 0, entry.key) < 0 ||
+                    read_number(statement, 1, (int64_t)TASK_ID_MAX, &entry.id) < 0 ||
+                    read_number(statement, 2, INT64_MAX, &entry.give_up_at_us) < 0)
+                        continue;
+                r = fn(&entry, userdata);
+                if (r < 0)
+                        break;
+        }
+        (void)sqlite3_reset(statement);
+        return r;
+}
