@@ -16,6 +16,7 @@ MAY_INCLUDE = {
     "client": {"wire", "core", "util"},
     "runner": {"client", "wire", "probe", "core", "util"},
     "daemon": {"store", "probe", "wire", "core", "util"},
+    "agent": {"store", "client", "runner", "wire", "probe", "core", "util"},
     "cli": {"client", "runner", "wire", "probe", "core", "util"},
 }
 
@@ -30,7 +31,7 @@ LIBRARIES = {
     "ncurses": [],
     "nvml": [],  # declared by ourselves, opened at run time
     "sqlite3": ["store/"],
-    "systemd/": ["daemon/"],
+    "systemd/": ["daemon/", "agent/"],
 }
 
 # The core does no I/O and reads no clock: this is all of libc that it may know.

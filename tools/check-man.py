@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fail when a manual page and the program's own --help name different commands or options.
 
-    check-man.py MAN-FOLDER TASKFLOW [TASKFLOWD]
+    check-man.py MAN-FOLDER TASKFLOW [TASKFLOWD [TASKFLOW-AGENT]]
 
-Pages are man/taskflow.1.scd, man/taskflow-COMMAND.1.scd and man/taskflowd.8.scd. In a page an option is documented
-by a paragraph that starts with it in bold, `*-m*, *--memory* _SIZE_`, and goes on indented.
+Pages are man/taskflow.1.scd, man/taskflow-COMMAND.1.scd, man/taskflowd.8.scd and man/taskflow-agent.8.scd. In a page an
+option is documented by a paragraph that starts with it in bold, `*-m*, *--memory* _SIZE_`, and goes on indented.
 """
 
 import itertools
@@ -105,8 +105,9 @@ def check_taskflow(man, taskflow):
 def main():
     man = pathlib.Path(sys.argv[1])
     wrong = check_taskflow(man, sys.argv[2])
-    if len(sys.argv) > 3 and os.path.exists(sys.argv[3]) and (man / "taskflowd.8.scd").exists():
-        wrong += compare("taskflowd", man / "taskflowd.8.scd", options_of_help(run(sys.argv[3], "--help")))
+    for name, program in zip(("taskflowd", "taskflow-agent"), sys.argv[3:]):
+        if os.path.exists(program) and (man / f"{name}.8.scd").exists():
+            wrong += compare(name, man / f"{name}.8.scd", options_of_help(run(program, "--help")))
     for line in wrong:
         print(line)
     sys.exit(len(wrong) > 0)

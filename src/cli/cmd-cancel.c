@@ -7,23 +7,26 @@
  * daemon has told: SIGTERM, 10 s later SIGKILL. This command waits for that, and helps where the
  * runner cannot (decisions.md 22):
  *
- *      at once         a runner that is stopped is continued; where there is none any more the
- *                      processes get the signal from here
- *      after 2 s       runners are looked at again: one may have been stopped meanwhile
+ *      at once         detached ones whose agent has gone get one, which is told then; a runner that is
+ *                      stopped is continued; where there is none any more the processes get the signal
+ *                      from here
+ *      after 2 s       runners are looked at again: one may have been stopped meanwhile, or have ended
+ *                      just when it was told
  *      after 12 s      what is left gets SIGKILL from here
  *      after 15 s      what is left is named: status 1
  */
 
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 
+#include "cli/agent.h"
 #include "cli/commands.h"
 #include "cli/end-task.h"
 #include "cli/ids.h"
 #include "cli/session.h"
+#include "core/ref.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 
@@ -99,7 +102,7 @@ static int ask_for_next_end(const Endings *endings) {
         ids.ids = calloc(endings->n_left, sizeof(*ids.ids));
         if (!ids.ids)
                 return -ENOMEM;
-        for (size_t i = 0; i < endings->n; i++)
+        for (size_t i = 0; i < endings->n && ids.n < WIRE_IDS_MAX; i++)
                 if (!endings->items[i].ended)
                         ids.ids[ids.n++] = endings->items[i].task.id;
 
@@ -177,6 +180,7 @@ static void kill_all(Endings *endings) {
 
 /* Names what could not be ended; an exit status. */
 static int report(Endings *endings) {
+        char id[TASK_REF_FORMAT_MAX];
         int status = CLI_STATUS_DONE;
 
         for (size_t i = 0; i < endings->n; i++) {
@@ -185,24 +189,71 @@ static int report(Endings *endings) {
                 /* Without its processes a task is over, though the daemon may not know it yet. */
                 if (ending->ended || (ending->task.pid > 0 && !end_task_is_alive(&ending->task)))
                         continue;
+                (void)task_ref_format(id, sizeof(id), ending->task.id);
                 if (ending->error.text[0])
-                        status = cli_fail(CLI_STATUS_REFUSED, "cannot end task %" PRIu64 ": %s",
-                                          ending->task.id, ending->error.text);
+                        status = cli_fail(CLI_STATUS_REFUSED, "cannot end task %s: %s", id,
+                                          ending->error.text);
+                else if (ending->task.pid == 0)
+                        status = cli_fail(CLI_STATUS_REFUSED, "task %s has not ended", id);
                 else
                         status = cli_fail(CLI_STATUS_REFUSED,
-                                          "task %" PRIu64
-                                          " has not ended: process %d is still there",
-                                          ending->task.id, (int)ending->task.pid);
+                                          "task %s has not ended: process %d is still there", id,
+                                          (int)ending->task.pid);
         }
         return status;
 }
 
-static int wait_for_ends(Endings *endings) {
-        const uint64_t start_us = clock_boottime_us();
+static void take_second(Endings *endings, const IdResult *result) {
+        for (size_t i = 0; i < endings->n; i++) {
+                if (endings->items[i].task.id != result->id)
+                        continue;
+                if (result->outcome == ID_OUTCOME_ENDING || result->outcome == ID_OUTCOME_NO_RUNNER)
+                        endings->items[i].task = *result;
+                else /* the agent knew that it is over */
+                        mark_ended(endings, result->id);
+        }
+}
 
+/* Nobody was there to be told, or whoever was has gone since. */
+static bool lacks_runner(const IdResult *task) {
+        return task->outcome == ID_OUTCOME_NO_RUNNER || end_task_runner_is_gone(task);
+}
+
+/*
+ * What nobody is there to end may be detached: then its agent is started, and told. Results of the second call take the place of the
+ * first one's; what fails leaves them as they are.
+ */
+static void ask_again(Endings *endings) {
+        _cleanup_(client_freep) Client *client = NULL;
+        _cleanup_(reply_done) Reply reply = { 0 };
+        _cleanup_(ids_done) IdList ids = { 0 };
+        Call call = { .type = CALL_CANCEL };
+        Error error;
+
+        ids.ids = calloc(endings->n + 1, sizeof(*ids.ids));
+        for (size_t i = 0; ids.ids && i < endings->n && ids.n < WIRE_IDS_MAX; i++)
+                if (!endings->items[i].ended && lacks_runner(&endings->items[i].task))
+                        ids.ids[ids.n++] = endings->items[i].task.id;
+        if (ids.n == 0 || !agent_rouse() || session_connect(&client, 0, &error) != 0)
+                return; /* not on the first connection, where the next end may be waited for */
+
+        call.ids.ids = ids;
+        call.ids.signal = endings->signal;
+        if (session_call(client, &call, &reply) != 0)
+                return;
+        for (size_t i = 0; i < reply.ids.n; i++)
+                take_second(endings, &reply.ids.results[i]);
+}
+
+static int wait_for_ends(Endings *endings) {
+        uint64_t start_us;
+
+        ask_again(endings);
+        start_us = clock_boottime_us();
         for (size_t i = 0; i < endings->n; i++)
                 help_now(&endings->items[i], endings->signal);
         collect_ends(endings, start_us + WAKE_US);
+        ask_again(endings);
         wake_all(endings);
         collect_ends(endings, start_us + KILL_US);
         kill_all(endings);
@@ -257,7 +308,8 @@ const Command command_cancel = {
         .summary = "withdraw waiting tasks, end running ones and all their processes",
         .description =
                 "Running ones get SIGTERM and, 10 seconds later, SIGKILL; 'cancel' returns when "
-                "they have ended. Their state is 'cancelled' whatever status they leave with.",
+                "they have ended. Their state is 'cancelled' whatever status they leave with. An array is cancelled "
+                "with all of its elements, 12_3 is one of them.",
         .opts = opts,
         .min_operands = 1,
         .max_operands = -1,

@@ -12,6 +12,7 @@
 #include "util/macro.h"
 
 static const char *const shells[] = { "bash", "zsh", "fish", NULL };
+static const char *const agent_words[] = { "status", "stop", "enable", NULL };
 
 static void (*const generators[])(FILE *out) = { completion_bash, completion_zsh, completion_fish };
 
@@ -20,8 +21,8 @@ static const struct {
         const char *command;
         const char *ps_opts;
 } tasks_for[] = {
-        { "cancel", "-u" },    { "hold", "-u -p" }, { "release", "-u -p" },
-        { "update", "-u -p" }, { "why", "-p" },
+        { "cancel", "-u" },     { "hold", "-u -p" },   { "logs", "-u -a" },
+        { "release", "-u -p" }, { "update", "-u -p" }, { "why", "-p" },
 };
 
 static const char *ps_opts_for(const Command *command) {
@@ -50,6 +51,10 @@ Completion completion_of_operands(const Command *command) {
                 return (Completion){ .kind = COMPLETION_PROGRAM };
         if (strstr(command->operands, "ID"))
                 return (Completion){ .kind = COMPLETION_ID, .ps_opts = ps_opts_for(command) };
+        if (strstr(command->operands, "FILE"))
+                return (Completion){ .kind = COMPLETION_FILE };
+        if (strstr(command->operands, "status|"))
+                return (Completion){ .kind = COMPLETION_WORDS, .words = agent_words };
         if (strstr(command->operands, "SHELL"))
                 return (Completion){ .kind = COMPLETION_WORDS, .words = shells };
         if (strstr(command->operands, "COMMAND"))

@@ -7,37 +7,10 @@
 
 #include "cli/commands.h"
 
-const Command command_agent = {
-        .name = "agent",
-        .operands = "[status|stop]",
-        .summary = "the process that owns your detached tasks",
-        .max_operands = -1,
-        .usage_status = CLI_STATUS_USAGE,
-        .not_available = true,
-};
-
 const Command command_drain = {
         .name = "drain",
         .operands = "[REASON]",
         .summary = "start nothing more",
-        .max_operands = -1,
-        .usage_status = CLI_STATUS_USAGE,
-        .not_available = true,
-};
-
-const Command command_logs = {
-        .name = "logs",
-        .operands = "ID",
-        .summary = "output of a detached task",
-        .max_operands = -1,
-        .usage_status = CLI_STATUS_USAGE,
-        .not_available = true,
-};
-
-const Command command_submit = {
-        .name = "submit",
-        .operands = "FILE",
-        .summary = "queue many tasks at once",
         .max_operands = -1,
         .usage_status = CLI_STATUS_USAGE,
         .not_available = true,

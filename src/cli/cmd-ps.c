@@ -9,7 +9,6 @@
  */
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +21,7 @@
 #include "cli/session.h"
 #include "cli/table.h"
 #include "cli/view.h"
+#include "core/ref.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/units.h"
@@ -111,11 +111,10 @@ static void put_owned(Row *row, char *text) {
         free(text);
 }
 
-static void put_id_and_user(Row *row, const Task *task) {
+static void put_id_and_user(Row *row, const Task *task, size_t max_set) {
         char buf[64];
 
-        (void)snprintf(buf, sizeof(buf), "%" PRIu64, task->id);
-        put(row, buf, TONE_PLAIN);
+        put_owned(row, format_id(task, max_set));
         put(row, cli_user_name(task->uid, buf, sizeof(buf), NULL), TONE_PLAIN);
 }
 
@@ -133,7 +132,7 @@ static int add_row(Table *table, const TaskView *view) {
         char buf[UNITS_FORMAT_MAX];
 
         row.r = table_add_row(table);
-        put_id_and_user(&row, task);
+        put_id_and_user(&row, task, FORMAT_SET_SHORT);
         put_state(&row, task);
         put(&row, format_time(task, clock_realtime_us(), buf, sizeof(buf)), TONE_PLAIN);
         put_owned(&row, format_needs(task));
@@ -152,7 +151,7 @@ static int add_verbose_row(Table *table,
         char buf[UNITS_FORMAT_MAX];
 
         row.r = table_add_row(table);
-        put_id_and_user(&row, task);
+        put_id_and_user(&row, task, FORMAT_SET_LONG);
         (void)snprintf(buf, sizeof(buf), "%u", task->priority);
         put(&row, buf, TONE_PLAIN);
         put_state(&row, task);
@@ -228,9 +227,11 @@ static void print_reasons(const Listing *listing) {
         if (listing->n_reasons > 0)
                 (void)putchar('\n');
         for (size_t i = 0; i < listing->n_reasons; i++) {
-                char id[32];
+                char id[TASK_REF_FORMAT_MAX + 2];
+                char buf[TASK_REF_FORMAT_MAX];
 
-                (void)snprintf(id, sizeof(id), "%" PRIu64 ": ", listing->reasons[i].id);
+                (void)snprintf(id, sizeof(id),
+                               "%s: ", task_ref_format(buf, sizeof(buf), listing->reasons[i].id));
                 (void)printf("%s%s%s", output_tone(TONE_STRONG), id, output_tone_end(TONE_STRONG));
                 output_wrapped(listing->reasons[i].text, (unsigned)strlen(id), output_width());
         }
@@ -248,7 +249,9 @@ static int show_task(Listing *listing, const TaskView *view, uint64_t now_boot_u
                 return view_print_json(view, now_boot_us);
         }
         if (listing->values->quiet) {
-                (void)printf("%" PRIu64 "\n", view->task->id);
+                char buf[TASK_REF_FORMAT_MAX];
+
+                (void)puts(task_ref_format(buf, sizeof(buf), view->task->id));
                 return 0;
         }
         if (!listing->values->verbose)
@@ -350,7 +353,8 @@ const Command command_ps = {
         .description =
                 "Running tasks come first, then the waiting ones in the order in which they would "
                 "start. TIME is how long a task has been running or waiting, and how long it ran "
-                "if it has ended.",
+                "if it has ended. 12_3 is element 3 of the array 12, and 12_[4-9] are those of its elements "
+                "that wait.",
         .opts = opts,
         .max_operands = 1,
         .usage_status = CLI_STATUS_USAGE,

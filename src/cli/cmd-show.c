@@ -5,7 +5,6 @@
  */
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,6 +14,8 @@
 #include "cli/output.h"
 #include "cli/session.h"
 #include "cli/view.h"
+#include "core/output.h"
+#include "core/ref.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/units.h"
@@ -118,13 +119,36 @@ static void print_use(const Task *task) {
         print_let_go(task);
 }
 
+/* What it waits for, and what happens when it fails. */
+static void print_terms(const Task *task) {
+        if (task->n_after > 0)
+                field_owned("after", format_after(task));
+        if (task->retry_max > 0)
+                field_printf("retries", "%u of at most %u", task->n_retries, task->retry_max);
+        if (task->requeue)
+                field_text("requeue", "runs again if the machine goes down while it runs");
+}
+
+static void print_output(const TaskView *view) {
+        const Task *task = view->task;
+
+        if (!task->detached)
+                field_text("output", "in its own terminal (taskflow run)");
+        else if (view->hidden)
+                field_text("output", "(hidden)");
+        else if (task->output && task->array)
+                field_text("output", task->output);
+        else if (task->output)
+                field_owned("output", output_expand(task->output, task->id, task->name));
+}
+
 static void print_task(const TaskView *view, uint64_t now_boot_us) {
         const Task *task = view->task;
         char sentence[VIEW_SENTENCE_MAX];
         char status[FORMAT_STATUS_MAX];
         char buf[64];
 
-        field_printf("id", "%" PRIu64, task->id);
+        field_text("id", task_ref_format(buf, sizeof(buf), task->id));
         field_text("name", task->name);
         field_text("user", cli_user_name(task->uid, buf, sizeof(buf), NULL));
         print_state(task);
@@ -132,6 +156,8 @@ static void print_task(const TaskView *view, uint64_t now_boot_us) {
                 field_text("status", format_status(task, status));
         field_text(task_state_is_final(task->state) ? "reason" : "why",
                    view_reason(view, now_boot_us, sentence));
+        if (task->array)
+                field_owned("array", format_array(task));
         field_text("command", view->hidden ? "(hidden)" : task->command);
         field_text("folder", view->hidden ? "(hidden)" : task->cwd);
         field_owned("needs", format_needs_words(&task->needs));
@@ -139,12 +165,13 @@ static void print_task(const TaskView *view, uint64_t now_boot_us) {
                 field_owned("gpus", format_gpus(task));
         print_use(task);
         field_text("priority", format_priority(task->priority, buf, sizeof(buf)));
+        print_terms(task);
         print_delay(view, now_boot_us);
         print_time_limit(task);
         print_times(task);
         if (task->state == TASK_STATE_RUNNING && task->pid > 0)
                 field_printf("pid", "%d", (int)task->pid);
-        field_text("output", task->detached ? NULL : "in its own terminal (taskflow run)");
+        print_output(view);
 }
 
 static int show_run(_unused_ const Command *command, void *v, _unused_ int n, char **operands) {

@@ -24,6 +24,7 @@
 #include "cli/session.h"
 #include "cli/table.h"
 #include "core/policy.h"
+#include "core/ref.h"
 #include "probe/ram.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -103,6 +104,7 @@ static int add_ram(Table *table, const RamView *ram) {
 }
 
 static int set_tasks(Table *table, size_t column, const GpuView *gpu) {
+        char buf[TASK_REF_FORMAT_MAX];
         char text[256] = "";
 
         for (size_t i = 0; i < gpu->n_tasks; i++) {
@@ -112,8 +114,8 @@ static int set_tasks(Table *table, size_t column, const GpuView *gpu) {
                         (void)snprintf(text + n, sizeof(text) - n, ",...");
                         break;
                 }
-                (void)snprintf(text + n, sizeof(text) - n, "%s%" PRIu64, i > 0 ? "," : "",
-                               gpu->task_ids[i]);
+                (void)snprintf(text + n, sizeof(text) - n, "%s%s", i > 0 ? "," : "",
+                               task_ref_format(buf, sizeof(buf), gpu->task_ids[i]));
         }
         return table_set(table, column, text, TONE_PLAIN);
 }

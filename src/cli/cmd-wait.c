@@ -227,7 +227,8 @@ const Command command_wait = {
         .description =
                 "Without an ID: until all of your own have ended, with status 0. Else the status is "
                 "that of the last task named, or with --any of the first to end; 124 if it was ended "
-                "by its time limit or 'wait' by its own; 125 if it has none, because it never started or was lost.",
+                "by its time limit or 'wait' by its own; 125 if it has none, because it never started or was lost. "
+                "An array has ended when all of its elements have: 0 if all have succeeded, else 1.",
         .opts = opts,
         .max_operands = -1,
         .usage_status = CLI_STATUS_USAGE,

@@ -16,10 +16,10 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/suggest.h"
+#include "core/ref.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
 #include "util/text.h"
-#include "util/units.h"
 
 #include "config.h"
 
@@ -28,12 +28,13 @@ static const struct {
         const char *word;
         const char *name;
 } habits[] = {
-        { "add", "run" },        { "del", "cancel" },  { "delete", "cancel" },
-        { "exec", "run" },       { "info", "show" },   { "jobs", "ps" },
-        { "kill", "cancel" },    { "list", "ps" },     { "log", "logs" },
-        { "ls", "ps" },          { "queue", "ps" },    { "remove", "cancel" },
-        { "resume", "release" }, { "rm", "cancel" },   { "start", "run" },
-        { "stat", "status" },    { "stop", "cancel" }, { "suspend", "hold" },
+        { "add", "run" },        { "del", "cancel" },     { "delete", "cancel" },
+        { "exec", "run" },       { "info", "show" },      { "jobs", "ps" },
+        { "kill", "cancel" },    { "list", "ps" },        { "log", "logs" },
+        { "ls", "ps" },          { "output", "logs" },    { "queue", "ps" },
+        { "remove", "cancel" },  { "resume", "release" }, { "rm", "cancel" },
+        { "sbatch", "submit" },  { "start", "run" },      { "stat", "status" },
+        { "stop", "cancel" },    { "suspend", "hold" },   { "tail", "logs" },
         { "unhold", "release" },
 };
 
@@ -54,10 +55,7 @@ int cli_fail(int status, const char *fmt, ...) {
 }
 
 int cli_parse_id(const char *word, uint64_t *ret, Error *error) {
-        int r;
-
-        r = units_parse_uint(word, 1, INT64_MAX, ret, NULL);
-        if (r < 0)
+        if (task_ref_parse(word, ret, NULL) < 0)
                 return error_set(error, -EINVAL, "'%s' is no task id; 'taskflow ps' shows them",
                                  word);
         return 0;

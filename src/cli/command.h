@@ -54,7 +54,7 @@ void command_print_help(const Command *command);
 /* One line to stderr: "taskflow: …". Returns @status. */
 int cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* "12" into a task id. Return: 0, or -EINVAL with @error. */
+/* "12" or "12_3" into what names the task inside (core/task.h, task_ref()). Return: 0, or -EINVAL with @error. */
 int cli_parse_id(const char *word, uint64_t *ret, Error *error);
 
 /* A user's name (NSS, remembered), for explain_sentence(). */

@@ -10,24 +10,24 @@
 
 const Command *const commands[] = {
         &command_run,
+        &command_submit,
         &command_ps,
         &command_show,
         &command_why,
+        &command_logs,
         &command_status,
         &command_cancel,
         &command_hold,
         &command_release,
         &command_update,
         &command_wait,
+        &command_agent,
         &command_version,
         &command_help,
         &command_completion,
 
         /* refused by name */
-        &command_logs,
         &command_top,
-        &command_submit,
-        &command_agent,
         &command_drain,
         &command_undrain,
         NULL,

@@ -8,25 +8,25 @@
 
 #include "cli/command.h"
 
+extern const Command command_agent;
 extern const Command command_cancel;
 extern const Command command_completion;
 extern const Command command_help;
 extern const Command command_hold;
+extern const Command command_logs;
 extern const Command command_ps;
 extern const Command command_release;
 extern const Command command_run;
 extern const Command command_show;
 extern const Command command_status;
+extern const Command command_submit;
 extern const Command command_update;
 extern const Command command_version;
 extern const Command command_wait;
 extern const Command command_why;
 
 /* cmd-later.c: known, and not there yet */
-extern const Command command_agent;
 extern const Command command_drain;
-extern const Command command_logs;
-extern const Command command_submit;
 extern const Command command_top;
 extern const Command command_undrain;
 

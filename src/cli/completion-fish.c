@@ -95,6 +95,9 @@ static void put_command(FILE *out, const Command *command) {
 
         if (completion.kind == COMPLETION_PROGRAM) {
                 put_program(out, command);
+        } else if (completion.kind == COMPLETION_FILE) { /* -r is of options alone */
+                put_condition(out, command);
+                (void)fputs(" -F\n", out);
         } else if (completion.kind != COMPLETION_NOTHING) {
                 put_condition(out, command);
                 put_action(out, completion);

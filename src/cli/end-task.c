@@ -22,6 +22,7 @@
 
 enum {
         STAT_MAX = 4096, /* of /proc/PID/stat */
+        COMM_MAX = 64,   /* of /proc/PID/comm */
         ROUNDS_MAX = 4,  /* looks for children that were made while others were signalled */
 };
 
@@ -65,17 +66,49 @@ bool end_task_has_runner(const IdResult *task) {
                proc_start_ticks(task->pid, &start_ticks, &ppid) == 0 && ppid == task->runner_pid;
 }
 
-bool end_task_wake_runner(const IdResult *task) {
+bool end_task_runner_is_gone(const IdResult *task) {
+        int state = task->runner_pid > 0 ? process_state(task->runner_pid) : 0;
+
+        return state == 0 || state == 'Z' || state == 'X';
+}
+
+/* An agent or a keeper, by the name that it gave itself: whoever borrows it gains a SIGCONT. */
+static bool is_of_agent(pid_t pid) {
+        _cleanup_free_ char *name = NULL;
+        char path[64];
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+        return pid > 1 && fd_read_file(AT_FDCWD, path, &name, NULL, COMM_MAX) == 0 &&
+               strncmp(name, "taskflow-", 9) == 0;
+}
+
+static bool is_runner(const IdResult *task, pid_t pid) {
+        return is_of_agent(pid) || (pid == task->runner_pid && end_task_has_runner(task));
+}
+
+static bool wake(const IdResult *task, pid_t pid) {
         _cleanup_close_ int pid_fd = -1;
 
-        if (!end_task_has_runner(task))
+        if (!is_runner(task, pid))
                 return false;
 
-        pid_fd = pidfd_open(task->runner_pid, 0);
-        /* Looked at again behind the open: what is now held open is still the parent. */
-        if (pid_fd < 0 || !end_task_has_runner(task) || process_state(task->runner_pid) != 'T')
+        pid_fd = pidfd_open(pid, 0);
+        /* Looked at again behind the open: what is now held open is still it. */
+        if (pid_fd < 0 || !is_runner(task, pid) || process_state(pid) != 'T')
                 return false;
         return pidfd_send_signal(pid_fd, SIGCONT, NULL, 0) == 0;
+}
+
+bool end_task_wake_runner(const IdResult *task) {
+        bool woken = wake(task, task->runner_pid);
+        uint64_t start_ticks;
+        pid_t ppid;
+
+        /* Of a detached one the keeper is the parent, and the agent tells it what to do. */
+        if (end_task_is_alive(task) && proc_start_ticks(task->pid, &start_ticks, &ppid) == 0 &&
+            ppid != task->runner_pid)
+                woken = wake(task, ppid) || woken;
+        return woken;
 }
 
 static int signal_fd(int pid_fd, pid_t pid, int signal, Error *error) {

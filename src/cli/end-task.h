@@ -18,7 +18,7 @@
 bool end_task_is_alive(const IdResult *task);
 
 /**
- * end_task_wake_runner() - continue its runner, if that is stopped
+ * end_task_wake_runner() - continue its runner, if that is stopped; of a detached one agent and keeper
  *
  * Return: true if it was stopped and has been continued.
  */
@@ -26,6 +26,9 @@ bool end_task_wake_runner(const IdResult *task);
 
 /* Whether the process that should end it is still its parent. */
 bool end_task_has_runner(const IdResult *task);
+
+/* Whether the process that was told to end it is no more: of a detached one its agent. */
+bool end_task_runner_is_gone(const IdResult *task);
 
 /**
  * end_task_signal() - to the command and all its descendants, stopped ones are woken

@@ -9,11 +9,15 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/index-set.h"
+#include "core/ref.h"
+#include "util/cleanup.h"
 #include "util/macro.h"
 #include "util/units.h"
 
 /* Statuses of tasks that have none of their own: those of `taskflow run`. */
 enum {
+        STATUS_ARRAY = 1, /* not all of its elements have succeeded */
         STATUS_TIMEOUT = 124,
         STATUS_UNKNOWN = 125, /* never started, or its end was not seen */
         STATUS_SIGNAL = 128,
@@ -48,6 +52,98 @@ static FILE *next(Text *text, const char *separator) {
                 (void)fputs(separator, text->stream);
         text->started = true;
         return text->stream;
+}
+
+/* As much of a set as fits, up to a comma. */
+static void put_set(Text *text, const char *set, size_t max) {
+        size_t n = strlen(set);
+
+        if (n <= max) {
+                (void)fputs(set, text->stream);
+                return;
+        }
+        n = max;
+        while (n > 0 && set[n] != ',')
+                n--;
+        (void)fprintf(text->stream, "%.*s%s", (int)n, set, n > 0 ? ",…" : "…");
+}
+
+char *format_id(const Task *task, size_t max_set) {
+        _cleanup_free_ char *set = NULL;
+        char buf[TASK_REF_FORMAT_MAX];
+        Text text;
+
+        if (!task->array || task->array->waiting.n == 0)
+                return strdup(task_ref_format(buf, sizeof(buf), task->id));
+
+        set = index_set_format(&task->array->waiting);
+        if (!set || !text_begin(&text))
+                return NULL;
+        (void)fprintf(text.stream, "%s_[", task_ref_format(buf, sizeof(buf), task->id));
+        put_set(&text, set, max_set);
+        if (task->array->limit > 0)
+                (void)fprintf(text.stream, "%%%u", task->array->limit);
+        (void)fputc(']', text.stream);
+        return text_end(&text);
+}
+
+static void put_after(Text *text, const Task *task, bool any, const char *how) {
+        bool some = false;
+
+        for (unsigned i = 0; i < task->n_after; i++) {
+                if (task->after[i].any != any)
+                        continue;
+                (void)fprintf(next(text, some ? ", " : "; "), "%" PRIu64, task->after[i].id);
+                some = true;
+        }
+        if (some)
+                (void)fputs(how, text->stream);
+}
+
+char *format_after(const Task *task) {
+        Text text;
+
+        if (!text_begin(&text))
+                return NULL;
+        put_after(&text, task, false, " (must succeed)");
+        put_after(&text, task, true, " (must end)");
+        return text_end(&text);
+}
+
+char *format_array(const Task *task) {
+        const TaskArray *array = task->array;
+        uint64_t n_waiting;
+        Text text;
+
+        if (!text_begin(&text))
+                return NULL;
+        if (!array)
+                return text_end(&text);
+
+        (void)fprintf(text.stream, "%u-%u", array->first, array->last);
+        if (array->limit > 0)
+                (void)fprintf(text.stream, ", at most %u at once", array->limit);
+        (void)fputs(": ", text.stream);
+
+        n_waiting = index_set_count(&array->waiting) +
+                    (array->n_apart > array->n_active ? array->n_apart - array->n_active : 0);
+        const struct {
+                uint64_t n;
+                const char *what;
+        } counts[] = {
+                { n_waiting, "waiting" },
+                { array->n_active, "running" },
+                { array->n_done, "done" },
+                { array->n_failed, "failed" },
+                { array->n_cancelled, "cancelled" },
+                { array->n_timeout, "timeout" },
+                { array->n_lost, "lost" },
+        };
+        for (size_t i = 0; i < ELEMENTSOF(counts); i++)
+                if (counts[i].n > 0)
+                        (void)fprintf(next(&text, ", "), "%" PRIu64 " %s", counts[i].n,
+                                      counts[i].what);
+        return text_end(&text);
 }
 
 static const char *size_or_all(uint64_t bytes, char buf[static UNITS_FORMAT_MAX]) {
@@ -246,6 +342,9 @@ Tone format_state_tone(TaskState state) {
 }
 
 int format_exit_status(const Task *task) {
+        /* Of an array: its elements' own statuses are many. */
+        if (task->array && task->exit_status < 0)
+                return task->state == TASK_STATE_DONE ? 0 : STATUS_ARRAY;
         if (task->state == TASK_STATE_TIMEOUT)
                 return STATUS_TIMEOUT;
         if (task->signal > 0)

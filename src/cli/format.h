@@ -9,6 +9,7 @@
  * free(); NULL when out of memory. Nothing here is made visible yet: whoever prints does that.
  */
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "cli/output.h"
@@ -17,7 +18,19 @@
 enum {
         FORMAT_INSTANT_MAX = 64,
         FORMAT_STATUS_MAX = 32,
+        FORMAT_SET_SHORT = 16, /* of format_id(), where there is little room */
+        FORMAT_SET_LONG = 64,
 };
+
+/* The ID column: "12", "12_3"; of an array "12_[4-9%2]", the elements that wait in it, cut with an ellipsis where they take more than
+ * @max_set bytes. */
+char *format_id(const Task *task, size_t max_set);
+
+/* What it waits for, in words: "3, 4 (must succeed); 5 (must end)"; "" for nothing. */
+char *format_after(const Task *task);
+
+/* How far an array is: "0-99, at most 2 at once: 90 waiting, 2 running, 8 done"; "" for what is none. */
+char *format_array(const Task *task);
 
 /* The NEEDS column: "5G,gpu0:10G,any:all,4c", with the GPUs that were given; "" for nothing. */
 char *format_needs(const Task *task);

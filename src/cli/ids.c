@@ -3,10 +3,10 @@
 #include "cli/ids.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "cli/session.h"
+#include "core/ref.h"
 
 static bool contains(const IdList *ids, uint64_t id) {
         for (size_t i = 0; i < ids->n; i++)
@@ -48,6 +48,9 @@ void ids_done(IdList *ids) {
 }
 
 bool ids_report(const IdResult *result, const char *verb) {
+        char id[TASK_REF_FORMAT_MAX];
+
+        (void)task_ref_format(id, sizeof(id), result->id);
         switch (result->outcome) {
         case ID_OUTCOME_DONE:
         case ID_OUTCOME_ENDING:
@@ -57,12 +60,11 @@ bool ids_report(const IdResult *result, const char *verb) {
                 (void)session_no_task(result->id);
                 return true;
         case ID_OUTCOME_NOT_YOURS:
-                (void)cli_fail(CLI_STATUS_REFUSED, "cannot %s task %" PRIu64 ": it is not yours",
-                               verb, result->id);
+                (void)cli_fail(CLI_STATUS_REFUSED, "cannot %s task %s: it is not yours", verb, id);
                 return true;
         case ID_OUTCOME_WRONG_STATE:
-                (void)cli_fail(CLI_STATUS_REFUSED, "cannot %s task %" PRIu64 ": it is %s", verb,
-                               result->id, task_state_to_string(result->state));
+                (void)cli_fail(CLI_STATUS_REFUSED, "cannot %s task %s: it is %s", verb, id,
+                               task_state_to_string(result->state));
                 return true;
         }
         return false;

@@ -6,10 +6,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/index-set.h"
 #include "core/needs.h"
-#include "core/task.h"
+#include "core/ref.h"
+#include "util/cleanup.h"
 #include "util/macro.h"
 #include "util/units.h"
 
@@ -97,5 +100,89 @@ int opt_parse_priority(_unused_ const Opt *opt, const char *word, void *target, 
                                  word, TASK_PRIORITY_MAX);
 
         *(unsigned *)target = (unsigned)priority;
+        return 0;
+}
+
+static int add_one_after(uint64_t id, bool any, AfterList *list, Error *error) {
+        for (unsigned i = 0; i < list->n; i++)
+                if (list->items[i].id == id) {
+                        list->items[i].any = list->items[i].any && any;
+                        return 0;
+                }
+
+        if (list->n == TASK_AFTER_MAX)
+                return error_set(error, -E2BIG, "more than %d tasks", TASK_AFTER_MAX);
+        list->items[list->n++] = (TaskAfter){ .id = id, .any = any };
+        return 0;
+}
+
+static int parse_after_id(const char *s, size_t n, bool any, uint64_t *ret, Error *error) {
+        char word[TASK_REF_FORMAT_MAX * 2];
+        uint64_t ref;
+        int r;
+
+        (void)snprintf(word, sizeof(word), "%.*s", (int)MIN(n, sizeof(word)), s);
+        r = task_ref_parse(word, &ref, error);
+        if (r < 0)
+                return r;
+        if (task_ref_index(ref) >= 0)
+                return error_set(
+                        error, -EINVAL,
+                        "'%s' is an element, and an array is waited for as a whole: --%s %llu",
+                        word, any ? "after-any" : "after", (unsigned long long)task_ref_id(ref));
+        *ret = ref;
+        return 0;
+}
+
+int opt_add_after(const char *word, bool any, AfterList *list, Error *error) {
+        AfterList grown = *list;
+
+        for (;;) {
+                size_t n = strcspn(word, ",");
+                uint64_t id = 0;
+                int r;
+
+                r = parse_after_id(word, n, any, &id, error);
+                if (r == 0)
+                        r = add_one_after(id, any, &grown, error);
+                if (r < 0)
+                        return r;
+                if (word[n] == '\0')
+                        break;
+                word += n + 1;
+        }
+
+        *list = grown;
+        return 0;
+}
+
+int opt_make_array(const char *word, TaskArray **ret, Error *error) {
+        size_t n = strcspn(word, "%");
+        _cleanup_free_ char *set = strndup(word, n);
+        uint64_t limit = 0;
+        TaskArray *array;
+        int r;
+
+        if (!set)
+                return error_set(error, -ENOMEM, "out of memory");
+        if (word[n] == '%') {
+                r = units_parse_uint(word + n + 1, 1, TASK_INDEX_MAX + 1, &limit, error);
+                if (r < 0)
+                        return r;
+        }
+
+        array = calloc(1, sizeof(*array));
+        if (!array)
+                return error_set(error, -ENOMEM, "out of memory");
+        r = index_set_parse(set, TASK_INDEX_MAX, &array->waiting, error);
+        if (r < 0) {
+                (void)task_array_free(array);
+                return r == -ENOMEM ? error_set(error, r, "out of memory") : r;
+        }
+
+        array->first = array->waiting.ranges[0].first;
+        array->last = array->waiting.ranges[array->waiting.n - 1].last;
+        array->limit = (unsigned)limit;
+        *ret = array;
         return 0;
 }

@@ -37,6 +37,12 @@ typedef struct RunFlag {
         bool set;
 } RunFlag;
 
+/* Of an option that may be repeated. */
+typedef struct RunWords {
+        size_t n;
+        const char *words[TASK_AFTER_MAX];
+} RunWords;
+
 /* Words are borrowed: from argv, or from who read the file. */
 typedef struct RunOptions {
         RunSize memory;
@@ -48,6 +54,14 @@ typedef struct RunOptions {
         RunTime wait;
         RunFlag pin;
         RunFlag quiet;
+        RunFlag detach;
+        const char *output;
+        RunFlag requeue;
+        RunNumber retry;
+        const char *array; /* SET[%N] */
+        RunFlag json;
+        RunWords after;     /* ID[,ID] */
+        RunWords after_any; /* ID[,ID] */
         size_t n_gpus;
         const char *gpus[NEEDS_GPUS_MAX]; /* WHICH[:SIZE] */
 
@@ -58,6 +72,7 @@ typedef struct RunOptions {
 } RunOptions;
 
 extern const Opt run_opts[];
+extern const Opt submit_opts[]; /* those that say what a task is; also into a RunOptions */
 
 /* What the file says and the command line does not. */
 void run_options_merge(RunOptions *options, const RunOptions *file);
@@ -72,5 +87,12 @@ int run_options_walk(const RunOptions *options,
                      int (*fn)(void *userdata, const char *name, const char *word),
                      void *userdata);
 
-/* The half of a task that options say. @task: as task_new() made it. Return: 0, or negative errno with @error. */
+/**
+ * run_options_check() - whether those that were given go together
+ *
+ * Return: 0, or -EINVAL with @error.
+ */
+int run_options_check(const RunOptions *options, Error *error);
+
+/* The half of a task that options say, but for its output. @task: as task_new() made it. Return: 0, or negative errno with @error. */
 int run_options_apply(const RunOptions *options, Task *task, Error *error);

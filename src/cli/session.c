@@ -4,14 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/agent.h"
 #include "cli/command.h"
+#include "core/ref.h"
 #include "runner/records.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -21,8 +22,7 @@
 /* The daemon answers from memory. One that is silent for so long is stopped, or hangs. */
 #define ANSWER_TIMEOUT_US (30 * US_PER_SEC)
 
-/* A socket in the place of a closed stdout would be sent what is meant for people. */
-static void occupy_standard_descriptors(void) {
+void session_occupy_descriptors(void) {
         for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
                 if (fcntl(fd, F_GETFD) < 0)
                         (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
@@ -42,7 +42,7 @@ static bool has_personal_state(void) {
 }
 
 int session_connect(Client **ret, unsigned flags, Error *error) {
-        occupy_standard_descriptors();
+        session_occupy_descriptors();
         return client_connect(ret, flags, error);
 }
 
@@ -51,6 +51,8 @@ int session_open(Client **ret, SessionMode mode) {
         unsigned flags = 0;
         Error error;
         int r;
+
+        agent_deliver(); /* as records_deliver() below, for detached tasks */
 
         if (personal && mode == SESSION_ACT && has_personal_state())
                 flags = CLIENT_START | CLIENT_QUIET;
@@ -143,6 +145,8 @@ int session_call(Client *client, const Call *call, Reply *reply) {
 }
 
 int session_no_task(uint64_t id) {
-        return cli_fail(CLI_STATUS_REFUSED,
-                        "there is no task %" PRIu64 "; 'taskflow ps -a' shows all", id);
+        char buf[TASK_REF_FORMAT_MAX];
+
+        return cli_fail(CLI_STATUS_REFUSED, "there is no task %s; 'taskflow ps -a' shows all",
+                        task_ref_format(buf, sizeof(buf), id));
 }

@@ -19,11 +19,14 @@ typedef enum SessionMode {
         SESSION_ACT,  /* it is, if it has run before: its records may know the task */
 } SessionMode;
 
+/* Takes descriptors 0 to 2 where they are closed: a socket in the place of stdout would be sent what is meant for people. */
+void session_occupy_descriptors(void);
+
 /* client_connect(), with descriptors 0 to 2 taken: what is printed must never go to the socket. */
 int session_connect(Client **ret, unsigned flags, Error *error);
 
 /**
- * session_open() - connect
+ * session_open() - connect, once all ends have got to the daemon
  * @ret:        set to the connection, or to NULL if there can be no task: the queue is personal and
  *              nobody serves it
  *

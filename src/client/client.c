@@ -34,6 +34,7 @@ typedef struct Kept {
 struct Client {
         Channel *channel;
         DaemonKind kind;
+        const char *who; /* the other side, in sentences */
         char *path;
 
         /* types of the calls not yet answered, oldest first: a ring */
@@ -47,27 +48,31 @@ struct Client {
         size_t n_kept;
 };
 
-int client_connect(Client **ret, unsigned flags, Error *error) {
+int client_new(Client **ret, Place *place, const char *who, Error *error) {
         _cleanup_(client_freep) Client *client = NULL;
+
+        client = calloc(1, sizeof(*client));
+        if (!client || channel_new(&client->channel, place->fd, QUEUE_BYTES_MAX) < 0) {
+                place->fd = fd_close(place->fd);
+                free(TAKE_PTR(place->path));
+                return error_set(error, -ENOMEM, "out of memory");
+        }
+
+        client->kind = place->kind;
+        client->who = who;
+        client->path = TAKE_PTR(place->path);
+        client->kept_end = &client->kept;
+        place->fd = -1;
+        *ret = TAKE_PTR(client);
+        return 0;
+}
+
+int client_connect(Client **ret, unsigned flags, Error *error) {
         Place place = { .fd = -1 };
         int r;
 
         r = connect_daemon(flags, &place, error);
-        if (r != 0)
-                return r;
-
-        client = calloc(1, sizeof(*client));
-        if (!client || channel_new(&client->channel, place.fd, QUEUE_BYTES_MAX) < 0) {
-                (void)fd_close(place.fd);
-                free(place.path);
-                return error_set(error, -ENOMEM, "out of memory");
-        }
-
-        client->kind = place.kind;
-        client->path = place.path;
-        client->kept_end = &client->kept;
-        *ret = TAKE_PTR(client);
-        return 0;
+        return r != 0 ? r : client_new(ret, &place, "the daemon", error);
 }
 
 Client *client_free(Client *client) {
@@ -143,22 +148,25 @@ static void pop_outstanding(Client *client) {
 }
 
 /* What the wire says, as we say it. */
-static int from_frame(int r, Error *error) {
+static int from_frame(const Client *client, int r, Error *error) {
         switch (r) {
         case FRAME_E_AGAIN:
                 return CLIENT_E_AGAIN;
         case FRAME_E_CLOSED:
-                return error_set(error, CLIENT_E_CLOSED, "the daemon has ended the connection");
+                return error_set(error, CLIENT_E_CLOSED, "%s has ended the connection",
+                                 client->who);
         case FRAME_E_TOO_BIG:
-                return error_set(error, CLIENT_E_BAD, "the daemon's message is longer than 1 MiB");
+                return error_set(error, CLIENT_E_BAD, "%s's message is longer than 1 MiB",
+                                 client->who);
         case FRAME_E_BAD:
-                return error_set(error, CLIENT_E_BAD,
-                                 "the daemon sent descriptors that nobody asked for");
+                return error_set(error, CLIENT_E_BAD, "%s sent descriptors that nobody asked for",
+                                 client->who);
         case FRAME_E_FULL:
-                return error_set(error, -ENOBUFS, "the daemon does not read what it is sent");
+                return error_set(error, -ENOBUFS, "%s does not read what it is sent", client->who);
         default:
                 if (r < 0)
-                        return error_set(error, r, "cannot talk with the daemon: %s", strerror(-r));
+                        return error_set(error, r, "cannot talk with %s: %s", client->who,
+                                         strerror(-r));
                 return r;
         }
 }
@@ -181,7 +189,7 @@ int client_send(Client *client, const Call *call, int fd, Error *error) {
         if (r == FRAME_E_CLOSED && !oneway)
                 r = 0; /* it may have said why before it closed: whoever waits for the reply reads that */
         if (r != 0)
-                return from_frame(r, error);
+                return from_frame(client, r, error);
 
         if (!oneway)
                 push_outstanding(client, call->type);
@@ -218,11 +226,11 @@ static int receive(Client *client, Incoming *ret, Error *error) {
 
         r = channel_receive(client->channel, &bytes, &n);
         if (r != 0)
-                return from_frame(r, error);
+                return from_frame(client, r, error);
 
         r = decode(client, bytes, n, ret, error);
         if (r == CLIENT_E_BAD)
-                error_prefix(error, "the daemon at '%s' does not make sense: ", client->path);
+                error_prefix(error, "%s at '%s' does not make sense: ", client->who, client->path);
         else if (r < 0)
                 (void)error_set(error, r, "out of memory");
         return r;
@@ -234,7 +242,7 @@ int client_next(Client *client, Incoming *ret, Error *error) {
 
         r = channel_flush(client->channel);
         if (r < 0)
-                return from_frame(r, error);
+                return from_frame(client, r, error);
 
         if (kept) {
                 *ret = kept->incoming;
@@ -274,14 +282,14 @@ static int receive_waiting(Client *client, Incoming *ret, Error *error) {
                 /* Closed for what we send may still have something to say: why. */
                 r = channel_flush(client->channel);
                 if (r < 0)
-                        return from_frame(r, error);
+                        return from_frame(client, r, error);
 
                 pollfd.events = client_poll_events(client);
                 if (r == FRAME_E_CLOSED)
                         pollfd.events = POLLIN;
                 if (!channel_has_message(client->channel) && poll(&pollfd, 1, -1) < 0 &&
                     errno != EINTR)
-                        return error_set(error, -errno, "cannot wait for the daemon: %s",
+                        return error_set(error, -errno, "cannot wait for %s: %s", client->who,
                                          strerror(errno));
 
                 r = receive(client, ret, error);
@@ -318,10 +326,14 @@ int client_read_reply(Client *client, Reply *reply, Error *error) {
 }
 
 int client_call(Client *client, const Call *call, Reply *reply, Error *error) {
+        return client_call_fd(client, call, -1, reply, error);
+}
+
+int client_call_fd(Client *client, const Call *call, int fd, Reply *reply, Error *error) {
         size_t n_before = client->n_outstanding;
         int r;
 
-        r = client_send(client, call, -1, error);
+        r = client_send(client, call, fd, error);
         if (r != 0)
                 return r;
 

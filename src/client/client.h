@@ -70,6 +70,9 @@ const char *client_path(const Client *client); /* of the socket; owned */
 int client_call(Client *client, const Call *call, Reply *reply, Error *error);
 int client_read_reply(Client *client, Reply *reply, Error *error);
 
+/* The same with a descriptor that goes along (borrowed; -1: none). */
+int client_call_fd(Client *client, const Call *call, int fd, Reply *reply, Error *error);
+
 /* Queues a call, with a descriptor (borrowed; -1: none), without blocking. */
 int client_send(Client *client, const Call *call, int fd, Error *error);
 

@@ -43,3 +43,12 @@ int connect_personal(Place *ret, Error *error);
  * Return: 0, or negative errno (-ENOENT, -ECONNREFUSED …; -EAGAIN: it does not answer).
  */
 int connect_socket(const char *path, int *ret_fd);
+
+/**
+ * client_new() - a client over a connection
+ * @place:      taken in any case
+ * @who:        is there, in sentences: "the daemon"; borrowed for ever
+ *
+ * Return: 0, or -ENOMEM with @error.
+ */
+int client_new(Client **ret, Place *place, const char *who, Error *error);

@@ -216,32 +216,43 @@ static size_t collect(Processes *processes, pid_t root, const Process **queue) {
         }
 }
 
-ssize_t tree_pids(int proc_fd, pid_t root, uid_t uid, pid_t **ret) {
-        _cleanup_(processes_done) Processes processes = {};
-        _cleanup_free_ const Process **queue = NULL;
-        _cleanup_free_ pid_t *pids = NULL;
-        size_t n_queue;
-        size_t n_pids = 0;
+/* scan(), in the order that is searched. */
+static int scan_sorted(int proc_fd, Processes *ret) {
         int r;
 
-        r = scan(proc_fd, &processes);
+        r = scan(proc_fd, ret);
         if (r < 0)
                 return r;
-        if (processes.n > 0)
-                qsort(processes.items, processes.n, sizeof(Process), compare_parents);
+        if (ret->n > 0)
+                qsort(ret->items, ret->n, sizeof(Process), compare_parents);
+        return 0;
+}
 
-        queue = calloc(processes.n + 1, sizeof(*queue));
-        pids = calloc(processes.n + 1, sizeof(*pids));
+/* As tree_pids(), of a list that was sorted; what it takes it marks as seen. */
+static ssize_t list_tree(int proc_fd, Processes *processes, pid_t root, uid_t uid, pid_t **ret) {
+        _cleanup_free_ const Process **queue = calloc(processes->n + 1, sizeof(*queue));
+        _cleanup_free_ pid_t *pids = calloc(processes->n + 1, sizeof(*pids));
+        size_t n_queue;
+        size_t n_pids = 0;
+
         if (!queue || !pids)
                 return -ENOMEM;
 
-        n_queue = collect(&processes, root, queue);
+        n_queue = collect(processes, root, queue);
         for (size_t i = 0; i < n_queue; i++)
                 if (!queue[i]->dead && is_owned_by(proc_fd, queue[i]->pid, uid))
                         pids[n_pids++] = queue[i]->pid;
 
         *ret = n_pids > 0 ? TAKE_PTR(pids) : NULL;
         return (ssize_t)n_pids;
+}
+
+ssize_t tree_pids(int proc_fd, pid_t root, uid_t uid, pid_t **ret) {
+        _cleanup_(processes_done) Processes processes = {};
+        int r;
+
+        r = scan_sorted(proc_fd, &processes);
+        return r < 0 ? r : list_tree(proc_fd, &processes, root, uid, ret);
 }
 
 /* RAM of one process, as its status tells it. */
@@ -467,22 +478,72 @@ int tree_measure_cgroup(int proc_fd,
         return 0;
 }
 
-int tree_measure(int proc_fd, pid_t root, uid_t uid, uint64_t budget_us, TreeUse *ret) {
-        _cleanup_close_ int cgroup_fd = -1;
-        _cleanup_free_ pid_t *pids = NULL;
-        ssize_t n;
+/* Open folders to read from. */
+typedef struct Sources {
+        int proc_fd;
+        int cgroup_fd; /* -1: none */
+} Sources;
 
-        n = tree_pids(proc_fd, root, uid, &pids);
+static int measure_pids(const Sources *from,
+                        pid_t root,
+                        pid_t *pids,
+                        ssize_t n,
+                        uint64_t budget_us,
+                        TreeUse *ret) {
         if (n < 0)
                 return (int)n;
         if (n == 0)
                 return -ESRCH;
-
-        cgroup_fd = open("/sys/fs/cgroup", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (cgroup_fd >= 0 &&
-            tree_measure_cgroup(proc_fd, cgroup_fd, root, pids, (size_t)n, ret) >= 0)
+        if (from->cgroup_fd >= 0 &&
+            tree_measure_cgroup(from->proc_fd, from->cgroup_fd, root, pids, (size_t)n, ret) >= 0)
                 return 0;
-        return measure_processes(proc_fd, pids, (size_t)n, budget_us, ret);
+        return measure_processes(from->proc_fd, pids, (size_t)n, budget_us, ret);
+}
+
+static int open_cgroups(void) {
+        return open("/sys/fs/cgroup", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+int tree_measure(int proc_fd, pid_t root, uid_t uid, uint64_t budget_us, TreeUse *ret) {
+        _cleanup_free_ pid_t *pids = NULL;
+        _cleanup_close_ int cgroup_fd = -1;
+        Sources from = { .proc_fd = proc_fd };
+        ssize_t n;
+
+        n = tree_pids(proc_fd, root, uid, &pids);
+        if (n > 0)
+                cgroup_fd = open_cgroups();
+        from.cgroup_fd = cgroup_fd;
+        return measure_pids(&from, root, pids, n, budget_us, ret);
+}
+
+int tree_measure_many(int proc_fd,
+                      const pid_t *roots,
+                      size_t n_roots,
+                      uid_t uid,
+                      uint64_t budget_us,
+                      TreeUse *ret) {
+        _cleanup_(processes_done) Processes processes = {};
+        _cleanup_close_ int cgroup_fd = open_cgroups();
+        const Sources from = { .proc_fd = proc_fd, .cgroup_fd = cgroup_fd };
+        uint64_t end_us = clock_boottime_us() + budget_us;
+        int r;
+
+        r = scan_sorted(proc_fd, &processes);
+        for (size_t i = 0; r >= 0 && i < n_roots; i++) {
+                uint64_t now_us = clock_boottime_us();
+                _cleanup_free_ pid_t *pids = NULL;
+                ssize_t n;
+
+                n = list_tree(proc_fd, &processes, roots[i], uid, &pids);
+                r = measure_pids(&from, roots[i], pids, n, end_us > now_us ? end_us - now_us : 0,
+                                 &ret[i]);
+                if (r == -ESRCH) {
+                        ret[i] = (TreeUse){};
+                        r = 0;
+                }
+        }
+        return r;
 }
 
 uint64_t tree_find_owner(int proc_fd,

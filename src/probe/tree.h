@@ -58,6 +58,20 @@ ssize_t tree_pids(int proc_fd, pid_t root, uid_t uid, pid_t **ret);
 int tree_measure(int proc_fd, pid_t root, uid_t uid, uint64_t budget_us, TreeUse *ret);
 
 /**
+ * tree_measure_many() - the same of several processes, by one reading of /proc
+ * @budget_us:  for all of them together
+ * @ret:        one for each root; n_processes is 0 where there are none
+ *
+ * Return: 0, or negative errno.
+ */
+int tree_measure_many(int proc_fd,
+                      const pid_t *roots,
+                      size_t n_roots,
+                      uid_t uid,
+                      uint64_t budget_us,
+                      TreeUse *ret);
+
+/**
  * tree_measure_cgroup() - RAM of processes that have a cgroup to themselves
  * @cgroup_fd:  of /sys/fs/cgroup
  * @root:       the runner; a group that it is in too is not the task's own

@@ -11,7 +11,7 @@
 #include "util/strv.h"
 
 enum {
-        ADDED_MAX = 4,
+        ADDED_MAX = 5,
         INDICES_MAX = GPU_MAX * 11,         /* ten digits and a comma */
         UUIDS_MAX = GPU_MAX * GPU_UUID_MAX, /* each with its comma */
         UUID_SOUND_MAX = 80,
@@ -22,6 +22,7 @@ struct Environment {
         size_t n_added;
         const char *added[ADDED_MAX]; /* into the rest */
         char task_id[sizeof("TASKFLOW_TASK_ID=") + 20];
+        char array_index[sizeof("TASKFLOW_ARRAY_INDEX=") + 20];
         char indices[sizeof("TASKFLOW_GPUS=") + INDICES_MAX];
         char uuids[sizeof("CUDA_VISIBLE_DEVICES=") + UUIDS_MAX];
 };
@@ -42,6 +43,20 @@ bool environment_uuid_is_sound(const char *uuid) {
         size_t n = strlen(uuid);
 
         return n >= 1 && n <= UUID_SOUND_MAX && strspn(uuid, allowed) == n;
+}
+
+/* The id that people see, and an element's index. */
+static void say_task(Environment *environment, const Task *task) {
+        int64_t index = task_ref_index(task->id);
+
+        (void)snprintf(environment->task_id, sizeof(environment->task_id),
+                       "TASKFLOW_TASK_ID=%" PRIu64, task_ref_id(task->id));
+        environment->added[environment->n_added++] = environment->task_id;
+        if (index < 0)
+                return;
+        (void)snprintf(environment->array_index, sizeof(environment->array_index),
+                       "TASKFLOW_ARRAY_INDEX=%" PRIi64, index);
+        environment->added[environment->n_added++] = environment->array_index;
 }
 
 static void say_gpus(Environment *environment, const Task *task, bool pin) {
@@ -88,9 +103,7 @@ int environment_new(Environment **ret, char *const *base, const Task *task, bool
         if (!environment->vector)
                 return -ENOMEM;
 
-        (void)snprintf(environment->task_id, sizeof(environment->task_id),
-                       "TASKFLOW_TASK_ID=%" PRIu64, task->id);
-        environment->added[environment->n_added++] = environment->task_id;
+        say_task(environment, task);
         if (task->needs.n_gpus > 0 && task->gpus)
                 say_gpus(environment, task, pin);
 

@@ -20,7 +20,7 @@ typedef struct Environment Environment;
  * @task:       its id and gpus
  * @pin:        restrict the command to its GPUs
  *
- * Adds TASKFLOW_TASK_ID; TASKFLOW_GPUS if it has GPUs; and pinned CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER. All else stays as
+ * Adds TASKFLOW_TASK_ID; TASKFLOW_ARRAY_INDEX to an element; TASKFLOW_GPUS if it has GPUs; and pinned CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER. All else stays as
  * it is, and in its order.
  *
  * Return: 0, or -ENOMEM.

@@ -60,6 +60,12 @@ int look_proc_fd(Look *look) {
         return look->proc_fd < 0 ? -errno : look->proc_fd;
 }
 
+void look_taken(Look *look, uint64_t begin_boot_us) {
+        look->n_taken++;
+        look->last_boot_us = clock_boottime_us();
+        look->cost_us = look->last_boot_us - begin_boot_us;
+}
+
 int look_take(Look *look, TreeUse *ret) {
         uint64_t begin = clock_boottime_us();
         int r;
@@ -68,8 +74,6 @@ int look_take(Look *look, TreeUse *ret) {
         if (r >= 0)
                 r = tree_measure(r, getpid(), getuid(), BUDGET_US, ret);
 
-        look->n_taken++;
-        look->last_boot_us = clock_boottime_us();
-        look->cost_us = look->last_boot_us - begin;
+        look_taken(look, begin);
         return r;
 }

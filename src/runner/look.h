@@ -41,3 +41,6 @@ int look_proc_fd(Look *look);
  * Return: 0, -ESRCH if there are none, or another negative errno. In any case the next one becomes due later.
  */
 int look_take(Look *look, TreeUse *ret);
+
+/* The same was done by somebody else, who began then. */
+void look_taken(Look *look, uint64_t begin_boot_us);

@@ -25,14 +25,14 @@
 
 /* What the child works with; made before it, so that it allocates nothing. */
 typedef struct Attempt {
+        const SpawnPlan *plan;
         char *const *argv;
-        char *const *envp;
-        const Signals *signals;
-        const char *path; /* PATH */
-        bool scripts;
+        const char *path;   /* PATH */
         char *candidate;    /* room for the longest of PATH, a slash, argv[0] and NUL */
         char **script_argv; /* "/bin/sh", a place for the file, the arguments */
         int error;          /* errno of the exec that counts */
+        bool exists;        /* there is such a file, whatever exec said */
+        bool unprepared;    /* the error is of prepare() */
 } Attempt;
 
 /* The child runs on it while we stand still. */
@@ -40,12 +40,12 @@ static _Alignas(16) char stack[64 * 1024];
 
 /* Returns only if it failed, with errno. */
 static int try_file(Attempt *attempt, const char *file) {
-        (void)execve(file, attempt->argv, attempt->envp);
-        if (errno != ENOEXEC || !attempt->scripts)
+        (void)execve(file, attempt->argv, attempt->plan->envp);
+        if (errno != ENOEXEC || !attempt->plan->scripts)
                 return errno;
 
         attempt->script_argv[1] = (char *)(uintptr_t)file;
-        (void)execve(attempt->script_argv[0], attempt->script_argv, attempt->envp);
+        (void)execve(attempt->script_argv[0], attempt->script_argv, attempt->plan->envp);
         return errno;
 }
 
@@ -86,19 +86,6 @@ static int try_path(Attempt *attempt) {
         return error;
 }
 
-static int child_main(void *userdata) {
-        Attempt *attempt = userdata;
-
-        signals_give_back(attempt->signals);
-        if (attempt->argv[0][0] == '\0')
-                attempt->error = ENOENT;
-        else if (strchr(attempt->argv[0], '/'))
-                attempt->error = try_file(attempt, attempt->argv[0]);
-        else
-                attempt->error = try_path(attempt);
-        return 127;
-}
-
 /* Whether there is such a file at all: then ENOENT was about its interpreter. */
 static bool exists(Attempt *attempt) {
         if (strchr(attempt->argv[0], '/'))
@@ -112,13 +99,40 @@ static bool exists(Attempt *attempt) {
         return false;
 }
 
+static int try_all(Attempt *attempt) {
+        if (attempt->argv[0][0] == '\0')
+                return ENOENT;
+        if (strchr(attempt->argv[0], '/'))
+                return try_file(attempt, attempt->argv[0]);
+        return try_path(attempt);
+}
+
+static int child_main(void *userdata) {
+        Attempt *attempt = userdata;
+        const SpawnPlan *plan = attempt->plan;
+
+        if (plan->signals)
+                signals_give_back(plan->signals);
+        if (plan->prepare) {
+                attempt->error = plan->prepare(plan->userdata);
+                attempt->unprepared = attempt->error != 0;
+        }
+        if (!attempt->unprepared) {
+                attempt->error = try_all(attempt);
+                attempt->exists = attempt->argv[0][0] != '\0' && exists(attempt);
+        }
+        return 127;
+}
+
 static int judge_failure(Attempt *attempt, Error *error) {
         const char *program = attempt->argv[0];
 
+        if (attempt->unprepared)
+                return error_set(error, SPAWN_E_NOT_PREPARED, "%s", strerror(attempt->error));
         switch (attempt->error) {
         case ENOENT:
         case ENOTDIR:
-                if (program[0] != '\0' && exists(attempt))
+                if (attempt->exists)
                         return error_set(error, SPAWN_E_CANNOT_EXEC,
                                          "cannot run '%s': its interpreter is missing", program);
                 return error_set(error, SPAWN_E_NOT_FOUND, "cannot run '%s': not found", program);
@@ -142,31 +156,22 @@ static char **make_script_argv(char *const *argv) {
         return script_argv;
 }
 
-int spawn(Spawned *ret,
-          char *const *argv,
-          char *const *envp,
-          const Signals *signals,
-          bool scripts,
-          Error *error) {
+int spawn_plan(Spawned *ret, const SpawnPlan *plan, Error *error) {
         _cleanup_free_ char **script_argv = NULL;
         _cleanup_free_ char *candidate = NULL;
-        const char *path = getenv("PATH");
+        const char *path = plan->path ? plan->path : PATH_DEFAULT;
         int pidfd = -1;
         pid_t pid;
 
-        if (!path)
-                path = PATH_DEFAULT;
-        script_argv = make_script_argv(argv);
-        candidate = malloc(strlen(path) + strlen(argv[0]) + 2);
+        script_argv = make_script_argv(plan->argv);
+        candidate = malloc(strlen(path) + strlen(plan->argv[0]) + 2);
         if (!script_argv || !candidate)
                 return error_set(error, -ENOMEM, "cannot start the command: out of memory");
 
         Attempt attempt = {
-                .argv = argv,
-                .envp = envp,
-                .signals = signals,
+                .plan = plan,
+                .argv = plan->argv,
                 .path = path,
-                .scripts = scripts,
                 .candidate = candidate,
                 .script_argv = script_argv,
         };
@@ -184,6 +189,23 @@ int spawn(Spawned *ret,
         (void)fd_close(pidfd);
         (void)TEMP_FAILURE_RETRY(waitpid(pid, NULL, 0));
         return judge_failure(&attempt, error);
+}
+
+int spawn(Spawned *ret,
+          char *const *argv,
+          char *const *envp,
+          const Signals *signals,
+          bool scripts,
+          Error *error) {
+        const SpawnPlan plan = {
+                .argv = argv,
+                .envp = envp,
+                .signals = signals,
+                .scripts = scripts,
+                .path = getenv("PATH"),
+        };
+
+        return spawn_plan(ret, &plan, error);
 }
 
 void spawned_done(Spawned *spawned) {

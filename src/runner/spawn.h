@@ -23,6 +23,7 @@ typedef struct Spawned {
 enum {
         SPAWN_E_NOT_FOUND = 1, /* status 127 */
         SPAWN_E_CANNOT_EXEC,   /* status 126 */
+        SPAWN_E_NOT_PREPARED,  /* the caller's preparation failed; spawn_plan() only */
 };
 
 /**
@@ -42,4 +43,25 @@ int spawn(Spawned *ret,
           const Signals *signals,
           bool scripts,
           Error *error);
+
+/* What spawn() does not leave to choose. */
+typedef struct SpawnPlan {
+        char *const *argv; /* as of spawn() */
+        char *const *envp;
+        const Signals *signals; /* NULL: nothing is given back */
+        bool scripts;
+        const char *path; /* where to look for programs; NULL: execvp(3)'s */
+        int (*prepare)(
+                void *userdata); /* called in the child before exec; NULL: nothing to prepare */
+        void *userdata;
+} SpawnPlan;
+
+/**
+ * spawn_plan() - the same, with more said
+ *
+ * @plan->prepare() runs in a child that shares our memory, while we stand still: it allocates nothing, and leaves our memory as
+ * it was. It returns 0 or a positive errno, of which @error gets the text. A program without a slash, or with a relative path, is
+ * looked for where prepare() went.
+ */
+int spawn_plan(Spawned *ret, const SpawnPlan *plan, Error *error);
 void spawned_done(Spawned *spawned);

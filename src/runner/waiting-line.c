@@ -81,6 +81,7 @@ void waiting_line_text(const WaitingNews *news, unsigned columns, char *buf, siz
         char waited[UNITS_FORMAT_MAX + 1] = "";
         char sentence[TEXT_MAX];
         char place[32] = "";
+        const char *text;
 
         explain_sentence(news->explain, news->now_boot_us, news->user_name, NULL, sentence,
                          sizeof(sentence));
@@ -91,8 +92,12 @@ void waiting_line_text(const WaitingNews *news, unsigned columns, char *buf, siz
                 waited[0] = ' ';
                 (void)units_format_duration(waited + 1, sizeof(waited) - 1, news->waited_us);
         }
+        /* "waits 3m: for task 12 to succeed" */
+        text = visible ? visible : "";
+        if (strncmp(text, "waits ", 6) == 0)
+                text += 6;
         (void)snprintf(buf, n, "taskflow: task %" PRIu64 " waits%s%s: %s", news->task_id, waited,
-                       place, visible ? visible : "");
+                       place, text);
         if (columns > 0)
                 cut(buf, columns - 1);
 }

@@ -68,6 +68,9 @@ same "priorities" "high" taskflow run -p h
 has "GPUs" "any" taskflow run --gpu a
 has "users" "root" taskflow ps -u roo
 same "commands for help" "version" taskflow help vers
+same "what is said to an agent" "stop" taskflow agent sto
+has "options of submit" "--array" taskflow submit --arr
+same "tasks to wait for" "12 13 130" taskflow run --after ''
 same "shells" "fish" taskflow completion f
 has "options of run before its command" "--dry-run" taskflow run -m 5G --dry
 has "the command itself" "bash" taskflow run -m 5G bas
@@ -81,6 +84,9 @@ tap $? "behind the command its own words are completed" "${COMPREPLY[*]-}"
 complete_words taskflow run -f ''
 grep -q default "$asked"
 tap $? "files"
+complete_words taskflow submit ''
+grep -q default "$asked"
+tap $? "a file of lines"
 
 # As the bash-completion package would have it.
 _command_offset() { offset=$1; }

@@ -120,7 +120,7 @@ def programs(session_folder):
     folder = session_folder / "bin"
     folder.mkdir(mode=0o755)
     os.chmod(folder, 0o755)
-    for program in (harness.TASKFLOW, harness.TASKFLOWD, harness.HOLD):
+    for program in (harness.TASKFLOW, harness.TASKFLOWD, harness.AGENT, harness.HOLD):
         if os.path.exists(program):
             shutil.copy(program, folder)
             os.chmod(folder / os.path.basename(program), 0o755)

@@ -33,6 +33,7 @@ GIB = 1024 * MIB
 TASKFLOW = os.path.abspath(os.environ.get("TASKFLOW", "build/taskflow"))
 TASKFLOWD = os.path.abspath(os.environ.get("TASKFLOWD", "build/taskflowd"))
 BUILD = os.path.dirname(TASKFLOW)
+AGENT = os.path.join(BUILD, "taskflow-agent")
 STAND_IN = os.environ.get("TASKFLOW_STAND_IN", os.path.join(BUILD, "tests", "stand-in"))
 HOLD = os.path.join(STAND_IN, "hold")
 
@@ -45,7 +46,7 @@ PATIENCE = float(os.environ.get("TASKFLOW_TEST_PATIENCE", "20"))
 TASK_KEYS = {
     "id", "name", "user", "uid", "state", "command", "argv", "cwd", "priority", "detached", "pid", "needs", "gpus",
     "delay_seconds", "submitted_at", "started_at", "ended_at", "exit_status", "signal", "used", "peak", "reason",
-    "output",
+    "output", "index", "array", "after", "requeue", "retries",
 }
 
 
@@ -310,6 +311,23 @@ class Place:
             ours.append(pid)
         return ours
 
+    def agents(self):
+        """taskflow-agent processes of this folder, without what they forked."""
+        return self.named(b"taskflow-agent")
+
+    def keepers(self):
+        """The parents of running detached commands."""
+        return self.named(b"taskflow-keeper")
+
+    def named(self, comm):
+        return [pid for pid in pids_that_mention(self.folder) if read_proc(pid, "comm").strip() == comm]
+
+    def end_agents(self):
+        """They would end by themselves, but not before they have been idle for a while."""
+        for pid in self.agents():
+            kill_quietly(pid, signal.SIGTERM)
+            kill_quietly(pid, signal.SIGCONT)
+
     def clean(self):
         """Ends everything, removes everything, and returns what should not have been there."""
         complaints = list(self.complaints)
@@ -318,12 +336,14 @@ class Place:
         for proc in self.procs:
             if proc not in self.daemons:
                 proc.end()
+        self.end_agents()
         for daemon in self.daemons:
             complaints += daemon.end()
-        for pid in self.personal_daemons():
-            kill_quietly(pid, signal.SIGTERM)
 
         def nothing_left():
+            self.end_agents()  # a keeper may have been starting one, and one a personal daemon
+            for pid in self.personal_daemons():
+                kill_quietly(pid, signal.SIGTERM)
             return not pids_that_mention(self.folder)
 
         try:
@@ -426,16 +446,51 @@ class Commands:
         except AssertionError as error:
             raise AssertionError(f"{error}; it is {self.task(name)}") from None
 
+    def wait_started(self, name):
+        """Until its command runs: it is `running` from the grant on, which its runner may not have read yet."""
+
+        def look():
+            task = self.task(name)
+            return task if task and task["state"] == "running" and task["pid"] else None
+
+        return wait_until(look, f"the command of {name} runs")
+
     def start(self, name, *args, command=None, **kwargs):
         """A running task of that name that ends when its gate opens; (proc, gate)."""
         gate = self.place.gate()
         proc = self.popen("run", "-n", name, *args, command or gate.line, **kwargs)
-        self.wait_state(name, "running")
+        self.wait_started(name)
         return proc, gate
 
     def fill(self, name="filler", **kwargs):
         """A running task that has all cores: what asks for one waits until its gate opens."""
         return self.start(name, "-c", str(N_CPUS), **kwargs)
+
+    def detach(self, *args, **kwargs):
+        """`run -D`; the id that it printed."""
+        done = self.run("run", "-D", *args, **kwargs)
+        assert done.returncode == 0, f"run -D {args}: {done.returncode} {done.stderr}"
+        assert re.fullmatch(r"[1-9][0-9]*\n", done.stdout), done.stdout
+        return done.stdout.strip()
+
+    def wait_id(self, task_id, *states, timeout=PATIENCE, **kwargs):
+        """Until that task or element is in one of these states; the task."""
+
+        def look():
+            done = self.run("show", str(task_id), "--json", **kwargs)
+            task = json.loads(done.stdout) if done.returncode == 0 else {}
+            return task if task.get("state") in states else None
+
+        try:
+            return wait_until(look, f"task {task_id} is {' or '.join(states)}", timeout)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self.run('show', str(task_id), **kwargs)}") from None
+
+    def logs(self, task_id, *args, **kwargs):
+        """What it printed."""
+        done = self.run("logs", str(task_id), *args, **kwargs)
+        assert done.returncode == 0, f"logs {task_id}: {done.returncode} {done.stderr}"
+        return done.stdout
 
     def queue(self, name, *args, command="true", **kwargs):
         """A waiting task of that name (something must be in its way already)."""

@@ -584,7 +584,7 @@ def test_the_command_line_wins_over_the_file(daemon, folder):
         ("[task]\n\nno-such = 5\n", ["line 3", "no-such"]),
         ("[other]\nmemory = 5M\n", ["other"]),
         ("nonsense\n", ["line 1"]),
-        ("[task]\nafter = 3\n", ["after"]),
+        ("[task]\nafter = x\n", ["line 2", "x"]),
     ],
 )
 def test_a_bad_file_is_refused_with_file_and_line(daemon, folder, text, words):
@@ -604,26 +604,7 @@ def test_a_delay_that_is_none_asks_whether_detach_was_meant(daemon):
     assert "did you mean -D" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "args, name",
-    [
-        (["run", "-D", "true"], "-D"),
-        (["run", "--detach", "true"], "detach"),
-        (["run", "-o", "file", "true"], "-o"),
-        (["run", "--output=file", "true"], "output"),
-        (["run", "--after", "1", "true"], "after"),
-        (["run", "--after-any", "1", "true"], "after-any"),
-    ],
-)
-def test_options_that_are_not_there_yet_are_refused_by_name(daemon, args, name):
-    done = daemon.run(*args)
-    assert done.returncode == 125
-    assert "not available yet" in done.stderr
-    assert name in done.stderr
-    assert daemon.ps() == []
-
-
-@pytest.mark.parametrize("name", ["logs", "agent", "top", "drain", "undrain", "submit"])
+@pytest.mark.parametrize("name", ["top", "drain", "undrain"])
 def test_commands_that_are_not_there_yet_are_refused_by_name(daemon, name):
     done = daemon.run(name, "1")
     assert done.returncode in (1, 2)

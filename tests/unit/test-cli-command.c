@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
+#include <ctype.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/completion.h"
+#include "core/task.h"
 
 #include "check.h"
 
 enum {
-        WORDS_MAX = 8,
+        WORDS_MAX = 10,
         TEXT_MAX = 64 * 1024,
         HELP_WIDTH = 80,
 };
@@ -169,9 +171,7 @@ static const struct {
           2,
           "taskflow: unknown option '-m'; a command comes first: taskflow run -m ...; see "
           "'taskflow --help'\n" },
-        { { "taskflow", "logs", "12" },
-          1,
-          "taskflow: 'logs' is not available yet in version 0.1.0\n" },
+        { { "taskflow", "drain" }, 1, "taskflow: 'drain' is not available yet in version 0.1.0\n" },
         { { "taskflow", "help", "top" },
           1,
           "taskflow: 'top' is not available yet in version 0.1.0\n" },
@@ -224,9 +224,29 @@ static const struct {
         { { "taskflow", "run" },
           125,
           "taskflow: run: COMMAND [ARG]... is missing; see 'taskflow run --help'\n" },
-        { { "taskflow", "run", "-D", "true" },
+        { { "taskflow", "run", "-o", "log", "true" },
           125,
-          "taskflow: run: -D is not available yet; see 'taskflow run --help'\n" },
+          "taskflow: run: -o needs -D: a command that runs here writes to this terminal\n" },
+        { { "taskflow", "run", "-D", "--array", "0-9", "-o", "log", "true" },
+          125,
+          "taskflow: run: all elements would write to the one file 'log'; name {id}, {index} or {name} "
+          "in it\n" },
+        { { "taskflow", "run", "--after", "12_3", "true" },
+          125,
+          "taskflow: run: --after: '12_3' is an element, and an array is waited for as a whole: --after "
+          "12; see 'taskflow run --help'\n" },
+        { { "taskflow", "submit", "/no/such/file" },
+          125,
+          "taskflow: submit: cannot open '/no/such/file': No such file or directory\n" },
+        { { "taskflow", "logs", "-n", "x", "12" },
+          2,
+          "taskflow: logs: -n: 'x' is no whole number; see 'taskflow logs --help'\n" },
+        { { "taskflow", "agent", "start" },
+          2,
+          "taskflow: agent: unexpected 'start'; it is one of status, stop, enable\n" },
+        { { "taskflow", "agent", "stop", "--linger" },
+          2,
+          "taskflow: agent: --linger goes with 'enable' alone\n" },
 };
 
 static void test_what_is_wrong_gets_one_line(_unused_ void **state) {
@@ -239,9 +259,11 @@ static void test_what_is_wrong_gets_one_line(_unused_ void **state) {
         }
 }
 
-static void test_ids_are_positive_numbers(_unused_ void **state) {
-        const char *const refused[] = { "",    "0",  "-1",   "+1",
-                                        "1.0", "1 ", "0x10", "9223372036854775808" };
+static void test_ids_are_those_of_tasks_and_elements(_unused_ void **state) {
+        const char *const refused[] = { "",       "0",  "-1",   "+1",
+                                        "1.0",    "1 ", "0x10", "9223372036854775808",
+                                        "1_",     "_1", "1_-1", "1_2_3",
+                                        "1_[2-3]" };
         uint64_t id = 7;
 
         for (size_t i = 0; i < ELEMENTSOF(refused); i++) {
@@ -250,7 +272,8 @@ static void test_ids_are_positive_numbers(_unused_ void **state) {
         }
         assert_int_equal(cli_parse_id("12", &id, NULL), 0);
         assert_int_equal(id, 12);
-        assert_int_equal(cli_parse_id("9223372036854775807", &id, NULL), 0);
+        assert_int_equal(cli_parse_id("12_3", &id, NULL), 0);
+        assert_int_equal(id, task_ref(12, 3));
 }
 
 static void test_users_have_names_or_numbers(_unused_ void **state) {
@@ -293,6 +316,15 @@ static char *script(void (*generate)(FILE *out)) {
         return text;
 }
 
+/* "stop" has no "top" in it. */
+static bool has_word(const char *text, const char *word) {
+        for (const char *at = text; (at = strstr(at, word)); at++)
+                if ((at == text || !isalpha((unsigned char)at[-1])) &&
+                    !isalpha((unsigned char)at[strlen(word)]))
+                        return true;
+        return false;
+}
+
 static void test_completions_know_every_command_and_option(_unused_ void **state) {
         void (*const generators[])(FILE *) = { completion_bash, completion_zsh, completion_fish };
 
@@ -300,7 +332,7 @@ static void test_completions_know_every_command_and_option(_unused_ void **state
                 char *text = script(generators[i]);
 
                 for (const Command *const *command = commands; *command; command++) {
-                        assert_int_equal(strstr(text, (*command)->name) != NULL,
+                        assert_int_equal(has_word(text, (*command)->name),
                                          !(*command)->not_available);
                         for (const Opt *opt = (*command)->opts; opt && opt->name; opt++)
                                 assert_true(!opt->parse || strstr(text, opt->name));
@@ -316,7 +348,7 @@ int main(void) {
                 cmocka_unit_test(test_help_has_every_option),
                 cmocka_unit_test(test_help_lists_what_is_there),
                 cmocka_unit_test(test_what_is_wrong_gets_one_line),
-                cmocka_unit_test(test_ids_are_positive_numbers),
+                cmocka_unit_test(test_ids_are_those_of_tasks_and_elements),
                 cmocka_unit_test(test_users_have_names_or_numbers),
                 cmocka_unit_test(test_stdout_that_takes_nothing_is_a_failure),
                 cmocka_unit_test(test_completions_know_every_command_and_option),

@@ -156,6 +156,84 @@ static void test_priorities_have_words(_unused_ void **state) {
         assert_string_equal(format_priority(150, buf, sizeof(buf)), "150");
 }
 
+static Task *new_array(const char *waiting) {
+        Task *task = new_task();
+
+        task->id = 12;
+        task->array = calloc(1, sizeof(*task->array));
+        assert_non_null(task->array);
+        task->array->last = 99;
+        if (waiting)
+                assert_int_equal(index_set_parse(waiting, TASK_INDEX_MAX, &task->array->waiting,
+                                                 NULL),
+                                 0);
+        return task;
+}
+
+static void test_ids_of_elements_and_of_those_that_wait(_unused_ void **state) {
+        _cleanup_(task_freep) Task *array = new_array("4-9");
+        _cleanup_(task_freep) Task *holey = new_array("0-9,12,20-29,41,43");
+        _cleanup_(task_freep) Task *empty = new_array(NULL);
+        _cleanup_(task_freep) Task *element = new_task();
+
+        element->id = task_ref(12, 3);
+        assert_string_freed(format_id(element, 16), "12_3");
+        assert_string_freed(format_id(empty, 16), "12");
+        assert_string_freed(format_id(array, 16), "12_[4-9]");
+        array->array->limit = 2;
+        assert_string_freed(format_id(array, 16), "12_[4-9%2]");
+        assert_string_freed(format_id(holey, 16), "12_[0-9,12,20-29,41,…]");
+        assert_string_freed(format_id(holey, 18), "12_[0-9,12,20-29,41,43]");
+        assert_string_freed(format_id(holey, 2), "12_[…]");
+        holey->array->limit = 4;
+        assert_string_freed(format_id(holey, 5), "12_[0-9,…%4]");
+}
+
+static void test_how_far_an_array_is(_unused_ void **state) {
+        _cleanup_(task_freep) Task *task = new_array("10-99");
+        _cleanup_(task_freep) Task *plain = new_task();
+
+        assert_string_freed(format_array(plain), "");
+        assert_string_freed(format_array(task), "0-99: 90 waiting");
+        task->array->limit = 4;
+        task->array->n_apart = 3; /* one of them is held */
+        task->array->n_active = 2;
+        task->array->n_done = 5;
+        task->array->n_failed = 1;
+        task->array->n_timeout = 1;
+        assert_string_freed(format_array(task),
+                            "0-99, at most 4 at once: 91 waiting, 2 running, 5 done, "
+                            "1 failed, 1 timeout");
+}
+
+static void test_what_it_waits_for_in_words(_unused_ void **state) {
+        _cleanup_(task_freep) Task *task = new_task();
+        const TaskAfter after[] = { { 3, false }, { 5, true }, { 4, false } };
+
+        assert_string_freed(format_after(task), "");
+        task->after = calloc(ELEMENTSOF(after), sizeof(*task->after));
+        assert_non_null(task->after);
+        (void)memcpy(task->after, after, sizeof(after));
+        task->n_after = 1;
+        assert_string_freed(format_after(task), "3 (must succeed)");
+        task->n_after = 3;
+        assert_string_freed(format_after(task), "3, 4 (must succeed); 5 (must end)");
+}
+
+static void test_the_status_of_an_array_says_whether_all_succeeded(_unused_ void **state) {
+        _cleanup_(task_freep) Task *task = new_array(NULL);
+
+        task->state = TASK_STATE_DONE;
+        assert_int_equal(format_exit_status(task), 0);
+        task->state = TASK_STATE_FAILED;
+        assert_int_equal(format_exit_status(task), 1);
+        task->state = TASK_STATE_CANCELLED;
+        assert_int_equal(format_exit_status(task), 1);
+        task->state = TASK_STATE_FAILED;
+        task->exit_status = 3;
+        assert_int_equal(format_exit_status(task), 3);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_needs_are_short),
@@ -167,6 +245,10 @@ int main(void) {
                 cmocka_unit_test(test_instants_are_local),
                 cmocka_unit_test(test_how_it_ended),
                 cmocka_unit_test(test_priorities_have_words),
+                cmocka_unit_test(test_ids_of_elements_and_of_those_that_wait),
+                cmocka_unit_test(test_how_far_an_array_is),
+                cmocka_unit_test(test_what_it_waits_for_in_words),
+                cmocka_unit_test(test_the_status_of_an_array_says_whether_all_succeeded),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,6 +126,97 @@ static void test_cores_are_whole_numbers(_unused_ void **state) {
         assert_int_equal(cpus, 0);
 }
 
+static void test_what_one_waits_for_is_a_list_of_ids(_unused_ void **state) {
+        AfterList list = { 0 };
+
+        assert_int_equal(opt_add_after("3,4", false, &list, NULL), 0);
+        assert_int_equal(opt_add_after("5", true, &list, NULL), 0);
+        assert_int_equal(list.n, 3);
+        assert_int_equal(list.items[1].id, 4);
+        assert_false(list.items[1].any);
+        assert_true(list.items[2].any);
+
+        /* Once each, and the stricter one. */
+        assert_int_equal(opt_add_after("4,5,5", false, &list, NULL), 0);
+        assert_int_equal(opt_add_after("3", true, &list, NULL), 0);
+        assert_int_equal(list.n, 3);
+        for (unsigned i = 0; i < 3; i++)
+                assert_false(list.items[i].any);
+}
+
+static void test_what_is_no_list_of_ids_is_refused(_unused_ void **state) {
+        static const char *const words[] = {
+                "",     ",",   "1,",           ",1",
+                "1,,2", "0",   "-1",           "1 2",
+                "1, 2", "1_2", "1,2_3",        "abc",
+                "1.",   "01",  "549755813888", "99999999999999999999999999"
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(words); i++) {
+                AfterList list = { .n = 1, .items = { { .id = 7 } } };
+                Error error = { 0 };
+
+                assert_true(opt_add_after(words[i], false, &list, &error) < 0);
+                assert_int_equal(list.n, 1);
+                assert_true(error.text[0] != '\0');
+        }
+}
+
+static void test_an_element_is_not_waited_for(_unused_ void **state) {
+        AfterList list = { 0 };
+        Error error = { 0 };
+
+        assert_int_equal(opt_add_after("12_3", false, &list, &error), -EINVAL);
+        assert_non_null(strstr(error.text, "--after 12"));
+        assert_int_equal(opt_add_after("12_3", true, &list, &error), -EINVAL);
+        assert_non_null(strstr(error.text, "--after-any 12"));
+}
+
+static void test_there_is_an_end_to_what_is_waited_for(_unused_ void **state) {
+        AfterList list = { 0 };
+        Error error = { 0 };
+        char word[16];
+
+        for (int i = 1; i <= TASK_AFTER_MAX; i++) {
+                (void)snprintf(word, sizeof(word), "%d", i);
+                assert_int_equal(opt_add_after(word, false, &list, NULL), 0);
+        }
+        assert_int_equal(opt_add_after("1", false, &list, NULL), 0);
+        assert_int_equal(opt_add_after("1000", false, &list, &error), -E2BIG);
+        assert_string_equal(error.text, "more than 256 tasks");
+}
+
+static void test_arrays_are_sets_with_a_limit(_unused_ void **state) {
+        TaskArray *array = NULL;
+
+        assert_int_equal(opt_make_array("1-3,7%2", &array, NULL), 0);
+        assert_int_equal(array->first, 1);
+        assert_int_equal(array->last, 7);
+        assert_int_equal(array->limit, 2);
+        assert_int_equal(index_set_count(&array->waiting), 4);
+        array = task_array_free(array);
+
+        assert_int_equal(opt_make_array("0-9", &array, NULL), 0);
+        assert_int_equal(array->limit, 0);
+        assert_int_equal(index_set_count(&array->waiting), 10);
+        array = task_array_free(array);
+}
+
+static void test_what_is_no_array_is_refused(_unused_ void **state) {
+        static const char *const words[] = { "",        "%2",         "0-9%", "0-9%0", "0-9%-1",
+                                             "0-9%2%2", "0-9%x",      "3-1",  "a",     "-1",
+                                             "1,,2",    "0-99999999", "1 ",   "0 - 9" };
+
+        for (size_t i = 0; i < ELEMENTSOF(words); i++) {
+                TaskArray *array = NULL;
+                Error error = { 0 };
+
+                assert_true(opt_make_array(words[i], &array, &error) < 0);
+                assert_null(array);
+                assert_true(error.text[0] != '\0');
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_gpus_are_read),
@@ -135,6 +226,12 @@ int main(void) {
                 cmocka_unit_test(test_there_is_an_end_to_gpus),
                 cmocka_unit_test(test_priorities_are_words_and_numbers),
                 cmocka_unit_test(test_cores_are_whole_numbers),
+                cmocka_unit_test(test_what_one_waits_for_is_a_list_of_ids),
+                cmocka_unit_test(test_what_is_no_list_of_ids_is_refused),
+                cmocka_unit_test(test_an_element_is_not_waited_for),
+                cmocka_unit_test(test_there_is_an_end_to_what_is_waited_for),
+                cmocka_unit_test(test_arrays_are_sets_with_a_limit),
+                cmocka_unit_test(test_what_is_no_array_is_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

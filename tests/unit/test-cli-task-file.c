@@ -32,7 +32,16 @@ static void test_every_option_can_stand_in_a_file(_unused_ void **state) {
                                "time = 1h30m\n"
                                "wait = 0\n"
                                "pin = yes\n"
-                               "quiet = no\n",
+                               "quiet = no\n"
+                               "detach = yes\n"
+                               "output = out-{id}\n"
+                               "after = 3,4\n"
+                               "after = 5\n"
+                               "after-any = 6\n"
+                               "array = 0-9%2\n"
+                               "retry = 3\n"
+                               "requeue = yes\n"
+                               "json = yes\n",
                                &file, &error),
                          0);
         assert_int_equal(file.options.memory.bytes, 5 * GIB);
@@ -48,6 +57,15 @@ static void test_every_option_can_stand_in_a_file(_unused_ void **state) {
         assert_int_equal(file.options.wait.us, 0);
         assert_true(file.options.pin.word && file.options.pin.set);
         assert_true(file.options.quiet.word && !file.options.quiet.set);
+        assert_true(file.options.detach.set);
+        assert_string_equal(file.options.output, "out-{id}");
+        assert_int_equal(file.options.after.n, 2);
+        assert_string_equal(file.options.after.words[1], "5");
+        assert_int_equal(file.options.after_any.n, 1);
+        assert_string_equal(file.options.array, "0-9%2");
+        assert_int_equal(file.options.retry.value, 3);
+        assert_true(file.options.requeue.set);
+        assert_true(file.options.json.set);
 }
 
 static void test_what_is_wrong_is_named_with_its_line(_unused_ void **state) {
@@ -60,7 +78,10 @@ static void test_what_is_wrong_is_named_with_its_line(_unused_ void **state) {
                 { "[task]\n\nmemory = 5X\n", "'file' line 3: memory: " },
                 { "memory = 5G\n", "'file' line 1: section []: a task file has [task] alone" },
                 { "[taskflow]\nmemory = 5G\n", "'file' line 2: section [taskflow]" },
-                { "[task]\ndetach = yes\n", "'file' line 2: 'detach' is not available yet" },
+                { "[task]\nafter = 1_2\n", "'file' line 2: after: '1_2' is an element" },
+                { "[task]\narray = 3-1\n", "'file' line 2: array: " },
+                { "[task]\nretry = 1001\n", "'file' line 2: retry: " },
+                { "[task]\noutput = \n", "'file' line 2: output: '' names no file" },
                 { "[task]\nfrom = x\n",
                   "'file' line 2: 'from' can stand on the command line alone" },
                 { "[task]\ndry-run = yes\n",

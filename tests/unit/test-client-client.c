@@ -312,7 +312,8 @@ static void test_nonsense_is_refused_with_its_sentence(void **state) {
                 const char *sentence;
         } cases[] = {
                 { "hello", "bad JSON: '[' or '{' expected near 'hello'" },
-                { "{\"parameters\":{\"id\":0}}", "'id' must be a whole number from 1 on" },
+                { "{\"parameters\":{\"id\":0}}",
+                  "'id' must be a whole number from 1 to 549755813887, or \"12_3\"" },
                 { "{\"method\":\"io.taskflow.v1.Exec\",\"oneway\":true}",
                   "no method 'io.taskflow.v1.Exec'" },
                 { "{\"method\":\"io.taskflow.v1.Offer\",\"parameters\":{},\"oneway\":true}",

@@ -18,11 +18,23 @@ static void assert_environment(const Task *task, bool pin, const char *want) {
 }
 
 static void test_a_task_without_gpus_learns_its_id_alone(_unused_ void **state) {
-        const Task task = { .id = UINT64_MAX };
+        const Task task = { .id = TASK_ID_MAX };
 
         assert_environment(&task, true,
                            "HOME=/home/alice|odd|CUDA_VISIBLE_DEVICES=7|CUDA_DEVICE_ORDERS=x|"
-                           "TASKFLOW_TASK_ID=18446744073709551615");
+                           "TASKFLOW_TASK_ID=549755813887");
+}
+
+static void test_an_element_learns_its_index_too(_unused_ void **state) {
+        const Task first = { .id = task_ref(12, 0) };
+        const Task last = { .id = task_ref(TASK_ID_MAX, TASK_INDEX_MAX) };
+
+        assert_environment(&first, true,
+                           "HOME=/home/alice|odd|CUDA_VISIBLE_DEVICES=7|CUDA_DEVICE_ORDERS=x|"
+                           "TASKFLOW_TASK_ID=12|TASKFLOW_ARRAY_INDEX=0");
+        assert_environment(&last, true,
+                           "HOME=/home/alice|odd|CUDA_VISIBLE_DEVICES=7|CUDA_DEVICE_ORDERS=x|"
+                           "TASKFLOW_TASK_ID=549755813887|TASKFLOW_ARRAY_INDEX=16777214");
 }
 
 static void test_a_pinned_task_sees_its_gpus_alone(_unused_ void **state) {
@@ -104,6 +116,7 @@ static void test_only_plain_uuids_are_sound(_unused_ void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_a_task_without_gpus_learns_its_id_alone),
+                cmocka_unit_test(test_an_element_learns_its_index_too),
                 cmocka_unit_test(test_a_pinned_task_sees_its_gpus_alone),
                 cmocka_unit_test(test_an_unpinned_task_sees_what_its_user_said),
                 cmocka_unit_test(test_all_gpus_fit),

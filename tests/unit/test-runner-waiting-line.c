@@ -42,6 +42,19 @@ static void test_the_line_says_task_time_place_and_reason(_unused_ void **state)
         assert_string_equal(text + 40, sentence);
 }
 
+static void test_the_line_says_once_that_it_waits(_unused_ void **state) {
+        const Explain explain = { .n_lacks = 1,
+                                  .lacks = { { .reason = WAIT_REASON_AFTER,
+                                               .gpu_index = -1,
+                                               .n_holders = 1,
+                                               .holders = { { .task_id = 7 } } } } };
+        const WaitingNews news = { .task_id = 12, .explain = &explain };
+        char text[4096];
+
+        waiting_line_text(&news, 0, text, sizeof(text));
+        assert_string_equal(text, "taskflow: task 12 waits: for task 7 to succeed");
+}
+
 static void test_the_line_fits_every_width(_unused_ void **state) {
         const Explain explain = explain_memory(2 * GIB);
         const WaitingNews news = { .task_id = 12, .explain = &explain };
@@ -145,6 +158,7 @@ static void test_elsewhere_than_on_a_terminal_only_a_new_kind_is_said(_unused_ v
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_the_line_says_task_time_place_and_reason),
+                cmocka_unit_test(test_the_line_says_once_that_it_waits),
                 cmocka_unit_test(test_the_line_fits_every_width),
                 cmocka_unit_test(test_numbers_do_not_make_another_kind),
                 cmocka_unit_test(test_resources_and_reasons_do),

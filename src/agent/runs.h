@@ -1,0 +1,159 @@
+#pragma once
+
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * Runs
+ *
+ * A start of a task, from the offer until the daemon knows how it ended. What is known of it stands in its record too, from where
+ * the next agent takes it.
+ */
+
+#include <uthash.h>
+
+#include "agent/agent.h"
+#include "agent/life.h"
+#include "agent/record-file.h"
+#include "runner/look.h"
+
+typedef enum RunPhase {
+        RUN_PHASE_CLAIMED,   /* not started, and a late keeper of the last agent's can't any more */
+        RUN_PHASE_ACCEPTING, /* an offer was taken, the daemon's word is still to come */
+        RUN_PHASE_STARTING,  /* ordered; or its keeper has no command yet */
+        RUN_PHASE_RUNNING,
+        RUN_PHASE_DEAD,  /* it is gone, and how it ended will not be known */
+        RUN_PHASE_ENDED, /* how is known */
+        RUN_PHASE_OVER,  /* and the daemon knows: the record goes with the next commit */
+} RunPhase;
+
+struct Run {
+        Agent *agent;
+        uint64_t ref;
+        unsigned attempt;
+        RunPhase phase;
+
+        /* from the offer to the order */
+        uint64_t offer;
+        unsigned n_gpus;
+        GpuGrant *gpus; /* owned */
+        bool pin;
+        uint64_t time_limit_us;
+        char *name;    /* owned; NULL: none */
+        bool ordering; /* waits for room in the nursery, by: */
+        Run *next_ordering;
+
+        /* the keeper; when it is gone before its command, that one is watched by the same descriptor */
+        pid_t keeper; /* 0: none yet */
+        bool adopted; /* from an earlier agent, which its news went to */
+        bool keeper_gone;
+        int watch_fd; /* pidfd; -1: none */
+        sd_event_source *watch_source;
+        sd_event_source *kill_source; /* SIGKILL to a command without a keeper */
+        uint64_t
+                ordered_boot_us; /* when its order was sent, or its record was no record yet; 0: not so */
+        bool cancelled;          /* before it had a keeper that could be told, with: */
+        int cancel_signal;
+
+        /* the command */
+        pid_t pid; /* 0: none yet */
+        uint64_t pid_start_ticks;
+        bool own_log;
+        Look look;
+
+        /* the end */
+        RecordEnd end;
+        bool noted;   /* the keeper is done with the record */
+        bool telling; /* Ended was said on this connection */
+        bool last;    /* the daemon does not list its task: that is over with this */
+        bool seen;    /* its task was listed */
+
+        Run *older; /* of the same ref */
+        UT_hash_handle hh;
+};
+
+/* All records there are. Return: 0, or negative errno. */
+int runs_load(Agent *agent);
+void runs_free_all(Agent *agent);
+
+/* News of keepers from here on. Return: 0, or negative errno. */
+int runs_watch_nursery(Agent *agent);
+
+Run *run_find(const Agent *agent, uint64_t ref, unsigned attempt);
+
+/* The newest of this ref; NULL: none. */
+Run *run_newest(const Agent *agent, uint64_t ref);
+
+/* NULL when out of memory. */
+Run *run_new(Agent *agent, uint64_t ref, unsigned attempt);
+
+/* Forgets it; its record, if it has one, stays. */
+void run_free(Run *run);
+
+/* As the table of life.c has it. */
+LifeRecord run_life(const Run *run);
+
+/* The daemon has granted it: orders it from a keeper. */
+void run_start(Run *run);
+
+/* Claims a start that did not happen, so that it can't. Return: 0; RECORD_FILE_E_EXISTS: it did; or negative errno. */
+int run_claim(Agent *agent, uint64_t ref, unsigned attempt);
+
+/* The daemon wants it ended. @signal: first; 0: the usual */
+void run_cancel(Run *run, int signal);
+
+/* A new pidfd of its command; -1: it has ended. */
+int run_open_pidfd(const Run *run);
+
+/* Removes its record, and forgets it. */
+void run_drop(Run *run);
+
+/* Of this ref, all of older attempts; they are over. */
+void runs_drop_older(Agent *agent, uint64_t ref, unsigned attempt);
+
+/* The daemon knows how it ended: it goes after the next commit. */
+void run_set_over(Run *run);
+void runs_drop_over(Agent *agent);
+
+/* Of a job that is over: starts that were claimed, so that they can't happen. */
+void runs_drop_claims(Agent *agent, uint64_t id);
+
+/* There is a record that was not there before: knows of its start. NULL: there is none, or no memory. */
+Run *run_load(Agent *agent, uint64_t ref, unsigned attempt);
+
+/* How many are in a phase, for people; those that end are to be told the daemon. */
+void runs_count(const Agent *agent, unsigned *ret_running, uint64_t *ret_undelivered);
+
+/* Whether anything of this id, as a whole, is started or about to be. */
+bool runs_has_live(const Agent *agent, uint64_t id);
+
+/* Whether its command lives, or may do so soon. */
+static inline bool run_is_live(const Run *run) {
+        return run->phase == RUN_PHASE_STARTING || run->phase == RUN_PHASE_RUNNING;
+}
+
+/* Among the files of runs: runs.c */
+
+/* It is over, as run->end says or, DEAD, nobody will know: the daemon is to hear it. */
+void run_finish(Run *run, RunPhase phase);
+void run_finish_lost(Run *run, const char *reason);
+
+/* Its command runs. */
+void run_note_running(Run *run, pid_t pid, uint64_t start_ticks);
+
+/* keepers.c: watches its keeper or, if that is gone, its command. @fd: pidfd; taken */
+void run_watch(Run *run, int fd);
+void run_stop_watching(Run *run);
+
+/* adopt.c: what its record says now. Return: 0 or negative errno. */
+int run_read_record(const Run *run, Record *ret);
+
+/* As far as it came, by its record, which may be read again. */
+void run_adopt(Run *run, Record *record);
+
+/* Looks again later at starts whose keeper has not spoken. */
+void adopt_arrange(Agent *agent);
+
+/* looks.c: when the next look is due; to be called when a run begins, ends, or the interval changes. */
+void looks_arrange(Agent *agent);
+void looks_set_interval(Agent *agent, uint64_t interval_us);
+uint64_t looks_interval_us(const Agent *agent);

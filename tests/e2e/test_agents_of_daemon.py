@@ -1,0 +1,488 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The daemon's side of detached tasks: an agent that is scripted says what a real one might, and dies when it likes."""
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import sqlite3
+import subprocess
+import time
+
+import pytest
+
+from harness import N_CPUS, PATIENCE, RawClient, wait_until
+
+PREFIX = "io.taskflow.v1."
+
+
+class Agent(RawClient):
+    """Says Agent at once; `listed` is what the daemon has for it."""
+
+    def __init__(self, daemon):
+        super().__init__(daemon.socket)
+        self.news = []
+        self.listed = []
+        self.send_json({"method": PREFIX + "Agent", "more": True})
+        more = True
+        while more:
+            reply = self.reply()
+            assert "error" not in reply, reply
+            more = reply.get("continues", False)
+            self.listed += reply["parameters"].get("tasks", [])
+            self.settings = reply["parameters"]
+
+    def reply(self):
+        """The next reply; calls of the daemon's that come before it are kept."""
+        while True:
+            message = self.receive()
+            if "method" not in message:
+                return message
+            self.news.append(message)
+
+    def say(self, method, **parameters):
+        self.send_json({"method": PREFIX + method, "parameters": parameters})
+        return self.reply()
+
+    def tell(self, method, fd=-1, **parameters):
+        data = {"method": PREFIX + method, "parameters": parameters, "oneway": True}
+        self.send_with_fd(data, fd)
+
+    def send_with_fd(self, value, fd):
+        data = json.dumps(value).encode() + b"\0"
+        if fd < 0:
+            self.send(data)
+            return
+        socket.send_fds(self.socket, [data], [fd])
+
+    def next(self, method):
+        """The next call of the daemon's of that kind."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            for i, message in enumerate(self.news):
+                if message["method"] == PREFIX + method:
+                    return self.news.pop(i)["parameters"]
+            message = self.receive()
+            assert "method" in message, message
+            self.news.append(message)
+        raise AssertionError(f"no {method}")
+
+    def submit(self, **more):
+        reply = self.say("Submit", task=task(**more))
+        assert "error" not in reply, reply
+        return reply["parameters"]["id"]
+
+    def accept(self, **wanted):
+        offer = self.next("Offer")
+        for key, value in wanted.items():
+            assert offer.get(key) == value, offer
+        reply = self.say("Accept", id=offer["id"], offer=offer["offer"])
+        assert "error" not in reply, reply
+        return offer
+
+    def started(self, task_id, pid):
+        fd = os.pidfd_open(pid)
+        self.tell("Started", fd, id=task_id)
+        os.close(fd)
+
+    def resume(self, task_id, attempt, pid=None):
+        fd = os.pidfd_open(pid) if pid else -1
+        parameters = {"id": task_id, "attempt": attempt, "running": pid is not None}
+        self.send_with_fd({"method": PREFIX + "Resume", "parameters": parameters}, fd)
+        if fd >= 0:
+            os.close(fd)
+        return self.reply()
+
+    def ended(self, task_id, state="done", status=0, **more):
+        return self.say("Ended", id=task_id, state=state, exit_status=status, ended_at_us=int(time.time() * 1e6), **more)
+
+
+def task(**more):
+    return {
+        "key": secrets.token_hex(16), "command": "x", "argv": ["x"], "cwd": "/", "detached": True,
+        "delay_us": 0, "time_limit_us": None, **more,
+    }
+
+
+@pytest.fixture
+def sleeper():
+    """Processes that can be said to be commands."""
+    with contextlib.ExitStack() as stack:
+
+        def start():
+            proc = subprocess.Popen(["sleep", "1000"])
+            stack.callback(proc.wait)
+            stack.callback(proc.kill)
+            return proc
+
+        yield start
+
+
+def state_of(daemon, task_id):
+    return daemon.show(task_id)["state"]
+
+
+def wait_state(daemon, task_id, *states, timeout=PATIENCE):
+    return wait_until(
+        lambda: (t := daemon.show(task_id)) and t["state"] in states and t, f"{task_id} is {states}", timeout
+    )
+
+
+def test_a_detached_task_goes_its_way(daemon, sleeper):
+    with Agent(daemon) as agent:
+        assert agent.listed == []
+        assert agent.settings["log_limit_bytes"] == 2**30
+        task_id = agent.submit(name="t")
+        offer = agent.accept(id=task_id, attempt=1, name="t")
+        assert offer["id"] == task_id
+        proc = sleeper()
+        agent.started(task_id, proc.pid)
+        shown = wait_until(lambda: (t := daemon.show(task_id)) and t["pid"] and t, "the process is known")
+        assert (shown["pid"], shown["state"], shown["detached"]) == (proc.pid, "running", True)
+        assert "error" not in agent.ended(task_id, "failed", 3)
+        shown = daemon.show(task_id)
+        assert (shown["state"], shown["exit_status"]) == ("failed", 3)
+
+
+def test_only_an_agent_may_submit_detached_tasks(daemon):
+    with RawClient(daemon.socket) as client:
+        assert client.call(PREFIX + "Submit", {"task": task()})["error"].endswith("NotPermitted")
+        assert client.call(PREFIX + "SubmitMany", {"tasks": [{"task": task()}]})["error"].endswith("NotPermitted")
+
+
+def test_an_id_is_given_out_after_its_commit(daemon):
+    """The daemon is killed in the instant of the answer: the task is there again."""
+    for _ in range(5):
+        with Agent(daemon) as agent:
+            task_id = agent.submit(needs={"cpus": N_CPUS})
+            daemon.kill()
+        daemon.start_daemon()
+        assert daemon.show(task_id)["state"] == "pending"
+        with Agent(daemon) as agent:
+            assert task_id in [t["id"] for t in agent.listed]
+            assert "error" not in agent.say("Withdraw", id=task_id)
+
+
+def test_the_same_key_gives_the_same_id_also_after_a_restart(daemon):
+    wanted = task()
+    with Agent(daemon) as agent:
+        first = agent.say("Submit", task=wanted)["parameters"]["id"]
+        assert agent.say("Submit", task=wanted)["parameters"]["id"] == first
+    daemon.restart()
+    with Agent(daemon) as agent:
+        assert agent.say("Submit", task=wanted)["parameters"]["id"] == first
+        assert "error" not in agent.say("Withdraw", id=first)
+        assert agent.say("Submit", task=wanted)["parameters"]["id"] == first, "also when it is over"
+
+
+def test_many_are_queued_all_or_not_at_all(daemon):
+    with Agent(daemon) as agent:
+        good = [{"task": task(needs={"cpus": N_CPUS})} for _ in range(50)]
+        bad = [*good[:3], {"task": task(needs={"cpus": 10000})}]
+        reply = agent.say("SubmitMany", tasks=bad)
+        assert "error" in reply
+        assert daemon.ps() == []
+        ids = agent.say("SubmitMany", tasks=good)["parameters"]["ids"]
+        assert len(set(ids)) == 50 and ids == sorted(ids)
+        assert agent.say("SubmitMany", tasks=good)["parameters"]["ids"] == ids
+
+
+def test_the_end_of_an_agent_leaves_its_tasks_waiting_and_running(daemon, sleeper):
+    proc = sleeper()
+    with Agent(daemon) as agent:
+        running = agent.submit(needs={"cpus": N_CPUS})
+        agent.accept(id=running)
+        agent.started(running, proc.pid)
+        waiting = agent.submit(needs={"cpus": 1})
+        wait_until(lambda: daemon.show(running)["pid"], "the process is known")
+    time.sleep(0.3)
+    assert (state_of(daemon, running), state_of(daemon, waiting)) == ("running", "pending")
+    with Agent(daemon) as agent:
+        states = {t["id"]: (t["state"], t.get("attempt", 0)) for t in agent.listed}
+        assert states == {running: ("running", 1), waiting: ("pending", 0)}
+        assert "error" not in agent.resume(running, 1, proc.pid)
+        assert "error" not in agent.ended(running)
+        assert agent.next("Offer")["id"] == waiting
+
+
+def test_the_end_of_the_daemon_and_of_the_agent(daemon, sleeper):
+    proc = sleeper()
+    with Agent(daemon) as agent:
+        running = agent.submit()
+        agent.accept(id=running)
+        agent.started(running, proc.pid)
+        waiting = agent.submit(needs={"cpus": N_CPUS})
+        agent.accept(id=waiting)  # and nothing is started
+        never = agent.submit(needs={"cpus": 1})
+        daemon.kill()
+    daemon.start_daemon()
+    with Agent(daemon) as agent:
+        states = {t["id"]: t["state"] for t in agent.listed}
+        assert states == {running: "running", waiting: "running", never: "pending"}
+        assert "error" not in agent.resume(running, 1, proc.pid)
+        assert "error" not in agent.resume(waiting, 1)
+        offer = agent.accept(id=waiting)
+        assert offer["attempt"] == 2
+        assert daemon.show(running)["pid"] == proc.pid
+
+
+def test_a_resume_that_does_not_fit_is_refused(daemon, sleeper):
+    proc = sleeper()
+    with Agent(daemon) as agent:
+        task_id = agent.submit(needs={"cpus": N_CPUS})
+        other = agent.submit(needs={"cpus": N_CPUS})
+        agent.accept(id=task_id)
+        assert agent.resume(task_id, 2, proc.pid)["error"].endswith("WrongState")
+        assert agent.resume(other, 1, proc.pid)["error"].endswith("WrongState")
+        assert agent.resume(4711, 1)["error"].endswith("NoSuchTask")
+
+
+def test_another_users_agent_gets_nothing(shared):
+    daemon = shared.daemon
+    path = daemon.socket
+
+    def as_user(user, line):
+        code = (
+            "import socket,json,sys\n"
+            f"s=socket.socket(socket.AF_UNIX); s.connect({os.fspath(path)!r})\n"
+            f"s.sendall(json.dumps({line}).encode()+b'\\0')\n"
+            "b=b''\n"
+            "while b'\\0' not in b: b+=s.recv(65536)\n"
+            "print(b.partition(b'\\0')[0].decode())\n"
+        )
+        return subprocess.run(
+            ["/usr/bin/python3", "-c", code], user=user.uid, group=user.gid, extra_groups=[], capture_output=True,
+            text=True, check=True,
+        ).stdout
+
+    with Agent(daemon) as agent:
+        task_id = agent.submit(needs={"cpus": N_CPUS})
+        answer = as_user(shared.alice, {"method": PREFIX + "Agent", "more": True})
+        assert '"id"' not in answer
+        answer = as_user(shared.alice, {"method": PREFIX + "Resume", "parameters": {"id": task_id, "attempt": 1}})
+        assert "NotPermitted" in answer or "NoSuchTask" in answer
+
+
+def test_a_second_agent_gets_nothing_while_the_first_is_there(daemon):
+    with Agent(daemon) as first:
+        task_id = first.submit(needs={"cpus": N_CPUS})
+        first.next("Offer")
+        with RawClient(daemon.socket) as second:
+            answer = second.call(PREFIX + "Agent", more=True)
+            assert answer["error"].endswith("WrongState")
+            assert str(os.getpid()) in answer["parameters"]["message"]
+    with Agent(daemon) as second:
+        assert [t["id"] for t in second.listed] == [task_id]
+        assert second.next("Offer")["id"] == task_id
+
+
+def test_a_task_is_tried_again_as_often_as_was_asked_for(daemon):
+    with Agent(daemon) as agent:
+        task_id = agent.submit(retry_max=2)
+        for attempt in (1, 2, 3):
+            agent.accept(id=task_id, attempt=attempt)
+            assert "error" not in agent.ended(task_id, "failed", attempt)
+        shown = daemon.show(task_id)
+        assert (shown["state"], shown["exit_status"]) == ("failed", 3)
+        assert shown["retries"] == {"max": 2, "used": 2}
+
+
+def test_after_waits_for_success_or_for_any_end(daemon):
+    with Agent(daemon) as agent:
+        first = agent.submit()
+        on_success = agent.submit(after=[{"id": first, "any": False}])
+        on_any = agent.submit(after=[{"id": first, "any": True}])
+        agent.accept(id=first)
+        assert str(first) in daemon.why(on_success)
+        assert state_of(daemon, on_success) == "pending"
+        agent.ended(first, "failed", 1)
+        shown = wait_state(daemon, on_success, "cancelled")
+        assert str(first) in shown["reason"]
+        assert agent.next("Withdrawn")["id"] == on_success
+        agent.accept(id=on_any)
+        agent.ended(on_any)
+        reply = agent.say("Submit", task=task(after=[{"id": first, "any": False}]))
+        assert reply["error"].endswith("Impossible") and str(first) in reply["parameters"]["message"]
+        reply = agent.say("Submit", task=task(after=[{"id": 999999, "any": True}]))
+        assert reply["error"].endswith("NoSuchTask")
+        free = agent.submit(after=[{"id": first, "any": True}, {"id": on_any, "any": False}])
+        agent.accept(id=free)
+
+
+def test_after_outlives_a_restart(daemon):
+    with Agent(daemon) as agent:
+        first = agent.submit(needs={"cpus": N_CPUS})
+        second = agent.submit(after=[{"id": first, "any": False}])
+        third = agent.submit(after=[{"id": second, "any": False}])
+    daemon.kill()
+    daemon.start_daemon()
+    with Agent(daemon) as agent:
+        agent.accept(id=first)
+        agent.ended(first)
+        agent.accept(id=second)
+        agent.ended(second, "failed", 1)
+        wait_state(daemon, third, "cancelled")
+
+
+def test_an_array_is_one_task_with_many_elements(daemon):
+    with Agent(daemon) as agent:
+        array = agent.submit(array={"waiting": "0-5", "limit": 2})
+        after = agent.submit(after=[{"id": array, "any": True}])
+        offers = [agent.accept(), agent.accept()]
+        assert [offer["id"] for offer in offers] == [f"{array}_0", f"{array}_1"]
+        tasks = {(t["id"], t["index"]): t["state"] for t in daemon.ps()}
+        assert tasks == {
+            (array, 0): "running", (array, 1): "running", (array, None): "pending", (after, None): "pending"
+        }
+        agent.ended(f"{array}_0")
+        assert agent.accept()["id"] == f"{array}_2"
+        agent.ended(f"{array}_1", "failed", 7)
+        assert agent.accept()["id"] == f"{array}_3"
+        assert daemon.run("cancel", f"{array}_5").returncode == 0
+        agent.ended(f"{array}_2")
+        assert agent.accept()["id"] == f"{array}_4"
+        agent.ended(f"{array}_3")
+        assert state_of(daemon, after) == "pending"
+        agent.ended(f"{array}_4")
+        shown = wait_state(daemon, array, "failed")
+        assert (shown["array"]["done"], shown["array"]["failed"], shown["array"]["cancelled"]) == (4, 1, 1)
+        agent.accept(id=after)
+        ended = {t["index"]: t["state"] for t in daemon.ps() if t["id"] == array and t["index"] is not None}
+        assert ended == {0: "done", 1: "failed", 2: "done", 3: "done", 4: "done", 5: "cancelled"}
+
+
+def test_an_array_outlives_a_restart(daemon):
+    with Agent(daemon) as agent:
+        array = agent.submit(array={"waiting": "0-3", "limit": 1})
+        agent.accept(id=f"{array}_0")
+        agent.ended(f"{array}_0")
+        agent.accept(id=f"{array}_1")
+    daemon.kill()
+    daemon.start_daemon()
+    with Agent(daemon) as agent:
+        states = {t["id"]: t["state"] for t in agent.listed}
+        assert states == {array: "pending", f"{array}_1": "running"}
+        agent.resume(f"{array}_1", 1)
+        agent.accept(id=f"{array}_1", attempt=2)
+        agent.ended(f"{array}_1")
+        for index in (2, 3):
+            agent.accept(id=f"{array}_{index}")
+            agent.ended(f"{array}_{index}")
+        assert wait_state(daemon, array, "done")["array"]["done"] == 4
+
+
+def test_cancelling_an_array_ends_all_of_it(daemon):
+    with Agent(daemon) as agent:
+        array = agent.submit(array={"waiting": "0-9", "limit": 1})
+        agent.accept(id=f"{array}_0")
+        done = daemon.popen("cancel", str(array))
+        assert agent.next("End")["id"] == f"{array}_0"
+        agent.ended(f"{array}_0", "cancelled", None)
+        assert done.wait() == 0
+        assert wait_state(daemon, array, "cancelled")["array"]["cancelled"] == 10
+
+
+def test_a_lost_task_gets_its_status_when_its_agent_comes_back(make_daemon):
+    daemon = make_daemon()
+    with Agent(daemon) as agent:
+        task_id = agent.submit()
+        agent.accept(id=task_id)
+        proc = subprocess.Popen(["sleep", "1000"])
+        agent.started(task_id, proc.pid)
+        wait_until(lambda: daemon.show(task_id)["pid"], "the process is known")
+    proc.kill()
+    proc.wait()
+    wait_state(daemon, task_id, "lost", timeout=45)
+    with Agent(daemon) as agent:
+        assert agent.listed == []
+        assert "error" not in agent.ended(task_id, "failed", 9)
+        shown = daemon.show(task_id)
+        assert (shown["state"], shown["exit_status"]) == ("failed", 9)
+
+
+def test_now_or_not_at_all(daemon):
+    with Agent(daemon) as agent:
+        first = agent.say("Submit", task=task(needs={"cpus": N_CPUS}), immediate=True)["parameters"]["id"]
+        agent.accept(id=first)
+        reply = agent.say("Submit", task=task(needs={"cpus": 1}), immediate=True)
+        assert reply["error"].endswith("CannotStartNow")
+        assert [t["id"] for t in daemon.ps()] == [first]
+
+
+def test_a_waiting_task_that_is_cancelled_is_taken_from_its_agent(daemon):
+    with Agent(daemon) as agent:
+        filler = agent.submit(needs={"cpus": N_CPUS})
+        agent.accept(id=filler)
+        task_id = agent.submit(needs={"cpus": 1})
+        assert daemon.run("cancel", str(task_id)).returncode == 0
+        assert agent.next("Withdrawn")["id"] == task_id
+        assert state_of(daemon, task_id) == "cancelled"
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "timeout"])
+def test_one_that_was_told_to_end_is_cancelled_however_it_ended(daemon, sleeper, state):
+    """It may have ended by itself in that very moment; it is not tried again either."""
+    with Agent(daemon) as agent:
+        task_id = agent.submit(retry_max=3)
+        agent.accept(id=task_id)
+        agent.started(task_id, sleeper().pid)
+        wait_until(lambda: daemon.show(task_id)["pid"], "the process is known")
+        cancel = daemon.popen("cancel", str(task_id))
+        assert agent.next("End")["id"] == task_id
+        assert "error" not in agent.ended(task_id, state, 0 if state == "done" else 1)
+        assert cancel.wait() == 0
+        assert state_of(daemon, task_id) == "cancelled"
+
+
+def test_one_that_is_cancelled_before_its_start_does_not_wait_again(daemon):
+    with Agent(daemon) as agent:
+        task_id = agent.submit()
+        agent.accept(id=task_id)
+    wait_state(daemon, task_id, "running")
+    cancel = daemon.popen("cancel", str(task_id))
+    wait_until(lambda: not cancel.is_running() or daemon.show(task_id)["state"] == "running", "it was asked")
+    time.sleep(0.2)
+    with Agent(daemon) as agent:
+        assert "error" not in agent.resume(task_id, 1)
+        assert agent.next("Withdrawn")["id"] == task_id
+        assert state_of(daemon, task_id) == "cancelled"
+
+
+def test_an_agent_that_asks_again_for_what_is_over_is_told_so(daemon):
+    wanted = task()
+    with Agent(daemon) as agent:
+        task_id = agent.say("Submit", task=wanted)["parameters"]["id"]
+        agent.accept(id=task_id)
+        agent.ended(task_id)
+    with Agent(daemon) as agent:
+        assert agent.say("Submit", task=wanted)["parameters"]["id"] == task_id
+        assert agent.next("Withdrawn")["id"] == task_id
+        many = [{"task": wanted}, {"task": task(needs={"cpus": N_CPUS})}]
+        assert agent.say("SubmitMany", tasks=many)["parameters"]["ids"][0] == task_id
+        assert agent.next("Withdrawn")["id"] == task_id
+
+
+def go_to_another_boot(daemon):
+    """The daemon is not running; what it left is from before a reboot."""
+    with contextlib.closing(sqlite3.connect(daemon.state / "taskflow.db")) as database:
+        database.execute("UPDATE task SET boot_id = 'f0f0f0f0-0000-4000-8000-000000000000'")
+        database.commit()
+
+
+def test_all_elements_that_ran_when_the_machine_went_down_are_lost(daemon, sleeper):
+    with Agent(daemon) as agent:
+        array = agent.submit(array={"waiting": "0-2"})
+        for index in range(3):
+            agent.accept(id=f"{array}_{index}")
+            agent.started(f"{array}_{index}", sleeper().pid)
+        wait_until(lambda: all(t["pid"] for t in daemon.ps("-r")), "the processes are known")
+    daemon.kill()
+    go_to_another_boot(daemon)
+    daemon.start_daemon()
+    assert "makes no sense" not in daemon.log_text()
+    shown = wait_state(daemon, array, "failed")
+    assert shown["array"]["lost"] == 3
+    for index in range(3):
+        shown = daemon.show(f"{array}_{index}")
+        assert (shown["state"], shown["reason"]) == ("lost", "the machine went down")
