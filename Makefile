@@ -9,6 +9,9 @@ DESTDIR     ?=
 MESON_FLAGS ?=
 # What `make fuzz` gives to each fuzzer.
 FUZZ_SECONDS ?= 60
+# Of `make torture`: the first seed, and how many follow it.
+SEED        ?= 1
+SEEDS       ?= 100
 
 # Looked for when they are needed: the set-up may have installed them by then.
 CLANG   = $(shell command -v clang-14 || echo clang)
@@ -18,8 +21,8 @@ PYTHON  = $(shell test -x /usr/bin/python3 && echo /usr/bin/python3 || echo pyth
 CONFIGURE = $(PYTHON) tools/configure.py
 SANITIZED = -Db_sanitize=address,undefined -Db_lundef=false
 
-.PHONY: all demo check install uninstall bench fuzz sanitize valgrind lint format clean dist deb help
-.PHONY: setup-build setup-check setup-lint build-tests
+.PHONY: all demo check install uninstall bench torture fuzz sanitize valgrind vm-check lint format clean dist deb help
+.PHONY: setup-build setup-check setup-lint setup-vm build-tests
 .NOTPARALLEL:
 
 # The tests are built from the first `make check` on: they need more packages than the programs.
@@ -28,11 +31,11 @@ all: setup-build
 	@ninja -C $(BUILD)
 
 help:
-	@echo "make          build $(BUILD)/taskflow and $(BUILD)/taskflowd"
+	@echo "make          build $(BUILD)/taskflow, $(BUILD)/taskflowd and $(BUILD)/taskflow-agent"
 	@echo "make demo     build, and run a first real task"
 	@echo "make check    build, and run every test"
 	@echo "make install  install below PREFIX=$(PREFIX); make uninstall takes it away"
-	@echo "make bench fuzz sanitize valgrind lint format clean dist"
+	@echo "make bench torture fuzz sanitize valgrind vm-check lint format clean dist"
 
 setup-build:
 	@tools/setup.sh build
@@ -40,6 +43,8 @@ setup-check: setup-build
 	@tools/setup.sh check
 setup-lint: setup-check
 	@tools/setup.sh lint
+setup-vm: setup-build
+	@tools/setup.sh vm
 
 demo: all
 	@BUILD=$(BUILD) tools/demo.sh
@@ -66,6 +71,10 @@ uninstall: setup-build
 bench: build-tests
 	@meson test -C $(BUILD) --no-rebuild --benchmark --verbose
 
+torture: build-tests
+	@TASKFLOW=$(BUILD)/taskflow TASKFLOWD=$(BUILD)/taskflowd \
+		$(PYTHON) -B tests/torture/torture.py --seed $(SEED) --seeds $(SEEDS)
+
 sanitize: setup-lint
 	@CC=$(CLANG) $(CONFIGURE) build-sanitize -- $(SANITIZED) $(MESON_FLAGS)
 	@ninja -C build-sanitize
@@ -81,6 +90,10 @@ fuzz: setup-lint
 	@ninja -C build-fuzz
 	@tools/fuzz.sh build-fuzz $(FUZZ_SECONDS)
 
+# Real logouts and reboots, in a machine of its own: minutes, so it is no part of `make check`.
+vm-check: setup-vm
+	@tools/vm-check.sh
+
 lint: setup-lint
 	@CC=$(CLANG) tools/lint.sh
 
@@ -88,7 +101,7 @@ format: setup-lint
 	@git ls-files -co --exclude-standard 'src/*.[ch]' 'tests/*.[ch]' | xargs clang-format-14 -i
 
 clean:
-	rm -rf build build-sanitize build-fuzz build-lint $(BUILD)
+	rm -rf build build-sanitize build-fuzz build-lint build-vm $(BUILD)
 
 dist: all
 	@meson dist -C $(BUILD) --no-tests --formats gztar

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The short form of `make torture`: two rounds whose seeds are always the same. And that its judge sees what is wrong."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import harness
+import pytest
+
+TORTURE = pathlib.Path(__file__).resolve().parents[1] / "torture" / "torture.py"
+sys.path.append(os.fspath(TORTURE.parent))
+from judge import Journal, Judge, Wanted  # noqa: E402  # pylint: disable=wrong-import-position
+
+DEADLINE = 300
+
+if not os.access(harness.AGENT, os.X_OK):
+    pytest.skip(f"{harness.AGENT} is not built", allow_module_level=True)
+
+
+@pytest.mark.parametrize("seed", [1, 4])
+def test_whatever_dies_each_detached_task_runs_once_or_is_lost_with_a_reason(seed):
+    env = {**os.environ, "TASKFLOW": harness.TASKFLOW, "TASKFLOWD": harness.TASKFLOWD}
+    torture = subprocess.Popen(
+        [sys.executable, TORTURE, "--seed", str(seed), "--acts", "70"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env,
+        start_new_session=True,
+    )
+    try:
+        out, _ = torture.communicate(timeout=DEADLINE)
+    finally:
+        if torture.poll() is None:
+            os.killpg(torture.pid, signal.SIGTERM)
+            torture.wait()
+    assert torture.returncode == 0, out
+    assert out.endswith("1 passed, 0 failed\n"), out
+
+
+# The judge
+
+
+def wanted(name, ids, accepted, **options):
+    options = {"cpus": 2, "priority": 100, "requeue": False, **options}
+    return Wanted(name, options, ids=ids, submitted=accepted - 1, accepted=accepted, after=options.pop("after", []))
+
+
+def task(task_id, name, state="done", status=0, index=None, reason=None, started="2026-01-01T00:00:00.000Z"):
+    return {
+        "id": task_id, "index": index, "state": state, "exit_status": status, "signal": None, "reason": reason,
+        "command": f"/x/work.sh /j {name} 0 0 0", "retries": {"max": 0, "used": 0}, "submitted_at": started,
+        "started_at": started, "array": None,
+    }
+
+
+FIRST = ["* submit s1", "* accepted s1 1", "* submit s2", "* accepted s2 2"]
+GOOD = [*FIRST, "begin s1 1 50 40", "end s1 1 50 0", "begin s2 2 51 40", "end s2 2 51 0"]
+
+
+def judge(lines, tasks=None, arrays=None, **more):
+    asked = more.get("asked") or [wanted("s1", [1], 2), wanted("s2", [2], 4)]
+    tasks = tasks or [task(1, "s1"), task(2, "s2")]
+    return " / ".join(Judge(Journal(lines), {w.name: w for w in asked}, tasks, arrays or {}, 2).judge())
+
+
+def test_the_judge_has_nothing_against_what_is_right():
+    assert judge(GOOD) == ""
+
+
+@pytest.mark.parametrize(
+    "lines, tasks, words",
+    [
+        (GOOD + ["begin s1 1 60 40", "end s1 1 60 0"], None, "ran 2 times"),
+        (GOOD, [task(1, "s1")], "not on record"),
+        (FIRST, None, "did not run to its end"),
+        (GOOD, [task(1, "s1", "failed", 3), task(2, "s2")], "its command said 0"),
+        (GOOD, [task(1, "s1", "running"), task(2, "s2")], "is not over"),
+        (GOOD, [task(1, "s1", "lost", None, reason="x"), task(2, "s2")], "0 keepers were killed"),
+        (GOOD, [task(1, "s1", "cancelled"), task(2, "s2")], "without a reason"),
+        (GOOD, [task(1, "s1"), task(2, "s2"), task(3, "s2")], "submitted once"),
+        (FIRST + ["* cancel 1", "* cancelled 1"] + GOOD[4:], None, "says more in lines"),
+        (GOOD[:4] + GOOD[6:] + GOOD[4:6], None, "behind"),
+        (FIRST + [GOOD[4], GOOD[6], GOOD[5], GOOD[7]], None, "tasks with 4 cores run at once"),
+        (GOOD + ["begin s1"], None, "strange"),
+    ],
+)
+def test_the_judge_sees(lines, tasks, words):
+    lines = [*lines[:4], "begin s0 9 1 1", "end s0 9 1 0", *lines[4:]] if words == "behind" else lines
+    asked = [wanted("s0", [9], 2)] if words == "behind" else []
+    tasks = (tasks or [task(1, "s1"), task(2, "s2")]) + [task(9, "s0")] * bool(asked)
+    asked += [wanted("s1", [1], 2), wanted("s2", [2], 4)]
+    assert words in judge(lines, tasks, asked=asked)
+
+
+def test_the_judge_sees_ids_that_fall():
+    assert "and is 1" in judge(GOOD, asked=[wanted("s1", [2], 2), wanted("s2", [1], 4)])
+
+
+def test_the_judge_sees_a_start_before_its_time():
+    asked = [wanted("s1", [1], 2), wanted("s2", [2], 4, after=[(1, False)])]
+    assert judge(GOOD, asked=asked) == ""
+    assert "before 1 had ended" in judge(FIRST + GOOD[6:] + GOOD[4:6], asked=asked)
+    assert "after success of 1" in judge(
+        [line.replace("1 50 0", "1 50 3") for line in GOOD], [task(1, "s1", "failed", 3), task(2, "s2")], asked=asked
+    )
+
+
+def test_the_judge_counts_the_elements_that_run():
+    counts = {"done": 2, "failed": 0, "cancelled": 0, "timeout": 0, "lost": 0}
+    asked = [wanted("s1", [1], 2, cpus=1, first=0, last=1, limit=1)]
+    tasks = [task(1, "s1", index=0), task(1, "s1", index=1)]
+    arrays = {"1": {"state": "done", "array": counts}}
+    lines = ["begin s1 1_0 50 40", "end s1 1_0 50 0", "begin s1 1_1 51 40", "end s1 1_1 51 0"]
+    assert judge(FIRST[:2] + lines, tasks, arrays, asked=asked) == ""
+    swapped = [lines[0], lines[2], lines[1], lines[3]]
+    assert "2 elements of array 1 run at once" in judge(FIRST[:2] + swapped, tasks, arrays, asked=asked)
+    counts["done"] = 1
+    assert "has 2 elements" in judge(FIRST[:2] + lines, tasks, arrays, asked=asked)
