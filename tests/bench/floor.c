@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * The floor under `taskflow run`: what it costs at least to ask a server once and to run a program.
+ * The floors under taskflow: what its work costs at least.
  *
  *     floor serve SOCKET             answers every request with one message, until its stdin ends
  *     floor run SOCKET PROGRAM...    asks once, runs the program, exits with its status
+ *     floor queue SOCKET FILE        asks once, and writes 256 bytes to the disk at the end of FILE
+ *     floor stamp FILE               writes when it began and when it ended, in nanoseconds, at the end of FILE
+ *     floor drain N WORKERS PROGRAM  runs the program N times, always WORKERS of them at once
  *
  * It knows no task, no JSON and no signals, and links nothing but libc.
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -18,6 +22,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -74,11 +79,9 @@ static int serve(const char *path) {
         }
 }
 
-static int run(const char *path, char **argv) {
+static void ask(const char *path) {
         struct sockaddr_un address = address_of(path);
         char reply[256];
-        int status;
-        pid_t pid;
         int fd;
 
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -86,13 +89,72 @@ static int run(const char *path, char **argv) {
                 die(path);
         if (write(fd, "may I?", 6) != 6 || read(fd, reply, sizeof(reply)) <= 0)
                 die("asking");
+}
+
+static void start(char **argv) {
+        pid_t pid;
 
         errno = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
         if (errno != 0)
                 die(argv[0]);
-        if (waitpid(pid, &status, 0) < 0)
-                die("waitpid");
+}
+
+static int wait_for_one(void) {
+        int status;
+
+        if (wait(&status) < 0)
+                die("wait");
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static int run(const char *path, char **argv) {
+        ask(path);
+        start(argv);
+        return wait_for_one();
+}
+
+static int queue(const char *path, const char *file) {
+        char bytes[256] = { 1 };
+        int fd;
+
+        ask(path);
+        fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (fd < 0 || write(fd, bytes, sizeof(bytes)) != (ssize_t)sizeof(bytes) ||
+            fdatasync(fd) < 0)
+                die(file);
+        return 0;
+}
+
+static unsigned long long now_ns(void) {
+        struct timespec now;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return (unsigned long long)now.tv_sec * 1000000000ULL + (unsigned long long)now.tv_nsec;
+}
+
+static int stamp(const char *file) {
+        unsigned long long begin = now_ns();
+        FILE *f = fopen(file, "ae");
+
+        if (!f)
+                die(file);
+        (void)fprintf(f, "%llu %llu\n", begin, now_ns());
+        return fclose(f) == 0 ? 0 : FAILED;
+}
+
+static int drain(unsigned n, unsigned n_workers, char **argv) {
+        unsigned n_started = 0, n_ended = 0;
+
+        while (n_ended < n) {
+                while (n_started < n && n_started - n_ended < n_workers) {
+                        start(argv);
+                        n_started++;
+                }
+                if (wait_for_one() != 0)
+                        return FAILED;
+                n_ended++;
+        }
+        return 0;
 }
 
 int main(int argc, char **argv) {
@@ -100,6 +162,13 @@ int main(int argc, char **argv) {
                 return serve(argv[2]);
         if (argc >= 4 && strcmp(argv[1], "run") == 0)
                 return run(argv[2], argv + 3);
+        if (argc == 4 && strcmp(argv[1], "queue") == 0)
+                return queue(argv[2], argv[3]);
+        if (argc == 3 && strcmp(argv[1], "stamp") == 0)
+                return stamp(argv[2]);
+        if (argc >= 5 && strcmp(argv[1], "drain") == 0)
+                return drain((unsigned)strtoul(argv[2], NULL, 10),
+                             (unsigned)strtoul(argv[3], NULL, 10), argv + 4);
         (void)fprintf(stderr, "floor: see the top of floor.c\n");
         return FAILED;
 }
