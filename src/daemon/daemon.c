@@ -240,6 +240,7 @@ static int take_stored_task(Task *task, void *userdata) {
         if (r < 0)
                 return r;
         record->reloaded = true;
+        record->in_store = true;
         record->other_boot = other_boot;
         return possible ? 0 : note_doomed(loading, id, reason);
 }

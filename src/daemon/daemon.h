@@ -88,7 +88,8 @@ struct Daemon {
         bool starting; /* no offers yet: runners known from before may still come back (decisions.md 17) */
         bool turn_wanted;
         unsigned n_served; /* peers, since it was wanted */
-        bool write_wanted; /* at the end of this turn */
+        bool write_wanted; /* at the end of this turn; what is said until then waits for it */
+        bool write_due;    /* likewise, but nobody waits for it */
         bool sync_wanted;  /* and to the disk (decisions.md 16) */
         bool store_failing;
         bool write_failed;         /* in this turn: what agents were to be told may not be so */

@@ -378,11 +378,28 @@ int record_offer(Record *record, const PlanOffer *offer) {
         return 0;
 }
 
+/*
+ * Whether its end may be heard of before it is written, with the end of this turn: a task of a terminal that asked for nothing and
+ * was over before it was written at all. If the daemon is killed between the two, the next one has never heard of it, and calls
+ * nothing running, or lost, that is not.
+ */
+static bool may_be_written_after(const Record *record) {
+        const Task *task = core_find(record->daemon->core, record->task_id);
+
+        return !record->in_store && !task->detached && needs_is_empty(&task->needs);
+}
+
 /* Common to every end: nothing more is to come from or for it. */
 static void close_ended(Record *record) {
         record_close_offer(record);
         drop_process(record);
-        record_set_dirty(record);
+        if (may_be_written_after(record)) {
+                add_to_dirty(record);
+                record->daemon->write_due = true;
+                daemon_want_turn(record->daemon);
+        } else {
+                record_set_dirty(record);
+        }
         peers_task_ended(record->daemon->peers, record->task_id);
 }
 
@@ -519,6 +536,7 @@ static void forget_written(Daemon *daemon, Record *written) {
                 record->is_dirty = false;
                 record->fresh = false;
                 record->accepting = false;
+                record->in_store = true;
                 if (task && !task_state_is_final(task->state))
                         continue;
                 core_forget(daemon->core, record->task_id);
@@ -575,6 +593,7 @@ bool records_write(Daemon *daemon) {
         int r;
 
         daemon->write_wanted = false;
+        daemon->write_due = false;
         if (!written && !store_is_dirty(daemon->store))
                 return true;
         r = put_all(daemon);

@@ -26,6 +26,7 @@ struct Record {
         bool reloaded; /* from last time, and no runner has come for it yet */
 
         uint64_t offer; /* number of the open offer; 0: none */
+        bool in_store;  /* it was written at least once: the next daemon will know it */
         bool fresh;     /* detached: queued in this turn, and not on the disk yet */
         bool granting;  /* its Submit is being answered: a start now is a grant in the reply */
         bool granted;   /* it was, and Started has not come yet */

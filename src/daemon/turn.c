@@ -159,7 +159,7 @@ static int on_turn(sd_event_source *source, void *userdata) {
                 (void)sd_event_source_set_priority(source, PRIORITY_AFTER_MESSAGES);
         after_cancel_doomed(daemon);
         daemon_plan(daemon);
-        if (daemon->write_wanted)
+        if (daemon->write_wanted || daemon->write_due)
                 (void)records_write(daemon);
         written = !daemon->write_failed;
         daemon->write_failed = false;
