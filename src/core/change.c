@@ -224,7 +224,7 @@ static void wait_again(Core *core, Entry *entry, uint64_t now_boot_us) {
 static int on_requeued(Core *core, Entry *entry, const Event *event) {
         int r;
 
-        if (!entry->task->requeue)
+        if (!entry->task->requeue || entry->task->cancelled)
                 return CORE_E_ILLEGAL;
 
         r = set_reason(entry->task, "the machine went down");
@@ -275,19 +275,26 @@ static bool is_to_be_tried_again(const Entry *entry, TaskState end) {
 
 static int on_ended(Core *core, Entry *entry, const Event *event) {
         Task *task = entry->task;
+        TaskState state = event->ended.state;
+        const char *reason = event->ended.reason;
         int r;
 
-        if (!task_state_is_final(event->ended.state))
+        if (!task_state_is_final(state))
                 return CORE_E_ILLEGAL;
-        if (is_to_be_tried_again(entry, event->ended.state))
+        /* It may have ended by itself, or been lost, before the cancel reached it. */
+        if (task->cancelled && state != TASK_STATE_CANCELLED) {
+                state = TASK_STATE_CANCELLED;
+                reason = "cancelled";
+        }
+        if (is_to_be_tried_again(entry, state))
                 return try_again(core, entry, event);
 
-        r = set_reason(task, event->ended.reason);
+        r = set_reason(task, reason);
         if (r < 0)
                 return r;
 
         share_free_all(core, entry);
-        task->state = event->ended.state;
+        task->state = state;
         task->exit_status = event->ended.exit_status;
         task->signal = event->ended.signal;
         task->ended_at_us = event->at_us;
@@ -334,6 +341,9 @@ int change_apply(Core *core, Entry *entry, const Event *event) {
                 return entry_split(core, entry, event);
         case EVENT_REQUEUED:
                 return on_requeued(core, entry, event);
+        case EVENT_CANCELLED:
+                task->cancelled = true;
+                return 0;
         case EVENT_SUBMITTED:
         case EVENT_RAM:
         case EVENT_GPUS:

@@ -55,6 +55,7 @@ static const int transitions[N_EVENT_TYPES][N_PHASES] = {
         [EVENT_ENDED]          = { NO,     NO,     NO,     NO,     OVER,   OVER,   OVER,   NO },
         [EVENT_SPLIT]          = { WAIT,   WAIT,   WAIT,   WAIT,   NO,     NO,     NO,     NO },
         [EVENT_REQUEUED]       = { NO,     NO,     NO,     NO,     NO,     WAIT,   NO,     NO },
+        [EVENT_CANCELLED]      = { NO,     NO,     NO,     NO,     NO,     RUN,    NO,     NO },
 };
 /* clang-format on */
 
@@ -179,6 +180,7 @@ int core_apply(Core *core, const Event *event) {
         case EVENT_ENDED:
         case EVENT_SPLIT:
         case EVENT_REQUEUED:
+        case EVENT_CANCELLED:
                 break;
         }
 

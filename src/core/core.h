@@ -66,10 +66,11 @@ typedef enum EventType {
         EVENT_ENDED,          /* over, in whatever way */
         EVENT_SPLIT,          /* an element of an array becomes a task of its own */
         EVENT_REQUEUED,       /* what ran is gone with the machine, and is to run again */
+        EVENT_CANCELLED,      /* what runs is to end, and not to run again */
 } EventType;
 
 enum {
-        N_EVENT_TYPES = EVENT_REQUEUED + 1,
+        N_EVENT_TYPES = EVENT_CANCELLED + 1,
         CORE_OFFERS_MISSED_MAX = 3,
 };
 

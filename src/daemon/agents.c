@@ -377,7 +377,7 @@ static void return_to_queue(Record *record) {
         (void)core_apply(record->daemon->core, &event);
         record->granted = false;
         record_close_offer(record);
-        if (record->cancelled)
+        if (core_find(record->daemon->core, record->task_id)->cancelled)
                 (void)record_cancel(record, "cancelled");
 }
 

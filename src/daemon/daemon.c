@@ -128,7 +128,8 @@ static int on_judge(sd_event_source *source, uint64_t usec, void *userdata) {
 static bool adopt_boot(const Daemon *daemon, Task *task) {
         uint64_t now_us = clock_boottime_us();
 
-        if (!task->detached || (task->state == TASK_STATE_RUNNING && !task->requeue))
+        if (!task->detached ||
+            (task->state == TASK_STATE_RUNNING && (!task->requeue || task->cancelled)))
                 return false;
         (void)snprintf(task->boot_id, sizeof(task->boot_id), "%s", daemon->boot_id);
         task->queued_boot_us = now_us;

@@ -148,23 +148,32 @@ static void act_on_all(Peer *peer, const Call *call, act_fn act) {
         for (size_t i = 0; i < n; i++)
                 act_on_one(peer, all.ids[i], call->ids.signal, act, &results[i]);
         free(all.ids);
+        records_hold_answers(peer_daemon(peer));
         peer_reply(peer, &(Reply){ .to = call->type, .ids = { .n = n, .results = results } });
         daemon_want_turn(peer_daemon(peer));
+}
+
+/*
+ * It is answered when it is on the disk that the task is not to be tried again. Its runner is told at once: on a full disk too, where
+ * agents are cut off from a daemon that can't write.
+ */
+static IdOutcome cancel_running(Record *record, const Task *task, int signal) {
+        Event event = daemon_event(EVENT_CANCELLED, record->task_id);
+
+        (void)core_apply(record->daemon->core, &event);
+        record->daemon->sync_wanted |= task->detached;
+        record_set_dirty_behind(record);
+        if (!record->owner)
+                return ID_OUTCOME_NO_RUNNER;
+        record_send_end(record, signal);
+        return ID_OUTCOME_ENDING;
 }
 
 static IdOutcome cancel_one(Peer *peer, Record *record, const Task *task, int signal) {
         char reason[64];
 
-        if (task->state == TASK_STATE_RUNNING) {
-                record->cancelled = true;
-                if (!record->owner)
-                        return ID_OUTCOME_NO_RUNNER;
-                peer_send(record->owner,
-                          &(Call){ .type = CALL_END,
-                                   .oneway = true,
-                                   .end = { .id = record->task_id, .signal = signal } });
-                return ID_OUTCOME_ENDING;
-        }
+        if (task->state == TASK_STATE_RUNNING)
+                return cancel_running(record, task, signal);
         if (peer->uid == task->uid)
                 (void)snprintf(reason, sizeof(reason), "cancelled");
         else

@@ -117,6 +117,16 @@ void record_set_dirty(Record *record) {
         daemon_want_turn(record->daemon);
 }
 
+void record_set_dirty_behind(Record *record) {
+        add_to_dirty(record);
+        record->daemon->write_due = true;
+        daemon_want_turn(record->daemon);
+}
+
+void records_hold_answers(Daemon *daemon) {
+        daemon->write_wanted |= daemon->write_due;
+}
+
 static void arm_write(Daemon *daemon, uint64_t after_us) {
         (void)sd_event_source_set_time_relative(daemon->write_source, after_us);
         (void)sd_event_source_set_enabled(daemon->write_source, SD_EVENT_ONESHOT);
@@ -230,6 +240,20 @@ int record_set_process(Record *record, int pid_fd) {
         return 0;
 }
 
+void record_send_end(Record *record, int signal) {
+        peer_send(record->owner, &(Call){ .type = CALL_END,
+                                          .oneway = true,
+                                          .end = { .id = record->task_id, .signal = signal } });
+}
+
+/* What was cancelled while nobody was there to be told, or by somebody who was killed before he told it. */
+static void end_cancelled(Record *record) {
+        const Task *task = core_find(record->daemon->core, record->task_id);
+
+        if (task->state == TASK_STATE_RUNNING && task->cancelled)
+                record_send_end(record, 0);
+}
+
 void record_set_owner(Record *record, Peer *owner) {
         if (record->owner == owner)
                 return;
@@ -250,6 +274,7 @@ void record_set_owner(Record *record, Peer *owner) {
         if (!is_detached(record))
                 record->runner_pid = owner->pid;
         unwatch_process(record);
+        end_cancelled(record);
 }
 
 /* Its agent is gone, which says nothing of the task: the next one takes it over (decisions.md, "Who is who"). */
@@ -394,9 +419,7 @@ static void close_ended(Record *record) {
         record_close_offer(record);
         drop_process(record);
         if (may_be_written_after(record)) {
-                add_to_dirty(record);
-                record->daemon->write_due = true;
-                daemon_want_turn(record->daemon);
+                record_set_dirty_behind(record);
         } else {
                 record_set_dirty(record);
         }
@@ -441,11 +464,6 @@ int record_end(Record *record,
         const Task *task;
         int r;
 
-        /* It may have ended by itself, or been lost, before the cancel reached it: it is not tried again all the same. */
-        if (record->cancelled && state != TASK_STATE_CANCELLED) {
-                state = TASK_STATE_CANCELLED;
-                reason = "cancelled";
-        }
         event.at_us = at_us;
         event.ended.state = state;
         event.ended.exit_status = exit_status;
@@ -585,6 +603,8 @@ static void return_accepted(Daemon *daemon) {
                         continue;
                 record->accepting = record->granted = false;
                 (void)core_apply(daemon->core, &event);
+                if (core_find(daemon->core, record->task_id)->cancelled)
+                        (void)record_cancel(record, "cancelled");
         }
 }
 

@@ -38,7 +38,6 @@ struct Record {
         int pid_fd;       /* of the command; -1: not known */
         sd_event_source *pid_source;
         bool process_ended; /* seen by the pidfd, while no runner was there to tell how */
-        bool cancelled;     /* while it ran: its end is that, whoever brings it about */
 
         bool other_boot; /* while all are loaded: it is from before the machine went down */
 
@@ -62,6 +61,17 @@ void record_set_owner(Record *record, Peer *owner);
 
 /* To be written at the end of the turn. */
 void record_set_dirty(Record *record);
+
+/*
+ * The same, but what is said to runners until then does not wait for it; see records_hold_answers().
+ */
+void record_set_dirty_behind(Record *record);
+
+/* What is said from now on in this turn waits for what is to be written. */
+void records_hold_answers(Daemon *daemon);
+
+/* Tells the runner of a running task to end it. @signal: 0: SIGTERM */
+void record_send_end(Record *record, int signal);
 
 /* To be written within WRITE_SOON_US: a task that starts and ends at once then costs one commit. */
 void record_set_dirty_soon(Record *record);

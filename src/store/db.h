@@ -30,7 +30,7 @@ typedef struct Db {
         sqlite3 *handle;
         const DbSql *sql;
         sqlite3_stmt *statements[DB_STATEMENTS_MAX];
-        bool is_version_1; /* of tasks, with the tables of version 1: for recover.c */
+        unsigned old_version; /* of the tables of tasks, if it is not this one: for recover.c */
 } Db;
 
 /**

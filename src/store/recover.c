@@ -116,6 +116,10 @@ static int copy_row(Copy *copy, sqlite3_stmt *statement, uint64_t place) {
         return put(copy, task);
 }
 
+/* By the version of the tables; 0: this one's. */
+static const SqlId sql_up[] = { SQL_TASKS_UP, SQL_TASKS_UP_1, SQL_TASKS_UP_2 };
+static const SqlId sql_down[] = { SQL_TASKS_DOWN, SQL_TASKS_DOWN_1, SQL_TASKS_DOWN_2 };
+
 /* Places above @low and below @high are read; it is moved to what was read last. */
 typedef struct Range {
         uint64_t low, high;
@@ -127,9 +131,7 @@ static bool goes_on(const Range *range, int64_t place) {
 
 /* Return: 1 if the range was read to its end, 0 if not, or negative errno of writing. */
 static int scan(Copy *copy, bool up, Range *range) {
-        bool old = copy->from->is_version_1;
-        SqlId sql = up ? (old ? SQL_TASKS_UP_1 : SQL_TASKS_UP) :
-                         (old ? SQL_TASKS_DOWN_1 : SQL_TASKS_DOWN);
+        SqlId sql = (up ? sql_up : sql_down)[copy->from->old_version];
         sqlite3_stmt *statement = NULL;
         int r;
 
@@ -203,10 +205,15 @@ static int probe(Copy *copy, const Range *gap) {
 
 /* Which tables it has. One of which that cannot be said has none that can be read. */
 static void look_at_version(Db *from) {
+        static const unsigned newest_first[] = { 0, 2, 1 };
         sqlite3_stmt *statement;
 
-        from->is_version_1 = db_statement(from, SQL_TASKS_UP, &statement) < 0 &&
-                             db_statement(from, SQL_TASKS_UP_1, &statement) == 0;
+        for (size_t i = 0; i < ELEMENTSOF(newest_first); i++) {
+                from->old_version = newest_first[i];
+                if (db_statement(from, sql_up[from->old_version], &statement) == 0)
+                        return;
+        }
+        from->old_version = 0;
 }
 
 static int copy_tasks(Copy *copy) {

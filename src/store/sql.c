@@ -16,14 +16,17 @@
 #define ACTIVE "over_at_us IS NULL"
 #define ENDED  "over_at_us IS NOT NULL"
 
-#define TASK_COLUMNS                                                                            \
+#define TASK_COLUMNS TASK_COLUMNS_2 ", cancelled"
+
+/* Those of version 2, for what --recover reads. */
+#define TASK_COLUMNS_2                                                                          \
         "id, key, uid, state, name, command, argv, cwd, memory_bytes, cpus, n_gpus, priority, " \
         "delay_us, delay_given, time_limit_us, pin, detached, runner_pid, submitted_at_us, "    \
         "started_at_us, ended_at_us, queued_boot_us, started_boot_us, pid, pid_start_ticks, "   \
         "boot_id, exit_status, signal, memory_known, memory_let_go, memory_used_bytes, "        \
         "memory_peak_bytes, reason, requeue, retry_max, attempt, n_retries, output, n_after"
 
-/* Those of version 1, in the places of those of this one, for what --recover reads. */
+/* Those of version 1, in the places of those of version 2. */
 #define TASK_COLUMNS_1                                                                        \
         "id << 24, key, uid, state, name, command, argv, cwd, memory_bytes, cpus, n_gpus, "   \
         "priority, delay_us, delay_given, time_limit_us, pin, detached, runner_pid, "         \
@@ -53,7 +56,8 @@
 #define PUT_TASK                                                                                  \
         "INSERT INTO task (" TASK_COLUMNS ", is_array, over_at_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, "    \
         "?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, "     \
-        "?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40, ?41) "   \
+        "?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40, ?41, "    \
+        "?42) "                                                                                   \
         "ON CONFLICT (id) DO UPDATE SET "                                                         \
         SET(state) ", " SET(name) ", " SET(command) ", " SET(argv) ", " SET(cwd) ", "             \
         SET(memory_bytes) ", " SET(cpus) ", " SET(n_gpus) ", " SET(priority) ", "                 \
@@ -63,11 +67,12 @@
         SET(pid_start_ticks) ", " SET(boot_id) ", " SET(exit_status) ", " SET(signal) ", "        \
         SET(memory_known) ", " SET(memory_let_go) ", " SET(memory_used_bytes) ", "                \
         SET(memory_peak_bytes) ", " SET(reason) ", " SET(requeue) ", " SET(retry_max) ", "        \
-        SET(attempt) ", " SET(n_retries) ", " SET(output)
+        SET(attempt) ", " SET(n_retries) ", " SET(output) ", " SET(cancelled)
 /* clang-format on */
 
 #define SELECT_TASK   "SELECT " TASK_COLUMNS ", is_array, over_at_us FROM task "
-#define SELECT_TASK_1 "SELECT " TASK_COLUMNS_1 ", 0, over_at_us FROM task "
+#define SELECT_TASK_1 "SELECT " TASK_COLUMNS_1 ", 0, 0, over_at_us FROM task "
+#define SELECT_TASK_2 "SELECT " TASK_COLUMNS_2 ", 0, is_array, over_at_us FROM task "
 #define PLACES_1      "WHERE id >= (?1 + 16777215) >> 24 AND id <= ?2 >> 24"
 #define PURGED \
         "(SELECT id FROM task WHERE " ENDED " AND over_at_us < ?1 ORDER BY over_at_us, id LIMIT ?2)"
@@ -116,6 +121,9 @@ const char *const sql_statements[N_SQL] = {
         [SQL_TASKS_UP_1] = SELECT_TASK_1 "NOT INDEXED " PLACES_1 " ORDER BY id",
         [SQL_TASKS_DOWN_1] =
                 SELECT_TASK_1 "NOT INDEXED " PLACES_1 " ORDER BY id DESC",
+        [SQL_TASKS_UP_2] = SELECT_TASK_2 "NOT INDEXED WHERE id >= ?1 AND id <= ?2 ORDER BY id",
+        [SQL_TASKS_DOWN_2] =
+                SELECT_TASK_2 "NOT INDEXED WHERE id >= ?1 AND id <= ?2 ORDER BY id DESC",
         [SQL_TASK_GPUS_1] =
                 "SELECT " TASK_GPU_COLUMNS ", task_id, n FROM task_gpu WHERE task_id = ?1 >> 24 ORDER BY n",
         [SQL_TASK_MAX_ID] = "SELECT max(id) FROM task",
@@ -305,11 +313,14 @@ const char *const sql_migrations[] = {
               "  n_timeout INTEGER NOT NULL,"
               "  n_lost INTEGER NOT NULL"
               ") STRICT",
+
+        [2] = "ALTER TABLE task ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0",
 };
 
 const char *const sql_set_version[] = {
         [0] = "PRAGMA user_version = 1",
         [1] = "PRAGMA user_version = 2",
+        [2] = "PRAGMA user_version = 3",
 };
 
 _Static_assert(ELEMENTSOF(sql_migrations) == ELEMENTSOF(sql_set_version), "a step without an end");

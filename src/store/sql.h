@@ -32,15 +32,17 @@ typedef enum SqlId {
         SQL_TASK_GPU_PUT,      /* the columns of a GPU, id, n */
         SQL_TASK_GPU_TRIM,     /* id, n: forget GPUs from the n-th on */
         SQL_TASK_GPUS,         /* id -> the columns of a GPU, in order */
-        SQL_TASK_GET,          /* id -> the columns of a task; so all down to TASKS_DOWN_1 */
+        SQL_TASK_GET,          /* id -> the columns of a task; so all down to TASKS_DOWN_2 */
         SQL_TASK_GET_KEY,      /* uid, key */
         SQL_TASKS_ACTIVE,
         SQL_TASKS_ENDED,     /* before id, at most */
         SQL_TASKS_ENDED_UID, /* before id, at most, uid */
         SQL_TASKS_UP,        /* first id, last id */
-        SQL_TASKS_DOWN,      /* likewise, and the three below, of version 1 */
+        SQL_TASKS_DOWN,      /* likewise, and those of older versions below */
         SQL_TASKS_UP_1,
         SQL_TASKS_DOWN_1,
+        SQL_TASKS_UP_2,
+        SQL_TASKS_DOWN_2,
         SQL_TASK_GPUS_1,
         SQL_TASK_MAX_ID,     /* -> id or NULL */
         SQL_PURGE_ANY,       /* before time -> a row if there is something to purge */

@@ -112,6 +112,7 @@ static const Column task_columns[] = {
         UNSIGNED_FIELD("n_retries", Task, n_retries, TASK_RETRIES_MAX),
         TEXT_FIELD("output", Task, output),
         UNSIGNED_FIELD("n_after", Task, n_after, TASK_AFTER_MAX),
+        BOOL_FIELD("cancelled", Task, cancelled),
 };
 
 /* What is active of it is counted anew from its elements by whoever loads them. */
@@ -392,7 +393,7 @@ static int read_task_gpus(Db *db, Task *task, Error *error) {
         if (!task->needs.gpus)
                 return -ENOMEM;
 
-        r = db_statement(db, db->is_version_1 ? SQL_TASK_GPUS_1 : SQL_TASK_GPUS, &statement);
+        r = db_statement(db, db->old_version == 1 ? SQL_TASK_GPUS_1 : SQL_TASK_GPUS, &statement);
         if (r < 0)
                 return r;
         (void)sqlite3_bind_int64(statement, 1, place(task->id));

@@ -435,6 +435,29 @@ def test_one_that_was_told_to_end_is_cancelled_however_it_ended(daemon, sleeper,
         assert state_of(daemon, task_id) == "cancelled"
 
 
+@pytest.mark.parametrize("state", ["done", "failed", "lost"])
+def test_one_that_was_told_to_end_is_cancelled_by_the_next_daemon_too(daemon, sleeper, state):
+    """As soon as the cancel was answered, whoever dies then: no agent has heard of it."""
+    proc = sleeper()
+    with Agent(daemon) as agent:
+        task_id = agent.submit(retry_max=3, requeue=True)
+        agent.accept(id=task_id)
+        agent.started(task_id, proc.pid)
+        wait_until(lambda: daemon.show(task_id)["pid"], "the process is known")
+    with RawClient(daemon.socket) as person:
+        reply = person.call(PREFIX + "Cancel", {"ids": [task_id]})
+    assert reply["parameters"]["results"][0]["state"] == "running", reply
+    daemon.kill()
+    daemon.start_daemon()
+    with Agent(daemon) as agent:
+        assert [(t["id"], t["state"]) for t in agent.listed] == [(task_id, "running")]
+        assert agent.next("End")["id"] == task_id
+        assert "error" not in agent.resume(task_id, 1, proc.pid)
+        assert "error" not in agent.ended(task_id, state, None)
+        shown = daemon.show(task_id)
+        assert (shown["state"], shown["reason"]) == ("cancelled", "cancelled")
+
+
 def test_one_that_is_cancelled_before_its_start_does_not_wait_again(daemon):
     with Agent(daemon) as agent:
         task_id = agent.submit()

@@ -72,6 +72,23 @@ def test_a_full_disk_of_the_daemons_refuses_what_is_new_and_keeps_what_runs(plac
         daemon.stop()
 
 
+def test_on_a_full_disk_of_the_daemons_what_runs_can_be_cancelled(place, make_daemon):
+    daemon = make_daemon(start=False)
+    with small_disk(daemon.state, "4m") as disk:
+        daemon.start_daemon()
+        tasks = [daemon.detach("--retry", "3", "exec sleep 1000") for _ in range(2)]
+        pids = [wait_until(lambda t=t: daemon.show(t)["pid"], "its command runs") for t in tasks]
+        fill(disk / "filler")
+        wait_until(lambda: daemon.run("run", "-D", "true # " + "x" * 3000).returncode != 0, "nothing is written any more")
+        assert daemon.run("cancel", *tasks).returncode == 0
+        assert not any(is_alive(pid) for pid in pids)
+        os.unlink(disk / "filler")
+        for task_id in tasks:
+            daemon.wait_id(task_id, "cancelled", timeout=40)
+        place.end_agents()
+        daemon.stop()
+
+
 def test_a_full_disk_of_the_logs_is_said_and_costs_no_status(daemon, place):
     folder = place.make_folder("disk")
     with small_disk(folder, "64k") as disk:

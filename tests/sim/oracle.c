@@ -344,6 +344,7 @@ static bool is_legal(const Oracle *oracle, const OracleTask *task, const Event *
                 return task->stage == ORACLE_OFFERED;
         case EVENT_STARTED:
         case EVENT_USED:
+        case EVENT_CANCELLED:
                 return task->stage == ORACLE_RUNNING;
         case EVENT_ENDED:
                 return oracle_is_active(task) || task->stage == ORACLE_LOST;
@@ -351,7 +352,7 @@ static bool is_legal(const Oracle *oracle, const OracleTask *task, const Event *
                 return (waits || task->stage == ORACLE_HELD) &&
                        event->split.index < ORACLE_ELEMENTS_MAX && task->waits[event->split.index];
         case EVENT_REQUEUED:
-                return task->stage == ORACLE_RUNNING && task->requeue;
+                return task->stage == ORACLE_RUNNING && task->requeue && !task->cancelled;
         case EVENT_SUBMITTED:
         case EVENT_RAM:
         case EVENT_GPUS:
@@ -469,7 +470,7 @@ static void wait_again(OracleTask *task, const Event *event) {
 }
 
 static void end_or_try_again(Oracle *oracle, OracleTask *task, const Event *event) {
-        TaskState end = event->ended.state;
+        TaskState end = task->cancelled ? TASK_STATE_CANCELLED : event->ended.state;
 
         if (task->stage != ORACLE_LOST && task->n_retries < task->retry_max &&
             (end == TASK_STATE_FAILED || end == TASK_STATE_TIMEOUT)) {
@@ -548,6 +549,9 @@ static void apply(Oracle *oracle, OracleTask *task, const Event *event) {
                 return;
         case EVENT_REQUEUED:
                 wait_again(task, event);
+                return;
+        case EVENT_CANCELLED:
+                task->cancelled = true;
                 return;
         case EVENT_SUBMITTED:
         case EVENT_RAM:

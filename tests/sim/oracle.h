@@ -69,7 +69,7 @@ typedef struct OracleTask {
         bool started;
         unsigned n_missed;
         TaskState end; /* how, if it is over */
-        bool requeue;
+        bool requeue, cancelled;
         unsigned retry_max, n_retries, attempt;
         unsigned n_after;
         OracleAfter after[ORACLE_AFTER_MAX];

@@ -304,7 +304,7 @@ static void simple_event(Round *round) {
                 EVENT_WITHDRAWN,      EVENT_HELD,          EVENT_RELEASED,    EVENT_RELEASED,
                 EVENT_RUNNER_AWAY,    EVENT_RUNNER_BACK,   EVENT_RUNNER_BACK, EVENT_RUNNER_BACK,
                 EVENT_OFFER_RETURNED, EVENT_OFFER_EXPIRED, EVENT_ACCEPTED,    EVENT_ACCEPTED,
-                EVENT_ACCEPTED,       EVENT_ACCEPTED,      EVENT_REQUEUED
+                EVENT_ACCEPTED,       EVENT_ACCEPTED,      EVENT_REQUEUED,    EVENT_CANCELLED
         };
         EventType type = types[rng_below(&round->rng, ELEMENTSOF(types))];
         Event event = drive_event(&round->drive, type, some_task(round));

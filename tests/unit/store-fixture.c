@@ -153,6 +153,7 @@ Task *full_task(uint64_t id) {
         task->memory = (Usage){ .known = true, .let_go = true, .used_bytes = 33, .peak_bytes = 44 };
         task->reason = strdup("because");
         task->requeue = true;
+        task->cancelled = true;
         task->retry_max = TASK_RETRIES_MAX;
         task->attempt = 3;
         task->n_retries = 2;
@@ -275,6 +276,7 @@ void assert_task_equal(const Task *have, const Task *want) {
         assert_usage_equal(&have->memory, &want->memory);
         assert_text_equal(have->reason, want->reason);
         assert_int_equal(have->requeue, want->requeue);
+        assert_int_equal(have->cancelled, want->cancelled);
         assert_int_equal(have->retry_max, want->retry_max);
         assert_int_equal(have->attempt, want->attempt);
         assert_int_equal(have->n_retries, want->n_retries);

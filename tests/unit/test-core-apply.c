@@ -96,6 +96,7 @@ static const int expected[N_EVENT_TYPES][N_STAGES] = {
         [EVENT_ENDED]          = { NO,     NO,     NO,     FAIL,   FAIL,   FAIL,   NO,     NO },
         [EVENT_SPLIT]          = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
         [EVENT_REQUEUED]       = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
+        [EVENT_CANCELLED]      = { NO,     NO,     NO,     NO,     RUN,    NO,     NO,     NO },
 };
 /* clang-format on */
 
@@ -640,6 +641,22 @@ static void test_what_the_machine_took_along_runs_again_if_that_was_asked_for(
         assert_int_equal(apply(world, EVENT_REQUEUED, other), CORE_E_ILLEGAL);
 }
 
+static void test_one_that_was_cancelled_while_it_ran_does_not_run_again(_unused_ void **state) {
+        static const TaskState ends[] = { TASK_STATE_DONE, TASK_STATE_FAILED, TASK_STATE_TIMEOUT,
+                                          TASK_STATE_LOST };
+
+        for (size_t i = 0; i < ELEMENTSOF(ends); i++) {
+                WORLD(0);
+                uint64_t id = start(world, (Ask){ .retry_max = 5, .requeue = true });
+
+                assert_int_equal(apply(world, EVENT_CANCELLED, id), 0);
+                assert_int_equal(apply(world, EVENT_REQUEUED, id), CORE_E_ILLEGAL);
+                assert_int_equal(end(world, id, ends[i]), 0);
+                assert_int_equal(state_of(world, id), TASK_STATE_CANCELLED);
+                assert_string_equal(core_find(world->core, id)->reason, "cancelled");
+        }
+}
+
 static void test_a_task_tried_again_is_passed_over_while_its_runner_is_away(_unused_ void **state) {
         WORLD(0);
         Event event = world_event(world, EVENT_SUBMITTED, 0);
@@ -838,6 +855,7 @@ int main(void) {
                 cmocka_unit_test(test_only_failures_are_tried_again),
                 cmocka_unit_test(test_a_try_keeps_its_place_in_line),
                 cmocka_unit_test(test_what_the_machine_took_along_runs_again_if_that_was_asked_for),
+                cmocka_unit_test(test_one_that_was_cancelled_while_it_ran_does_not_run_again),
                 cmocka_unit_test(test_a_task_tried_again_is_passed_over_while_its_runner_is_away),
                 cmocka_unit_test(test_lost_is_corrected_by_a_late_status),
                 cmocka_unit_test(test_a_running_task_comes_back_with_its_share),

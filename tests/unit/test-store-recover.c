@@ -206,7 +206,7 @@ static void test_a_newer_database_is_left_alone(void **state) {
 
                 (void)sqlite3_open(in_folder(folder, "taskflow.db"), &db);
                 (void)sqlite3_exec(db,
-                                   "PRAGMA locking_mode = EXCLUSIVE; PRAGMA user_version = 3;"
+                                   "PRAGMA locking_mode = EXCLUSIVE; PRAGMA user_version = 99;"
                                    "CREATE TABLE news (x); INSERT INTO news VALUES (1)",
                                    NULL, NULL, NULL);
                 (void)raise(SIGKILL);

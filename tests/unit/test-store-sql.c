@@ -34,7 +34,8 @@ static void test_every_statement_has_a_text(void **state) {
  */
 static bool may_scan(unsigned i) {
         return i == SQL_TASKS_ACTIVE || i == SQL_TASKS_UP || i == SQL_TASKS_DOWN ||
-               i == SQL_TASKS_UP_1 || i == SQL_TASKS_DOWN_1;
+               i == SQL_TASKS_UP_1 || i == SQL_TASKS_DOWN_1 || i == SQL_TASKS_UP_2 ||
+               i == SQL_TASKS_DOWN_2;
 }
 
 static void check_plan(unsigned i, const char *step) {

@@ -29,8 +29,10 @@ typedef struct Deed {
         bool foreground;
         bool told; /* its submitter heard: */
         uint64_t id;
-        uint64_t floor;       /* the largest number that anybody knew when it was submitted */
-        bool cancelled;       /* somebody asked for that */
+        uint64_t floor; /* the largest number that anybody knew when it was submitted */
+        bool cancelled; /* somebody asked for that */
+        bool withdrawn; /* somebody heard that it is, and will not be tried after this one: */
+        unsigned last_attempt;
         bool offered;         /* its first start */
         bool touched;         /* held, cancelled or to wait for others: starts when it may */
         uint64_t n_kills;     /* until it was submitted */

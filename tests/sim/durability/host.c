@@ -126,6 +126,10 @@ size_t host_n_tasks(void) {
         return host.daemon ? HASH_COUNT(host.daemon->records) : 0;
 }
 
+bool host_is_failing(void) {
+        return host.daemon && host.daemon->store_failing;
+}
+
 void host_restart(void) {
         if (!actor_lives(&world.daemon) || !host.daemon)
                 return;

@@ -32,5 +32,8 @@ const Task *host_task(uint64_t id);
 /* How many tasks that are not over it has. */
 size_t host_n_tasks(void);
 
+/* Whether it has changes that it could not write. */
+bool host_is_failing(void);
+
 /* A new version: it ends by itself, and another one starts. */
 void host_restart(void);

@@ -30,6 +30,9 @@ struct Request {
 typedef struct Visit {
         Link *link;
         bool used;
+        CallType type;
+        Deed *deed;
+        unsigned n_troubles; /* with the disk, when it began */
 } Visit;
 
 static struct {
@@ -160,12 +163,38 @@ static void on_submit(void *userdata, uint64_t arg) {
 
 /* -- acting on tasks -- */
 
+/* With the disk, until now. */
+static unsigned n_troubles(void) {
+        return (unsigned)(world.n_full + world.n_torn);
+}
+
+/* What is cancelled now, is so for good: with a disk that can be written. */
+static void note_cancelled(const Visit *visit, const char *bytes, size_t n) {
+        const Task *task = host_task(visit->deed->id);
+        Error error = { 0 };
+        Reply reply;
+
+        if (reply_decode(CALL_CANCEL, bytes, n, &reply, &error) != 0) {
+                world_fail("an answer to people makes no sense: %s", error.text);
+                return;
+        }
+        if (reply.error == ERROR_NONE && reply.ids.n > 0 && task && task->detached &&
+            !task->array && reply.ids.results[0].outcome != ID_OUTCOME_WRONG_STATE &&
+            !visit->deed->withdrawn && visit->n_troubles == n_troubles() && !host_is_failing()) {
+                visit->deed->withdrawn = true;
+                visit->deed->last_attempt = task->attempt;
+        }
+        reply_done(&reply);
+}
+
 static void on_visit(void *userdata, Link *link, const char *bytes, size_t n) {
         Visit *visit = userdata;
 
         if (visit->link != link)
                 return;
         visit->used = false;
+        if (bytes && visit->type == CALL_CANCEL)
+                note_cancelled(visit, bytes, n);
         if (bytes)
                 link_close(link);
 }
@@ -184,6 +213,9 @@ static void act_on(unsigned i, CallType type) {
         if (!visit->link)
                 return;
         visit->used = true;
+        visit->type = type;
+        visit->deed = deed;
+        visit->n_troubles = n_troubles() + (world.disk_full || host_is_failing());
         deed->touched = true;
         deed->cancelled |= type == CALL_CANCEL;
         world_note("people", call_type_to_string(type), deed->id, 0);

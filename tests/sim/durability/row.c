@@ -9,6 +9,8 @@
 
 #include "util/strv.h"
 
+#include "world.h"
+
 static void pack_array(Row *ret, const TaskArray *array) {
         ret->is_array = true;
         ret->array = *array;
@@ -44,6 +46,7 @@ void row_pack(Row *ret, const Task *task) {
                 .pid_start_ticks = task->pid_start_ticks,
                 .exit_status = task->exit_status,
                 .signal = task->signal,
+                .cancelled = task->cancelled && world.mutant != MUTANT_CANCEL_FORGOTTEN,
         };
         assert(task->n_after <= ROW_AFTER_MAX && task->needs.n_gpus == 0);
         memcpy(ret->key, task->key, sizeof(ret->key));
@@ -116,6 +119,7 @@ Task *row_unpack(const Row *row) {
         task->pid_start_ticks = row->pid_start_ticks;
         task->exit_status = row->exit_status;
         task->signal = row->signal;
+        task->cancelled = row->cancelled;
         memcpy(task->boot_id, row->boot_id, sizeof(task->boot_id));
         if (row->reason[0])
                 task->reason = must(strdup(row->reason));

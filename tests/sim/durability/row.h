@@ -24,7 +24,7 @@ typedef struct Row {
         uint64_t delay_us;
         bool delay_given;
         uint64_t time_limit_us;
-        bool detached, requeue;
+        bool detached, requeue, cancelled;
         unsigned retry_max;
         unsigned n_after;
         TaskAfter after[ROW_AFTER_MAX];

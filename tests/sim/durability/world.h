@@ -47,10 +47,11 @@ typedef enum Mutant {
         MUTANT_OPENED_UNSYNCED, /* what an earlier daemon has not synced, neither does the next one */
         MUTANT_RAM_UNSEEN,      /* what is taken looks free */
         MUTANT_LIFE_IGNORED,    /* a record whose command lives counts as none */
+        MUTANT_CANCEL_FORGOTTEN, /* with the daemon that heard it, while the task runs */
 } Mutant;
 
 enum {
-        N_MUTANTS = MUTANT_LIFE_IGNORED + 1,
+        N_MUTANTS = MUTANT_CANCEL_FORGOTTEN + 1,
 };
 
 typedef struct Actor {
