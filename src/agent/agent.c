@@ -41,6 +41,13 @@ static void commit(Agent *agent) {
         }
         if (r < 0 || agent->submissions)
                 queue_on_commit(agent, r);
+        if (spool_is_broken(agent->spool) && !agent->restart) {
+                say_error(
+                        "what was written to '%s/agent.db' may not be on the disk: beginning anew",
+                        agent->folder);
+                agent->restart = true;
+                (void)sd_event_exit(agent->event, 0);
+        }
         if (r == 0)
                 runs_drop_over(agent);
 }

@@ -56,7 +56,7 @@ struct Agent {
         char *lives; /* "systemd", "session", "detached" */
         int run_fd;  /* of FOLDER/run */
         uint64_t idle_us;
-        bool restart; /* the nursery is gone: main() begins anew */
+        bool restart; /* the nursery is gone, or the spool must be opened again: main() begins anew */
 
         Nursery *nursery;
         sd_event_source *nursery_source;

@@ -390,6 +390,12 @@ static int serve(const Arguments *arguments, const Setup *setup, Error *error) {
         log_info("taskflowd " TASKFLOW_VERSION " listens on %s", setup->sockets[0]);
         say_started(arguments, "ready");
         r = sd_event_loop(daemon->event);
+        if (r < 0 && store_is_broken(daemon->store))
+                return error_set(
+                        error, r,
+                        "what was written to '%s' may not be on the disk: %s; ending, so that "
+                        "the next taskflowd goes on from what is there",
+                        setup->state_dir, strerror(-r));
         return r < 0 ? error_set(error, r, "the event loop failed: %s", strerror(-r)) : 0;
 }
 

@@ -447,13 +447,16 @@ Peer *peers_first(Peers *peers) {
 }
 
 void peers_release(Peers *peers, bool written) {
+        bool broken = store_is_broken(peers->daemon->store);
+
         /* The end of one may change something: what is said of that waits for the next turn. */
         while (peers->held && !peers->daemon->write_wanted) {
                 Peer *peer = peers->held;
                 int r;
 
                 unhold(peer);
-                r = written || !peer->is_agent ? channel_flush(peer->channel) : FRAME_E_CLOSED;
+                r = written || (!peer->is_agent && !broken) ? channel_flush(peer->channel) :
+                                                              FRAME_E_CLOSED;
                 if (r < 0 || r == FRAME_E_CLOSED || (peer->ending && r == 0))
                         peer_close(peer);
                 else

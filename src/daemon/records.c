@@ -608,6 +608,16 @@ static void return_accepted(Daemon *daemon) {
         }
 }
 
+/* On a full disk it waits for room; where a sync has failed only the next daemon can tell what there is. */
+static void say_failed(Daemon *daemon, int r) {
+        if (store_is_broken(daemon->store))
+                (void)sd_event_exit(daemon->event, r);
+        else if (!daemon->store_failing)
+                log_error(
+                        "cannot write to '%s': %s; running tasks are kept in memory, new ones refused",
+                        daemon->state_dir, strerror(-r));
+}
+
 bool records_write(Daemon *daemon) {
         Record *written = daemon->dirty;
         int r;
@@ -618,10 +628,7 @@ bool records_write(Daemon *daemon) {
                 return true;
         r = put_all(daemon);
         if (r < 0) {
-                if (!daemon->store_failing)
-                        log_error(
-                                "cannot write to '%s': %s; running tasks are kept in memory, new ones refused",
-                                daemon->state_dir, strerror(-r));
+                say_failed(daemon, r);
                 daemon->store_failing = daemon->write_failed = true;
                 daemon_want_turn(daemon);
                 drop_fresh(daemon);

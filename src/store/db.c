@@ -304,9 +304,9 @@ int db_sync(Db *db) {
         return db_errno(NULL, wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL));
 }
 
-int db_checkpoint(Db *db) {
-        int code =
-                sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+int db_checkpoint(Db *db, DbCheckpoint how) {
+        int mode = how == DB_CHECKPOINT_ALL ? SQLITE_CHECKPOINT_FULL : SQLITE_CHECKPOINT_PASSIVE;
+        int code = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, NULL, NULL);
 
-        return db_errno(db->handle, code);
+        return code == SQLITE_IOERR_FSYNC ? DB_E_SYNC : db_errno(db->handle, code);
 }

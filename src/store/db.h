@@ -80,8 +80,17 @@ int db_quick_check(Db *db);
 /* Brings all commits to the disk. Return: 0 or negative errno. */
 int db_sync(Db *db);
 
-/* Moves what can be moved from the WAL into the database. Return: 0 or negative errno. */
-int db_checkpoint(Db *db);
+typedef enum DbCheckpoint {
+        DB_CHECKPOINT_SOME, /* what can be moved at once */
+        DB_CHECKPOINT_ALL,
+} DbCheckpoint;
+
+enum {
+        DB_E_SYNC = 1, /* a sync has failed */
+};
+
+/* Moves commits from the WAL into the database. Return: 0, DB_E_SYNC, or another negative errno. */
+int db_checkpoint(Db *db, DbCheckpoint how);
 
 /**
  * db_errno() - SQLite's result code as negative errno

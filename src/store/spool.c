@@ -169,12 +169,10 @@ static int open_database(Spool *spool, int dir_fd, const char *path, Error *erro
         r = count_tasks(spool);
         if (r == 0)
                 r = drop_unused_contexts(spool);
-        if (r == 0) {
-                /* What an agent that was killed had committed and not synced: people may be told of it from here on. */
-                spool->txn.unsynced = true;
-                (void)txn_sync(&spool->txn);
+        if (r == 0)
+                r = txn_opened(&spool->txn);
+        if (r == 0)
                 return 0;
-        }
 
         if (r == -EUCLEAN)
                 r = error_set(error, DATABASE_E_DAMAGED, "'%s' is damaged: %s", path,
@@ -242,6 +240,10 @@ int spool_open(Spool **ret, const char *dir_path, Error *error) {
 
 uint64_t spool_n(const Spool *spool) {
         return spool->n;
+}
+
+bool spool_is_broken(const Spool *spool) {
+        return spool->txn.broken < 0;
 }
 
 bool spool_is_dirty(const Spool *spool) {

@@ -132,6 +132,9 @@ int spool_each(Spool *spool, spool_entry_fn fn, void *userdata);
 /* How many tasks there are. */
 uint64_t spool_n(const Spool *spool);
 
+/* Whether a sync has failed: see spool_commit(). */
+bool spool_is_broken(const Spool *spool);
+
 /* Whether a transaction with changes is open. */
 bool spool_is_dirty(const Spool *spool);
 

@@ -339,11 +339,8 @@ const char sql_setup[] = "PRAGMA locking_mode = EXCLUSIVE;"
  * synchronous = NORMAL: a commit is written to the WAL and survives the process; it is brought to the disk
  * by db_sync() when the caller asks, and before each checkpoint by SQLite. A power cut loses the commits
  * since, but never the database.
- *
- * A checkpoint costs three synchronous writes: every 16 MiB of WAL rather than every 4.
  */
 const char sql_setup_writing[] = "PRAGMA synchronous = NORMAL;"
-                                 "PRAGMA wal_autocheckpoint = 4096;"
                                  "PRAGMA journal_size_limit = 33554432;"
                                  "PRAGMA secure_delete = FAST";
 

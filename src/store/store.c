@@ -253,6 +253,10 @@ int store_get_gpus(Store *store, GpuSample ret[static GPU_MAX]) {
         return r < 0 ? r : n;
 }
 
+bool store_is_broken(const Store *store) {
+        return store->txn.broken < 0;
+}
+
 bool store_is_dirty(const Store *store) {
         return store->txn.dirty;
 }
@@ -588,9 +592,10 @@ static int open_all(Store *store, bool recover, Error *error) {
                         return r;
         }
 
-        /* What a daemon that was killed had committed and not synced: people may be told of it from here on. */
-        store->txn.unsynced = true;
-        (void)txn_sync(&store->txn);
+        r = txn_opened(&store->txn);
+        if (r < 0)
+                return error_set(error, r, "cannot bring what is in '%s' to the disk: %s",
+                                 store->path, strerror(-r));
         return ids_keep(&store->ids);
 }
 

@@ -47,7 +47,7 @@ enum {
  * @error:      what happened and what to do; also filled in on success when something was recovered (else empty)
  *
  * Migrates an older database by one step after the other, each in one transaction. What is read from it is on the disk: commits
- * of an earlier process that were not synced are synced here. If that fails, so does every change.
+ * of an earlier process are written once more, and synced.
  *
  * Return: 0, an outcome, or negative errno (-ENOSPC, -EACCES, -EROFS …).
  */
@@ -91,6 +91,9 @@ int store_put_gpus(Store *store, const GpuSample *gpus, unsigned n_gpus);
 
 /* Reads them back, state GPU_STATE_UNKNOWN, at most GPU_MAX. Return: how many, or negative errno. */
 int store_get_gpus(Store *store, GpuSample ret[static GPU_MAX]);
+
+/* Whether a sync has failed. Nothing can be written any more; whoever opens it again has all that is on the disk. */
+bool store_is_broken(const Store *store);
 
 /* Whether a transaction with changes is open. */
 bool store_is_dirty(const Store *store);

@@ -7,6 +7,10 @@
 
 #include "store/sql.h"
 
+enum {
+        CHECKPOINT_PAGES = 4096, /* of the WAL: 16 MiB. One costs three synchronous writes */
+};
+
 static int run(Db *db, SqlId id) {
         sqlite3_stmt *statement = NULL;
         int r;
@@ -15,6 +19,33 @@ static int run(Db *db, SqlId id) {
         if (r < 0)
                 return r;
         return db_run(statement);
+}
+
+/*
+ * As SQLite's own checkpoint at a commit, which says nothing of a sync that failed; the one that comes next on the same descriptor
+ * would then find nothing wrong.
+ */
+static int on_wal(void *userdata, sqlite3 *handle, const char *name, int n_pages) {
+        Txn *txn = userdata;
+
+        if (n_pages >= CHECKPOINT_PAGES && db_checkpoint(txn->db, DB_CHECKPOINT_SOME) == DB_E_SYNC)
+                txn->broken = -EIO;
+        return SQLITE_OK;
+}
+
+/*
+ * What an earlier process has committed may not be on the disk, although its pages count as written: its sync failed, or it was killed
+ * before it. People may be told of it from here on.
+ */
+int txn_opened(Txn *txn) {
+        int r;
+
+        (void)sqlite3_wal_hook(txn->db->handle, on_wal, txn);
+        r = db_checkpoint(txn->db, DB_CHECKPOINT_ALL);
+        if (r == DB_E_SYNC || r == -EIO)
+                return -EIO;
+        txn->unsynced = true; /* a full disk keeps some of it from the database itself */
+        return txn_sync(txn);
 }
 
 int txn_begin(Txn *txn) {
@@ -48,7 +79,7 @@ int txn_changed(Txn *txn, int r) {
         if (r < 0)
                 txn_rollback(txn);
         if (r == -ENOSPC || r == -EDQUOT)
-                (void)db_checkpoint(txn->db);
+                (void)db_checkpoint(txn->db, DB_CHECKPOINT_SOME);
         return r;
 }
 
@@ -72,6 +103,8 @@ int txn_commit(Txn *txn) {
 }
 
 int txn_sync(Txn *txn) {
+        if (txn->broken < 0)
+                return txn->broken;
         if (!txn->unsynced)
                 return 0;
         if (db_sync(txn->db) < 0) {

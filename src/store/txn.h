@@ -9,7 +9,7 @@
  * asked for, the WAL is synced behind it (db_sync()), which also brings all commits before it to the disk.
  *
  * A sync that failed cannot be repeated: the kernel has forgotten what it could not write. From then on every change is
- * refused.
+ * refused, and the database must be opened again: then what it has is written once more, and synced.
  */
 
 #include <stdbool.h>
@@ -22,6 +22,9 @@ typedef struct Txn {
         bool unsynced; /* commits were made that are not on the disk */
         int broken;    /* a sync failed: negative errno of every change from now on */
 } Txn;
+
+/* Once, when the database has been opened: all that is in it is written and synced again. Return: 0 or negative errno. */
+int txn_opened(Txn *txn);
 
 /* Before a change. Return: 0 or negative errno. */
 int txn_begin(Txn *txn);

@@ -195,6 +195,13 @@ def gpu_daemon(make_daemon, gpus):
 
 
 @pytest.fixture
+def faults(place):
+    if not os.path.exists(os.path.join(harness.STAND_IN, "libfaults.so")):
+        pytest.skip(f"no libfaults.so in {harness.STAND_IN}")
+    return harness.Faults(place.folder)
+
+
+@pytest.fixture
 def many_descriptors():
     """As many descriptors as this process may have."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -710,6 +710,35 @@ class Gpus:
         self.write()
 
 
+class Faults:
+    """What goes wrong on the machine of the programs that it is preloaded into (stand-in/faults.c)."""
+
+    def __init__(self, folder):
+        self.folder = folder / "faults"
+        self.folder.mkdir()
+        os.chmod(self.folder, 0o755)
+
+    @property
+    def env(self):
+        return {"LD_PRELOAD": os.path.join(STAND_IN, "libfaults.so"), "FAULTS": self.folder}
+
+    def set_clock(self, seconds):
+        """On, or back, by so many seconds."""
+        self._write("clock", str(seconds))
+
+    def fail_syncs(self, of):
+        """Of files with that text in their path."""
+        self._write("sync", of)
+
+    def mend_disk(self):
+        (self.folder / "sync").unlink()
+
+    def _write(self, name, text):
+        new = self.folder / "new"
+        new.write_text(text)
+        new.rename(self.folder / name)
+
+
 class RawClient:
     """The socket, without any client: JSON objects ended by NUL, or whatever bytes one likes to send."""
 

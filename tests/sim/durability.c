@@ -99,8 +99,6 @@ static bool play(uint64_t seed, Mutant mutant, Totals *totals, bool quiet) {
 
         world_note("world", "is calm", 0, 0);
         world.calm = true;
-        if (world.disk_tears)
-                host_restart();
         people_calm();
         world_run(world.now_us + REST_US, is_at_rest);
         check_rest();

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
@@ -558,39 +557,6 @@ static void test_recovery_reads_around_pages_amid_elements(void **state) {
         free(loaded);
 }
 
-/* The disk */
-
-static unsigned n_wal_syncs;
-
-/* SQLite's own calls come here too. */
-__attribute__((visibility("default"))) int fdatasync(int fildes) {
-        char link[64], path[256];
-        ssize_t n;
-
-        (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fildes);
-        n = readlink(link, path, sizeof(path) - 1);
-        if (n > 4 && memcmp(path + n - 4, "-wal", 4) == 0)
-                n_wal_syncs++;
-        return (int)syscall(SYS_fdatasync, fildes);
-}
-
-static void test_a_commit_that_must_be_on_the_disk_syncs_the_wal_once(void **state) {
-        _cleanup_(store_freep) Store *store = open_store(*state);
-
-        assert_int_equal(store_commit(store, true), 0);
-        n_wal_syncs = 0;
-        put_plain(store, 1, 3); /* committed, and not synced */
-        assert_int_equal(n_wal_syncs, 0);
-        assert_int_equal(store_commit(store, true), 0);
-        assert_int_equal(n_wal_syncs, 1);
-        assert_int_equal(store_commit(store, true), 0);
-        assert_int_equal(n_wal_syncs, 1);
-
-        put(store, full_task(4));
-        assert_int_equal(store_commit(store, true), 0);
-        assert_int_equal(n_wal_syncs, 2);
-}
-
 #define store_test(f) cmocka_unit_test_setup_teardown(f, folder_setup, folder_teardown)
 
 int main(void) {
@@ -612,7 +578,6 @@ int main(void) {
                 store_test(test_a_database_of_version_2_keeps_all_its_data),
                 store_test(test_recovery_reads_version_2),
                 store_test(test_recovery_reads_around_pages_amid_elements),
-                store_test(test_a_commit_that_must_be_on_the_disk_syncs_the_wal_once),
         };
 
         return cmocka_run_group_tests_name("store-array", tests, NULL, NULL);

@@ -55,10 +55,12 @@ static void stop(void) {
 static void after_serving(void) {
         if (!actor_lives(&world.daemon))
                 return;
-        if (loop_has_exited())
-                stop();
-        else
+        if (!loop_has_exited()) {
                 plan_wake();
+                return;
+        }
+        stop();
+        host_start_soon(world_below(US_PER_SEC));
 }
 
 /* An alarm that an earlier one has made needless is let pass. */

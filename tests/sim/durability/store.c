@@ -128,6 +128,10 @@ int store_get_gpus(Store *store, GpuSample ret[static GPU_MAX]) {
         return 0;
 }
 
+bool store_is_broken(const Store *store) {
+        return store->broken;
+}
+
 bool store_is_dirty(const Store *store) {
         return disk.tasks.dirty;
 }

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * faults - a machine on which things go wrong, for the programs that it is preloaded into
+ *
+ *     LD_PRELOAD=libfaults.so FAULTS=FOLDER program…
+ *
+ *     FOLDER/clock    seconds by which somebody has set the clock on (or, negative, back)
+ *     FOLDER/sync     while it is there no fsync() or fdatasync() of a file whose path has the text in it succeeds: EIO
+ *
+ * The folder is looked into at each call. CLOCK_MONOTONIC and CLOCK_BOOTTIME are as they are, as on a real machine.
+ */
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* What a file of the folder says; false: it is not there. */
+static bool said(const char *name, char *buf, size_t n) {
+        const char *folder = getenv("FAULTS");
+        int saved = errno, fd;
+        char path[PATH_MAX];
+        ssize_t length;
+
+        if (!folder || snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
+                return false;
+        fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0) {
+                errno = saved;
+                return false;
+        }
+        length = syscall(SYS_read, fd, buf, n - 1);
+        (void)syscall(SYS_close, fd);
+        buf[length > 0 ? length : 0] = '\0';
+        buf[strcspn(buf, "\n")] = '\0';
+        errno = saved;
+        return true;
+}
+
+typedef int (*clock_gettime_fn)(clockid_t, struct timespec *);
+
+EXPORT int clock_gettime(clockid_t clock_id, struct timespec *tp) {
+        static clock_gettime_fn real;
+        char text[32];
+        int r;
+
+        if (!real)
+                real = (clock_gettime_fn)dlsym(RTLD_NEXT, "clock_gettime");
+        r = real(clock_id, tp);
+        if (r == 0 && (clock_id == CLOCK_REALTIME || clock_id == CLOCK_REALTIME_COARSE) &&
+            said("clock", text, sizeof(text)))
+                tp->tv_sec += strtol(text, NULL, 10);
+        return r;
+}
+
+EXPORT time_t time(time_t *timer) {
+        struct timespec now = { 0 };
+
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        if (timer)
+                *timer = now.tv_sec;
+        return now.tv_sec;
+}
+
+EXPORT int gettimeofday(struct timeval *restrict tv, void *restrict tz) {
+        struct timespec now = { 0 };
+
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        *tv = (struct timeval){ .tv_sec = now.tv_sec, .tv_usec = now.tv_nsec / 1000 };
+        return 0;
+}
+
+static bool fails(int fd) {
+        char text[PATH_MAX], link[64], path[PATH_MAX];
+        ssize_t n;
+
+        if (!said("sync", text, sizeof(text)))
+                return false;
+        (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        n = readlink(link, path, sizeof(path) - 1);
+        path[n > 0 ? n : 0] = '\0';
+        if (!strstr(path, text))
+                return false;
+        errno = EIO;
+        return true;
+}
+
+EXPORT int fsync(int fd) {
+        return fails(fd) ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+EXPORT int fdatasync(int fildes) {
+        return fails(fildes) ? -1 : (int)syscall(SYS_fdatasync, fildes);
+}
