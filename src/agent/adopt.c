@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "agent/conversation.h"
+#include "agent/keeper.h"
+#include "agent/orders.h"
 #include "agent/runs.h"
 #include "agent/say.h"
 #include "util/cleanup.h"
@@ -28,6 +30,7 @@ enum {
 #define GARBAGE_US         (2 * US_PER_SEC) /* for a keeper that has claimed its record to write it */
 #define UNTAKEN_US         (60 * US_PER_SEC) /* for a nursery that cannot fork */
 #define TAKE_BACK_AGAIN_US US_PER_SEC        /* when no claim could be made */
+#define WATCH_AGAIN_US     US_PER_SEC        /* when descriptors are short */
 
 /* What its record says now. */
 int run_read_record(const Run *run, Record *ret) {
@@ -51,23 +54,26 @@ static void adopt_keeper(Run *run, const Record *record, int fd) {
                 run_note_running(run, record->pid, record->pid_start_ticks);
         else
                 run->phase = RUN_PHASE_STARTING;
+        if (run->cancelled)
+                run_cancel(run, run->cancel_signal);
 }
 
 /* Its keeper is gone: the end that it wrote, the command, or nothing is left. */
 static void adopt_orphan(Run *run, Record *record) {
-        int fd;
+        int fd, r;
 
         run->keeper_gone = true;
         /* What we have read may be from before its end. */
-        if (run_read_record(run, record) == 0 && record->state == RECORD_STATE_ENDED) {
+        r = run_read_record(run, record);
+        if (r == 0 && record->state == RECORD_STATE_ENDED) {
                 run->end = record->end;
                 run->phase = RUN_PHASE_ENDED;
                 return;
         }
         run->pid = record->pid;
         run->pid_start_ticks = record->pid_start_ticks;
-        fd = run_open_pidfd(run);
-        if (fd >= 0) {
+        fd = r < 0 && r != -ENOENT ? r : run_open_pidfd(run);
+        if (fd != -ESRCH) {
                 run_watch(run, fd);
                 run_note_running(run, run->pid, run->pid_start_ticks);
                 return;
@@ -117,6 +123,15 @@ static bool is_from_before_boot(const Run *run) {
                (uint64_t)st.st_ctim.tv_sec * US_PER_SEC < up_at_us - MIN(up_at_us, US_PER_SEC);
 }
 
+/* Return: pidfd; -ESRCH: it is gone; or another negative errno: it can't be looked at. */
+static int open_keeper(const Record *record, bool by_pid_alone) {
+        _cleanup_close_ int fd = pidfd_open(record->keeper.pid, 0);
+
+        if (fd < 0)
+                return -errno;
+        return by_pid_alone || proc_id_is_alive(&record->keeper) ? TAKE_FD(fd) : -ESRCH;
+}
+
 void run_adopt(Run *run, Record *record) {
         int fd;
 
@@ -148,13 +163,39 @@ void run_adopt(Run *run, Record *record) {
                 run_finish_lost(run, "the machine went down");
                 return;
         }
-        fd = pidfd_open(record->keeper.pid, 0);
-        if (fd >= 0 && proc_id_is_alive(&record->keeper)) {
+        fd = open_keeper(record, false);
+        if (fd != -ESRCH)
                 adopt_keeper(run, record, fd);
+        else
+                adopt_orphan(run, record);
+}
+
+/* What could not be watched for want of descriptors: how far it is by now, and whether it can be. */
+static void watch_again(Run *run) {
+        Record record = {};
+        int fd, r;
+
+        r = run_read_record(run, &record);
+        if (r == 0 && record.state == RECORD_STATE_ENDED) {
+                run->end = record.end;
+                run->noted = true;
+                run_finish(run, RUN_PHASE_ENDED);
                 return;
         }
-        (void)fd_close(fd);
-        adopt_orphan(run, record);
+        if (r == -ENOENT) /* its keeper is about to make it, or is gone */
+                record.keeper.pid = run->keeper;
+        else if (r < 0 || record.state == RECORD_STATE_GARBAGE)
+                return;
+        fd = run->keeper_gone ? -ESRCH : open_keeper(&record, r == -ENOENT);
+        if (fd == -ESRCH) {
+                run_on_keeper_gone(run);
+                return;
+        }
+        run->keeper = record.keeper.pid;
+        if (fd >= 0 && run->cancelled &&
+            keeper_cancel(fd, run->ref, run->attempt, run->cancel_signal) >= 0)
+                run->cancelled = false;
+        run_watch(run, fd);
 }
 
 /* One from an earlier agent's time, whose keeper's news went to that one: its record has the same. */
@@ -206,10 +247,13 @@ static int on_adopt(sd_event_source *source, uint64_t usec, void *userdata) {
         Agent *agent = userdata;
         Run *run, *next;
 
+        orders_send(agent);
         HASH_ITER(hh, agent->runs, run, next) {
-                if (run->phase != RUN_PHASE_STARTING)
+                if (run->unwatched && run_is_live(run))
+                        watch_again(run);
+                else if (run->phase != RUN_PHASE_STARTING)
                         continue;
-                if (run->adopted)
+                else if (run->adopted)
                         look_at_record(run);
                 else
                         take_back_order(run);
@@ -228,10 +272,13 @@ static uint64_t untaken_for_us(const Run *run, uint64_t now_boot_us) {
 }
 
 void adopt_arrange(Agent *agent) {
-        uint64_t now_us = clock_boottime_us(), in_us = UINT64_MAX;
+        uint64_t now_us = clock_boottime_us();
+        uint64_t in_us = agent->ordering ? WATCH_AGAIN_US : UINT64_MAX;
 
         for (const Run *run = agent->runs; run; run = run->hh.next)
-                if (run->phase == RUN_PHASE_STARTING && (run->adopted || run->keeper == 0))
+                if (run->unwatched && run_is_live(run))
+                        in_us = MIN(in_us, WATCH_AGAIN_US);
+                else if (run->phase == RUN_PHASE_STARTING && (run->adopted || run->keeper == 0))
                         in_us = MIN(in_us,
                                     run->adopted ? ADOPT_AGAIN_US : untaken_for_us(run, now_us));
         if (in_us == UINT64_MAX)

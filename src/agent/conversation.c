@@ -425,7 +425,17 @@ bool conversation_is_settled(const Conversation *conversation) {
                conversation->next_question == conversation->n_questions;
 }
 
+void conversation_begin_again(Conversation *conversation) {
+        conversation->again = true;
+        agent_want_turn(conversation->agent);
+}
+
 void conversation_pump(Conversation *conversation) {
+        if (conversation->again) {
+                conversation->again = false;
+                talk_lose(conversation);
+                return;
+        }
         ask_on(conversation);
         /* Another agent of this user, with another folder, takes the connection from us, and we from it: not in a hurry. */
         if (talk_is_ready(conversation) &&

@@ -28,6 +28,9 @@ bool conversation_connect(Conversation *conversation);
 /* Connects soon if it is down and nothing is planned. */
 void conversation_want(Conversation *conversation);
 
+/* What the daemon was told at the connect could not be done: connects once more, a little later. */
+void conversation_begin_again(Conversation *conversation);
+
 /* Why there is no connection, for people; empty: not known. */
 const char *conversation_text(const Conversation *conversation);
 

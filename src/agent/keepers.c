@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 
 #include "agent/conversation.h"
 #include "agent/orders.h"
@@ -21,6 +22,18 @@
 
 #define KILL_AFTER_US (10 * US_PER_SEC) /* interface.md */
 
+enum {
+        KEPT_FDS_MAX = 32,
+};
+
+/* Some are kept for records, the daemon and people. */
+static unsigned n_kept_fds(void) {
+        struct rlimit limit = { 0 };
+
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+        return (unsigned)MIN(limit.rlim_cur / 2, (rlim_t)KEPT_FDS_MAX);
+}
+
 void run_stop_watching(Run *run) {
         run->watch_source = sd_event_source_disable_unref(run->watch_source);
         run->watch_fd = fd_close(run->watch_fd);
@@ -29,23 +42,31 @@ void run_stop_watching(Run *run) {
 int run_open_pidfd(const Run *run) {
         _cleanup_close_ int fd = -1;
         uint64_t ticks;
+        int r;
 
         if (run->pid == 0)
-                return -1;
+                return -ESRCH;
         fd = pidfd_open(run->pid, 0);
-        if (fd < 0 || proc_start_ticks(run->pid, &ticks, NULL) < 0 || ticks != run->pid_start_ticks)
-                return -1;
+        if (fd < 0)
+                return -errno;
+        r = proc_start_ticks(run->pid, &ticks, NULL);
+        if (r < 0 || ticks != run->pid_start_ticks)
+                return r < 0 ? r : -ESRCH;
         return TAKE_FD(fd);
 }
 
 /* The keeper has ended: its record says how its command did, or the command lives on without it. */
-static void on_keeper_gone(Run *run) {
+void run_on_keeper_gone(Run *run) {
         Record record = {};
         int fd, r;
 
         run_stop_watching(run);
         run->keeper_gone = true;
         r = run_read_record(run, &record);
+        if (r < 0 && r != -ENOENT) {
+                run_watch(run, r);
+                return;
+        }
         if (r == 0 && record.state == RECORD_STATE_ENDED) {
                 run->end = record.end;
                 run_finish(run, RUN_PHASE_ENDED);
@@ -54,7 +75,7 @@ static void on_keeper_gone(Run *run) {
         if (r == 0 && record.has_command && run->pid == 0)
                 run_note_running(run, record.pid, record.pid_start_ticks);
         fd = run_open_pidfd(run);
-        if (fd >= 0)
+        if (fd != -ESRCH)
                 run_watch(run, fd);
         else
                 run_finish_lost(run, run->pid != 0 ?
@@ -68,15 +89,21 @@ static int on_watched_end(sd_event_source *source, int fd, uint32_t revents, voi
         if (run->keeper_gone)
                 run_finish_lost(run, "its keeper was gone when it ended");
         else
-                on_keeper_gone(run);
+                run_on_keeper_gone(run);
         return 0;
 }
 
-/* Until it ends. @fd: taken. */
 void run_watch(Run *run, int fd) {
         int r;
 
         run_stop_watching(run);
+        run->unwatched = fd < 0 || fd_is_short_of(fd, n_kept_fds());
+        if (run->unwatched) {
+                if (fd >= 0)
+                        (void)fd_close(fd);
+                adopt_arrange(run->agent);
+                return;
+        }
         run->watch_fd = fd;
         r = sd_event_add_io(run->agent->event, &run->watch_source, fd, EPOLLIN, on_watched_end,
                             run);
@@ -125,10 +152,10 @@ void run_cancel(Run *run, int signal) {
 }
 
 static void on_taken(Run *run, const KeeperNews *news, int *fd) {
-        if (run->phase != RUN_PHASE_STARTING || *fd < 0)
+        if (run->phase != RUN_PHASE_STARTING)
                 return;
         run->keeper = news->pid;
-        run_watch(run, TAKE_FD(*fd));
+        run_watch(run, *fd >= 0 ? TAKE_FD(*fd) : -EMFILE); /* there was none to receive it with */
         if (run->cancelled)
                 run_cancel(run, run->cancel_signal);
 }

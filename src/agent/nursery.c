@@ -326,7 +326,8 @@ int nursery_spawn(Nursery *nursery, const KeeperOrder *order) {
                 return -E2BIG;
         memfd = memfd_create("taskflow-order", MFD_CLOEXEC);
         if (memfd < 0)
-                return -errno;
+                return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? NURSERY_E_AGAIN :
+                                                                               -errno;
         r = fd_write_all(memfd, bytes, n);
         if (r < 0)
                 return r;

@@ -42,7 +42,7 @@ enum {
  *
  * KEEPER_NEWS_TAKEN is the answer. Orders wait until a keeper is free for them: a nursery that cannot fork tries on.
  *
- * Return: 0, NURSERY_E_AGAIN: try again after the next news, or negative errno.
+ * Return: 0, NURSERY_E_AGAIN: try again after the next news, or in a second, or negative errno.
  */
 int nursery_spawn(Nursery *nursery, const KeeperOrder *order);
 

@@ -112,8 +112,12 @@ void orders_send(Agent *agent) {
                 int r;
 
                 r = send_one(run);
-                if (r == NURSERY_E_AGAIN)
+                if (r == NURSERY_E_AGAIN) {
+                        (void)sd_event_source_get_enabled(agent->adopt_source, &enabled);
+                        if (enabled == SD_EVENT_OFF)
+                                adopt_arrange(agent);
                         return;
+                }
                 orders_forget(run);
                 if (r < 0) {
                         fail(run, r);

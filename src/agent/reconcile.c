@@ -70,6 +70,10 @@ static void resume_not_started(Agent *agent, const Said *said) {
                         reconcile_task(agent, said);
                 return;
         }
+        if (r == -EMFILE || r == -ENFILE || r == -ENOMEM) { /* a keeper may have what we lack */
+                conversation_begin_again(agent->conversation);
+                return;
+        }
         if (r < 0) /* no keeper can make a record either */
                 say_warning("cannot claim task %" PRIu64 ": %s", task_ref_id(said->ref),
                             strerror(-r));

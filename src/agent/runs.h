@@ -46,7 +46,8 @@ struct Run {
         pid_t keeper; /* 0: none yet */
         bool adopted; /* from an earlier agent, which its news went to */
         bool keeper_gone;
-        int watch_fd; /* pidfd; -1: none */
+        int watch_fd;   /* pidfd; -1: none */
+        bool unwatched; /* descriptors are short: its record is looked at every now and then */
         sd_event_source *watch_source;
         sd_event_source *kill_source; /* SIGKILL to a command without a keeper */
         uint64_t
@@ -101,7 +102,7 @@ int run_claim(Agent *agent, uint64_t ref, unsigned attempt);
 /* The daemon wants it ended. @signal: first; 0: the usual */
 void run_cancel(Run *run, int signal);
 
-/* A new pidfd of its command; -1: it has ended. */
+/* A new pidfd of its command; -ESRCH: it has ended; or another negative errno: that can't be told. */
 int run_open_pidfd(const Run *run);
 
 /* Removes its record, and forgets it. */
@@ -140,9 +141,12 @@ void run_finish_lost(Run *run, const char *reason);
 /* Its command runs. */
 void run_note_running(Run *run, pid_t pid, uint64_t start_ticks);
 
-/* keepers.c: watches its keeper or, if that is gone, its command. @fd: pidfd; taken */
+/* keepers.c: watches its keeper or, if that is gone, its command. @fd: pidfd, or negative errno: it can't be had; taken */
 void run_watch(Run *run, int fd);
 void run_stop_watching(Run *run);
+
+/* Its keeper has ended. */
+void run_on_keeper_gone(Run *run);
 
 /* adopt.c: what its record says now. Return: 0 or negative errno. */
 int run_read_record(const Run *run, Record *ret);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -33,6 +34,7 @@
 enum {
         QUEUE_MAX_BYTES = 2 * 1024 * 1024, /* one answer, and some errors */
         ACCEPT_PAUSE_US = 200 * 1000,      /* when descriptors have run out */
+        KEPT_FDS_MAX = 16,
         MESSAGES_PER_WAKEUP = 16,
 };
 
@@ -54,6 +56,7 @@ struct Server {
         int fd; /* -1: not listening */
         sd_event_source *io;
         sd_event_source *resume;
+        bool said_short; /* said once, not at each try */
         Peer *peers;
         size_t n_peers;
 };
@@ -250,10 +253,21 @@ static int add_peer(Server *server, int fd) {
         return r;
 }
 
+/* How many descriptors are kept for the daemon, records and orders. */
+static unsigned n_kept_fds(void) {
+        struct rlimit limit = { 0 };
+
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+        return (unsigned)MIN(limit.rlim_cur / 4, (rlim_t)KEPT_FDS_MAX);
+}
+
 /* Return: 1 one more, 0 nobody is there, or negative errno. */
 static int accept_one(Server *server) {
-        int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), r;
+        int fd, r;
 
+        if (fd_is_short_of(server->fd, n_kept_fds()))
+                return -EMFILE;
+        fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
                 switch (errno) {
                 case EAGAIN:
@@ -284,10 +298,16 @@ static int on_listen(sd_event_source *source, int fd, uint32_t revents, void *us
         do {
                 r = accept_one(server);
         } while (r > 0);
-        if (r == 0)
+        if (r == 0 && server->said_short)
+                say_warning("new connections are let in again");
+        if (r == 0) {
+                server->said_short = false;
                 return 0;
+        }
         /* Out of descriptors or memory: the socket stays readable, so going on would spin. */
-        say_warning("new connections wait: %s", strerror(-r));
+        if (!server->said_short)
+                say_warning("new connections wait: %s", strerror(-r));
+        server->said_short = true;
         (void)sd_event_source_set_enabled(server->io, SD_EVENT_OFF);
         (void)sd_event_source_set_time_relative(server->resume, ACCEPT_PAUSE_US);
         (void)sd_event_source_set_enabled(server->resume, SD_EVENT_ONESHOT);

@@ -49,6 +49,7 @@ struct Conversation {
         unsigned n_tries;
         uint64_t ready_boot_us; /* since when it is READY */
         bool failed;
+        bool again;  /* it is to be closed, and made again */
         Error error; /* why it failed */
         char path[256];
 

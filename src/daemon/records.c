@@ -221,6 +221,7 @@ static void unwatch_process(Record *record) {
 int record_set_process(Record *record, int pid_fd) {
         const Task *task = core_find(record->daemon->core, record->task_id);
         uint64_t ticks;
+        int r;
 
         drop_process(record);
         if (pid_fd >= 0) {
@@ -231,10 +232,11 @@ int record_set_process(Record *record, int pid_fd) {
                 return -ESRCH;
         pid_fd = pidfd_open(task->pid, 0);
         if (pid_fd < 0)
-                return -ESRCH;
-        if (proc_start_ticks(task->pid, &ticks, NULL) < 0 || ticks != task->pid_start_ticks) {
+                return -errno;
+        r = proc_start_ticks(task->pid, &ticks, NULL);
+        if (r < 0 || ticks != task->pid_start_ticks) {
                 (void)fd_close(pid_fd);
-                return -ESRCH;
+                return r < 0 ? r : -ESRCH;
         }
         record->pid_fd = pid_fd;
         return 0;
@@ -514,6 +516,29 @@ int record_cancel(Record *record, const char *reason) {
         return r;
 }
 
+static int on_timer_judge(sd_event_source *source, uint64_t usec, void *userdata) {
+        Record *record = userdata;
+        const Task *task = core_find(record->daemon->core, record->task_id);
+
+        record->timer = sd_event_source_disable_unref(record->timer);
+        if (task->state == TASK_STATE_RUNNING && record->pid_fd < 0)
+                record_judge_process(record);
+        return 0;
+}
+
+/* One that can't be looked at, for want of descriptors or memory, is not gone. */
+static void judge_process(Record *record, const char *gone) {
+        int r = record_set_process(record, -1);
+
+        if (r == 0)
+                watch_process(record);
+        else if (r == -ESRCH)
+                (void)record_end(record, TASK_STATE_LOST, -1, 0, gone, clock_realtime_us());
+        else if (set_timer(record, ENDED_GRACE_US, on_timer_judge, "record-judge") < 0)
+                log_error("the process of task %" PRIu64 " cannot be looked at: %s",
+                          record->task_id, strerror(-r));
+}
+
 void record_judge(Record *record) {
         const Task *task = core_find(record->daemon->core, record->task_id);
 
@@ -525,23 +550,13 @@ void record_judge(Record *record) {
                         record, "its taskflow did not come back after a restart of the daemon");
                 return;
         }
-        if (record_set_process(record, -1) < 0) {
-                (void)record_end(record, TASK_STATE_LOST, -1, 0,
-                                 strcmp(task->boot_id, record->daemon->boot_id) != 0 ?
-                                         "the machine went down" :
-                                         gone_reason(record),
-                                 clock_realtime_us());
-                return;
-        }
-        watch_process(record);
+        judge_process(record, strcmp(task->boot_id, record->daemon->boot_id) != 0 ?
+                                      "the machine went down" :
+                                      gone_reason(record));
 }
 
 void record_judge_process(Record *record) {
-        if (record_set_process(record, -1) < 0)
-                (void)record_end(record, TASK_STATE_LOST, -1, 0, gone_reason(record),
-                                 clock_realtime_us());
-        else
-                watch_process(record);
+        judge_process(record, gone_reason(record));
 }
 
 /* What was committed and is over is the store's alone. */

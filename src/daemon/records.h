@@ -83,7 +83,7 @@ void record_owner_gone(Record *record);
  * record_set_process() - its command's process is known
  * @pid_fd:     taken; -1: find it by the task's pid and start time
  *
- * Return: 0, or -ESRCH if that process is no more.
+ * Return: 0; -ESRCH if that process is no more; or another negative errno: it can't be looked at.
  */
 int record_set_process(Record *record, int pid_fd);
 

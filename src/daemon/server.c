@@ -36,7 +36,7 @@ typedef struct Listener {
 
 struct Server {
         Daemon *daemon;
-        int n_reserved_fds;
+        unsigned n_reserved_fds;
         bool said_short; /* said once, not at each try */
         size_t n_listeners;
         Listener listeners[LISTENERS_MAX];
@@ -90,27 +90,18 @@ static void renew_vanished(Server *server) {
 }
 
 /* How many descriptors are kept for our own work: processes of tasks, /proc, the probe, the database. */
-static int n_reserved_fds(void) {
+static unsigned n_reserved_fds(void) {
         struct rlimit limit = { 0 };
 
         (void)getrlimit(RLIMIT_NOFILE, &limit);
-        return (int)MIN(limit.rlim_cur / 4, (rlim_t)RESERVED_FDS_MAX);
-}
-
-/* Whether a descriptor more would be taken from those; the lowest free number tells how many there are. */
-static bool is_short_of_fds(const Server *server, int fd) {
-        _cleanup_close_ int lowest = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        struct rlimit limit = { 0 };
-
-        (void)getrlimit(RLIMIT_NOFILE, &limit);
-        return lowest < 0 || (rlim_t)lowest + (rlim_t)server->n_reserved_fds >= limit.rlim_cur;
+        return (unsigned)MIN(limit.rlim_cur / 4, (rlim_t)RESERVED_FDS_MAX);
 }
 
 /* Return: 1 one more, 0 nobody is there, or negative errno. */
 static int accept_one(Server *server, int fd) {
         int peer_fd, r;
 
-        if (is_short_of_fds(server, fd))
+        if (fd_is_short_of(fd, server->n_reserved_fds))
                 return -EMFILE;
         peer_fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (peer_fd < 0)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,6 +51,14 @@ static ssize_t read_full(int fd, char *buf, size_t n_buf) {
                 n += (size_t)r;
         }
         return (ssize_t)n;
+}
+
+bool fd_is_short_of(int fd, unsigned n) {
+        _cleanup_close_ int lowest = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        struct rlimit limit = { 0 };
+
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+        return lowest < 0 || (rlim_t)lowest + n >= limit.rlim_cur;
 }
 
 int fd_read_file(int dir_fd, const char *path, char **ret, size_t *ret_n, size_t max) {

@@ -23,6 +23,15 @@
 int fd_close(int fd);
 
 /**
+ * fd_is_short_of() - whether there are hardly any descriptors left
+ * @fd:         any one of ours
+ * @n:          so many are kept for something else
+ *
+ * The lowest free number tells how many there are; the limit may have been changed from outside.
+ */
+bool fd_is_short_of(int fd, unsigned n);
+
+/**
  * fd_read_file() - read a whole file
  * @dir_fd:     folder that @path is relative to, or AT_FDCWD
  * @path:       the file

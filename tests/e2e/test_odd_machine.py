@@ -2,6 +2,8 @@
 """A machine on which things go wrong: its disk fails, its clock is set, its descriptors are few."""
 
 import os
+import resource
+import time
 
 import harness
 import pytest
@@ -11,9 +13,9 @@ if not os.access(harness.AGENT, os.X_OK):
     pytest.skip(f"{harness.AGENT} is not built", allow_module_level=True)
 
 
-def start_agent(place, daemon, faults):
-    """One with the same faults as the daemon; those that taskflow starts have a clean environment."""
-    proc = place.start([harness.AGENT, "--ready"], env={**daemon.env, **place.env(**faults.env), "TASKFLOW_SOCKET": daemon.env["TASKFLOW_SOCKET"]})
+def start_agent(place, daemon, env=None, **kwargs):
+    """By hand: one that taskflow starts has a clean environment."""
+    proc = place.start([harness.AGENT, "--ready"], env={**daemon.env, **place.env(**(env or {}))}, **kwargs)
     wait_until(lambda: proc.out == "ready\n", "the agent is ready")
     return proc
 
@@ -51,7 +53,7 @@ def test_a_daemon_whose_disk_has_failed_ends_and_the_next_one_goes_on(place, mak
 
 def test_an_agent_whose_disk_has_failed_ends_and_the_next_one_goes_on(place, daemon, faults):
     """The command that was about to queue something has the next one, whose disk is good again, do it."""
-    agent = start_agent(place, daemon, faults)
+    agent = start_agent(place, daemon, faults.env)
     gate = place.gate()
     running = daemon.detach(f"{gate.line}; exit 4")
     pid = wait_until(lambda: daemon.show(running)["pid"], "its command runs")
@@ -65,3 +67,63 @@ def test_an_agent_whose_disk_has_failed_ends_and_the_next_one_goes_on(place, dae
     gate.open()
     assert daemon.wait_id(running, "failed")["exit_status"] == 4
     assert daemon.wait_id(waiting, "failed")["exit_status"] == 6
+
+
+# -- descriptors --
+
+
+def cpu_seconds(pid):
+    fields = harness.read_proc(pid, "stat").rsplit(b")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_an_agent_without_descriptors_keeps_its_tasks_and_does_not_spin(place, daemon):
+    """Nobody new is let in; what it has goes on, up to the start of what waits."""
+    agent = start_agent(place, daemon)
+    gates = [place.gate() for _ in range(2)]
+    tasks = [daemon.detach("--retry", "1", f"{gate.line}; exit 4") for gate in gates]
+    waiting = daemon.detach("--after-any", tasks[0], "exit 6")
+    large = daemon.detach("--after-any", waiting, "exit 7", env={f"LARGE{i}": "x" * 100_000 for i in range(3)})
+    for task_id in tasks:
+        wait_until(lambda t=task_id: daemon.show(t)["pid"], "its command runs")
+    before = resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (4, resource.prlimit(agent.pid, resource.RLIMIT_NOFILE)[1]))
+    new = daemon.popen("run", "-D", "exit 5")
+    wait_until(lambda: "new connections wait: Too many open files" in agent.err, "it says why")
+    spent = cpu_seconds(agent.pid)
+    time.sleep(1.5)  # an observation
+    assert cpu_seconds(agent.pid) - spent < 0.3
+    assert agent.err.count("\n") < 10, agent.err
+    gates[0].open()
+    daemon.wait_for(lambda ts: any(t["id"] == int(tasks[0]) and t["retries"]["used"] for t in ts), "it is tried again")
+    gates[0].open()
+    assert daemon.wait_id(tasks[0], "failed")["exit_status"] == 4
+    assert daemon.wait_id(waiting, "failed")["exit_status"] == 6
+    assert daemon.run("cancel", tasks[1]).returncode == 0
+    assert daemon.show(tasks[1])["state"] == "cancelled"
+    assert agent.is_running()
+    resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, before)
+    assert daemon.wait_id(large, "failed")["exit_status"] == 7
+    assert new.wait() == 0 and daemon.wait_id(new.out.strip(), "failed")["exit_status"] == 5
+
+
+def test_no_task_is_lost_to_an_agent_that_can_have_fewer_descriptors_than_tasks(place, daemon):
+    go, n = place.folder / "go", 45
+
+    def start():
+        return start_agent(place, daemon, preexec_fn=harness.limit_descriptors(40))
+
+    agent = start()
+    tasks = [daemon.detach("-d", "0", f"until [ -e {go} ]; do sleep 0.3; done; exit {i}") for i in range(1, n + 1)]
+    for task_id in tasks:
+        wait_until(lambda t=task_id: daemon.show(t)["pid"], "its command runs")
+    agent.signal(9)
+    agent.wait()
+    agent = start()
+    wait_until(lambda: daemon.run("agent").returncode == 0, "it has looked at all of them")
+    assert [daemon.show(t)["state"] for t in tasks] == ["running"] * n
+    assert daemon.run("cancel", tasks[0], tasks[-1]).returncode == 0
+    go.touch()
+    for i in range(1, n - 1):
+        assert daemon.wait_id(tasks[i], "failed")["exit_status"] == i + 1
+    assert [daemon.show(t)["state"] for t in (tasks[0], tasks[-1])] == ["cancelled"] * 2
+    assert agent.is_running()

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -166,6 +167,24 @@ static void test_not_waiting_can_be_chosen(_unused_ void **state) {
         assert_int_equal(fd_write_all(fds[1], "x", 1), -EBADF);
 }
 
+static void test_a_limit_counts_as_it_is_now(_unused_ void **state) {
+        struct rlimit before, low;
+        int fd = dup(0);
+
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_false(fd_is_short_of(fd, 4));
+        low = before;
+        low.rlim_cur = (rlim_t)fd + 6; /* numbers fd + 1 to fd + 5 are free */
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        assert_false(fd_is_short_of(fd, 4));
+        assert_true(fd_is_short_of(fd, 5));
+        low.rlim_cur = (rlim_t)fd;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        assert_true(fd_is_short_of(fd, 0));
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        (void)fd_close(fd);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_closing_keeps_errno),
@@ -180,6 +199,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_folders_are_made_on_the_way, set_up,
                                                 tear_down),
                 cmocka_unit_test(test_not_waiting_can_be_chosen),
+                cmocka_unit_test(test_a_limit_counts_as_it_is_now),
         };
 
         return cmocka_run_group_tests_name("util-fd", tests, NULL, NULL);
