@@ -63,7 +63,8 @@ struct Agent {
         sd_event_source *nursery_gone_source;
 
         Spool *spool;
-        bool sync_wanted; /* by the commit of this turn */
+        uint64_t clock_offset_us; /* of give_up_at_us to CLOCK_BOOTTIME */
+        bool sync_wanted;         /* by the commit of this turn */
 
         Job *jobs_by_key;        /* all */
         Job *jobs_by_id;         /* those whose id is known */

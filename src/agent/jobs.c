@@ -13,8 +13,12 @@
 #include "agent/runs.h"
 #include "agent/say.h"
 #include "store/spool.h"
+#include "util/boot.h"
+#include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/units.h"
+
+#define CLOCK_KEY "clock" /* of the spool's meta */
 
 Job *job_new(Agent *agent, const uint8_t key[static TASK_KEY_BYTES]) {
         Job *job;
@@ -125,13 +129,15 @@ static int on_give_up(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 void job_watch_time(Job *job) {
+        uint64_t offset_us = job->agent->clock_offset_us;
         int r;
 
         if (job->give_up_at_us == 0)
                 return;
         job->give_up_source = sd_event_source_disable_unref(job->give_up_source);
-        r = sd_event_add_time(job->agent->event, &job->give_up_source, CLOCK_REALTIME,
-                              job->give_up_at_us, 0, on_give_up, job);
+        r = sd_event_add_time(job->agent->event, &job->give_up_source, CLOCK_BOOTTIME,
+                              job->give_up_at_us - MIN(offset_us, job->give_up_at_us), 0,
+                              on_give_up, job);
         if (r < 0)
                 say_error("task %" PRIu64 " will not be given up in time: %s", job->id,
                           strerror(-r));
@@ -150,8 +156,39 @@ static int load_one(const SpoolEntry *entry, void *userdata) {
         return 0;
 }
 
+uint64_t jobs_now_us(const Agent *agent) {
+        return clock_boottime_us() + agent->clock_offset_us;
+}
+
+/* The agents of one boot have one clock: kept as BOOT_ID OFFSET. */
+static int load_clock(Agent *agent) {
+        uint64_t now_us = clock_realtime_us();
+        char boot_id[BOOT_ID_SIZE], text[BOOT_ID_SIZE + 24];
+        _cleanup_free_ char *kept = NULL;
+        int r;
+
+        r = boot_id_read(boot_id);
+        if (r < 0)
+                return r;
+        r = spool_get_meta(agent->spool, CLOCK_KEY, &kept);
+        if (r == 0 && strncmp(kept, boot_id, BOOT_ID_SIZE - 1) == 0 &&
+            kept[BOOT_ID_SIZE - 1] == ' ' &&
+            units_parse_uint(kept + BOOT_ID_SIZE, 0, INT64_MAX, &agent->clock_offset_us, NULL) >= 0)
+                return 0;
+        agent->clock_offset_us = now_us - MIN(now_us, clock_boottime_us());
+        (void)snprintf(text, sizeof(text), "%s %" PRIu64, boot_id, agent->clock_offset_us);
+        if (spool_put_meta(agent->spool, CLOCK_KEY, text) < 0)
+                say_warning(
+                        "cannot write to '%s/agent.db': -w of tasks that are queued now goes by a "
+                        "clock that somebody may set",
+                        agent->folder);
+        return 0;
+}
+
 int jobs_load(Agent *agent) {
-        return spool_each(agent->spool, load_one, agent);
+        int r = load_clock(agent);
+
+        return r < 0 ? r : spool_each(agent->spool, load_one, agent);
 }
 
 void jobs_free_all(Agent *agent) {

@@ -17,7 +17,7 @@ struct Job {
         Agent *agent;
         uint8_t key[TASK_KEY_BYTES];
         uint64_t id;            /* 0: not known */
-        uint64_t give_up_at_us; /* CLOCK_REALTIME; 0: never */
+        uint64_t give_up_at_us; /* see jobs_now_us(); 0: never */
         uint64_t wait_us;       /* so long after it was queued; 0: an earlier agent knew */
         Submission *submission; /* that is not answered yet; NULL: none */
         bool listed;            /* by the daemon, when it was asked last */
@@ -29,6 +29,9 @@ struct Job {
 
 /* All of the spool. Return: 0, or negative errno. */
 int jobs_load(Agent *agent);
+
+/* CLOCK_REALTIME as it would be if nobody had set it since the first agent after the boot looked at it. */
+uint64_t jobs_now_us(const Agent *agent);
 void jobs_free_all(Agent *agent);
 
 /* A new one, which the spool has in the open transaction. NULL when out of memory. */

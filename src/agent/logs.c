@@ -23,8 +23,10 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/fd.h"
+#include "util/steady-clock.h"
 
 #define PURGE_EVERY_US (UINT64_C(86400) * US_PER_SEC)
+#define GRACE_US       (UINT64_C(3600) * US_PER_SEC) /* behind the last one */
 #define BLOCK_BYTES    (4 * KIB)
 
 struct Logs {
@@ -32,6 +34,7 @@ struct Logs {
         int dir_fd;
         uint64_t limit_bytes; /* UINT64_MAX: none */
         uint64_t keep_us;     /* TASK_TIME_INF: for ever */
+        SteadyClock clock;
         bool said_no_holes;
         sd_event_source *purge_source;
 };
@@ -169,8 +172,25 @@ static void purge_one(Logs *logs, const char *name, uint64_t before_us) {
                 (void)unlinkat(logs->dir_fd, name, 0);
 }
 
+/*
+ * When the last one was written to. A clock that is far ahead of that may be wrong, as after a boot without a battery: what is written
+ * next will tell.
+ */
+static uint64_t last_written_us(const Logs *logs, DIR *dir) {
+        uint64_t last_us = 0, ref;
+        const struct dirent *entry;
+        struct stat st;
+
+        while ((entry = readdir(dir)))
+                if (parse_name(entry->d_name, &ref) &&
+                    fstatat(logs->dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+                        last_us = MAX(last_us, (uint64_t)st.st_mtim.tv_sec * US_PER_SEC);
+        rewinddir(dir);
+        return last_us;
+}
+
 void logs_purge(Logs *logs) {
-        uint64_t now_us = clock_realtime_us();
+        uint64_t now_us = steady_clock_us(&logs->clock, clock_realtime_us(), clock_boottime_us());
         _cleanup_close_ int fd = -1;
         struct dirent *entry;
         DIR *dir;
@@ -184,7 +204,8 @@ void logs_purge(Logs *logs) {
         if (!dir)
                 return;
         (void)TAKE_FD(fd); /* the stream's now */
-        while ((entry = readdir(dir)))
+        now_us = MIN(now_us, last_written_us(logs, dir) + GRACE_US);
+        while (now_us > logs->keep_us && (entry = readdir(dir)))
                 purge_one(logs, entry->d_name, now_us - logs->keep_us);
         (void)closedir(dir);
 }

@@ -292,7 +292,7 @@ static int keep_one(Agent *agent,
                 .context_id = context_id,
                 .argv = bytes,
                 .n_argv = part.n,
-                .give_up_at_us = item->wait_us ? clock_realtime_us() + item->wait_us : 0,
+                .give_up_at_us = item->wait_us ? jobs_now_us(agent) + item->wait_us : 0,
         };
         Job *job = job_find_key(agent, item->task->key);
         int r;

@@ -134,7 +134,8 @@ static int add_row(Table *table, const TaskView *view) {
         row.r = table_add_row(table);
         put_id_and_user(&row, task, FORMAT_SET_SHORT);
         put_state(&row, task);
-        put(&row, format_time(task, clock_realtime_us(), buf, sizeof(buf)), TONE_PLAIN);
+        put(&row, format_time(task, clock_realtime_us(), clock_boottime_us(), buf, sizeof(buf)),
+            TONE_PLAIN);
         put_owned(&row, format_needs(task));
         put(&row, shown(view, task->name ? task->name : task->command), TONE_PLAIN);
         return row.r;
@@ -157,7 +158,8 @@ static int add_verbose_row(Table *table,
         put_state(&row, task);
         put(&row, task_state_is_final(task->state) ? format_status(task, status) : NULL,
             TONE_PLAIN);
-        put(&row, format_time(task, clock_realtime_us(), buf, sizeof(buf)), TONE_PLAIN);
+        put(&row, format_time(task, clock_realtime_us(), clock_boottime_us(), buf, sizeof(buf)),
+            TONE_PLAIN);
         put_owned(&row, format_needs(task));
         put_owned(&row, format_used(task, false));
         put_owned(&row, format_used(task, true));

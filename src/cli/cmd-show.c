@@ -39,7 +39,8 @@ static void print_state(const Task *task) {
         const char *state = task_state_to_string(task->state);
         char text[128];
 
-        (void)format_time(task, clock_realtime_us(), duration, sizeof(duration));
+        (void)format_time(task, clock_realtime_us(), clock_boottime_us(), duration,
+                          sizeof(duration));
         if (task_state_is_final(task->state))
                 (void)snprintf(text, sizeof(text), "%s", state);
         else
@@ -67,7 +68,7 @@ static void print_delay(const TaskView *view, uint64_t now_boot_us) {
 static void print_time_limit(const Task *task) {
         char limit[UNITS_FORMAT_MAX];
         char left[UNITS_FORMAT_MAX];
-        uint64_t ran_us = clock_realtime_us() - MIN(task->started_at_us, clock_realtime_us());
+        uint64_t ran_us = format_ran_us(task, clock_boottime_us());
 
         if (task->time_limit_us == TASK_TIME_INF)
                 return;
@@ -92,7 +93,7 @@ static void print_times(const Task *task) {
                 field_printf("ended", "%s%s%s%s", format_instant(task->ended_at_us, instant),
                              task->started_at_us > 0 ? " (ran " : "",
                              task->started_at_us > 0 ?
-                                     format_time(task, 0, duration, sizeof(duration)) :
+                                     format_time(task, 0, 0, duration, sizeof(duration)) :
                                      "",
                              task->started_at_us > 0 ? ")" : "");
 }

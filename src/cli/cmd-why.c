@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "cli/commands.h"
+#include "cli/format.h"
 #include "cli/output.h"
 #include "cli/session.h"
 #include "cli/view.h"
@@ -50,8 +51,7 @@ static const char *user(uid_t uid, char buf[static 64]) {
 }
 
 static void note_other(Others *others, const Task *task) {
-        uint64_t now_us = clock_realtime_us();
-        uint64_t ran_us = now_us - MIN(task->started_at_us, now_us);
+        uint64_t ran_us = format_ran_us(task, clock_boottime_us());
 
         if (task->state == TASK_STATE_PENDING) {
                 if (others->n_ahead < AHEAD_MAX) {

@@ -279,9 +279,20 @@ char *format_gpus(const Task *task) {
         return text_end(&text);
 }
 
-const char *format_time(const Task *task, uint64_t now_us, char *buf, size_t n) {
+uint64_t format_ran_us(const Task *task, uint64_t now_boot_us) {
+        return now_boot_us - MIN(now_boot_us, task->started_boot_us);
+}
+
+const char *format_time(const Task *task,
+                        uint64_t now_us,
+                        uint64_t now_boot_us,
+                        char *buf,
+                        size_t n) {
         uint64_t from_us = task->started_at_us ? task->started_at_us : task->submitted_at_us;
         uint64_t to_us = task->ended_at_us ? task->ended_at_us : now_us;
+
+        if (task->state == TASK_STATE_RUNNING && !task->array && task->started_boot_us > 0)
+                return units_format_duration(buf, n, format_ran_us(task, now_boot_us));
 
         /* The clock may have been set back meanwhile. */
         return units_format_duration(buf, n, to_us > from_us ? to_us - from_us : 0);

@@ -47,13 +47,21 @@ char *format_used_words(const Task *task, bool peak);
 /* The GPUs that it was given, one after another: "0 (GPU-12ab, 10G)"; "" for none. */
 char *format_gpus(const Task *task);
 
+/* How long a task has been running by now, whoever has set the clock meanwhile. @now_boot_us: CLOCK_BOOTTIME */
+uint64_t format_ran_us(const Task *task, uint64_t now_boot_us);
+
 /**
  * format_time() - the TIME column: how long it waits, runs, or ran
  * @now_us:     CLOCK_REALTIME
+ * @now_boot_us: CLOCK_BOOTTIME
  *
  * Return: @buf.
  */
-const char *format_time(const Task *task, uint64_t now_us, char *buf, size_t n);
+const char *format_time(const Task *task,
+                        uint64_t now_us,
+                        uint64_t now_boot_us,
+                        char *buf,
+                        size_t n);
 
 /* The local time of an instant, "2026-01-31 10:00:00"; "-" for 0. Returns @buf. */
 const char *format_instant(uint64_t realtime_us, char buf[static FORMAT_INSTANT_MAX]);

@@ -71,7 +71,7 @@ static int by_order(const void *a, const void *b) {
 
 static int by_start(const void *a, const void *b) {
         const Task *x = *(const Task *const *)a, *y = *(const Task *const *)b;
-        int r = compare_uint64(x->started_at_us, y->started_at_us);
+        int r = compare_uint64(x->started_boot_us, y->started_boot_us);
 
         return r != 0 ? r : by_order(a, b);
 }

@@ -86,9 +86,19 @@ void daemon_check_idle(Daemon *daemon) {
         (void)sd_event_source_set_enabled(daemon->idle_source, SD_EVENT_ONESHOT);
 }
 
+/* A clock that is far ahead of the last end on record may be wrong, as after a boot without a battery: what ends next will tell. */
+static uint64_t purge_now_us(Daemon *daemon) {
+        uint64_t now_us, last_us = 0;
+
+        now_us = steady_clock_us(&daemon->purge_clock, clock_realtime_us(), clock_boottime_us());
+        if (store_last_end(daemon->store, &last_us) < 0)
+                return 0;
+        return MIN(now_us, last_us + PURGE_EVERY_S * US_PER_SEC);
+}
+
 static int on_purge(sd_event_source *source, uint64_t usec, void *userdata) {
         Daemon *daemon = userdata;
-        uint64_t now_us = clock_realtime_us();
+        uint64_t now_us = purge_now_us(daemon);
         int n = 0;
 
         if (now_us > daemon->settings.history_us)

@@ -34,6 +34,7 @@
 #include "util/boot.h"
 #include "util/error.h"
 #include "util/macro.h"
+#include "util/steady-clock.h"
 
 typedef struct Server Server;
 typedef struct Peers Peers;
@@ -94,6 +95,7 @@ struct Daemon {
         bool store_failing;
         bool write_failed;         /* in this turn: what agents were to be told may not be so */
         uint64_t look_interval_us; /* that runners were told last */
+        SteadyClock purge_clock;
 
         sd_event_source *turn_source;   /* runs once after the messages of a turn */
         sd_event_source *sample_source; /* looks regularly while something waits */

@@ -45,7 +45,7 @@ typedef struct SpoolTask {
         size_t n_argv;
         char *output;           /* the pattern of its output's path, any bytes; NULL: none */
         char *name;             /* any bytes; NULL: none */
-        uint64_t give_up_at_us; /* CLOCK_REALTIME; 0: never */
+        uint64_t give_up_at_us; /* since 1970; 0: never */
 } SpoolTask;
 
 /**

@@ -127,6 +127,7 @@ const char *const sql_statements[N_SQL] = {
         [SQL_TASK_GPUS_1] =
                 "SELECT " TASK_GPU_COLUMNS ", task_id, n FROM task_gpu WHERE task_id = ?1 >> 24 ORDER BY n",
         [SQL_TASK_MAX_ID] = "SELECT max(id) FROM task",
+        [SQL_TASK_LAST_END] = "SELECT max(over_at_us) FROM task WHERE " ENDED,
 
         [SQL_PURGE_ANY] = "SELECT 1 FROM task WHERE " ENDED " AND over_at_us < ?1 LIMIT 1",
         [SQL_PURGE_TASK_GPUS] = "DELETE FROM task_gpu WHERE task_id IN " PURGED,

@@ -407,6 +407,23 @@ int store_load_ended(Store *store,
         return load_all(store, statement, fn, userdata);
 }
 
+int store_last_end(Store *store, uint64_t *ret_at_us) {
+        sqlite3_stmt *statement = NULL;
+        int64_t at_us;
+        int r;
+
+        r = db_statement(&store->db, SQL_TASK_LAST_END, &statement);
+        if (r < 0)
+                return r;
+        r = db_step(statement);
+        if (r < 0)
+                return r;
+        at_us = sqlite3_column_int64(statement, 0);
+        (void)sqlite3_reset(statement);
+        *ret_at_us = (uint64_t)MAX(at_us, 0);
+        return 0;
+}
+
 /* Return: 1 if something ended before, 0 if not, or negative errno. */
 static int any_to_purge(Store *store, int64_t before_at_us) {
         sqlite3_stmt *statement = NULL;

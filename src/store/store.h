@@ -142,6 +142,9 @@ int store_load_ended(Store *store,
                      store_task_fn fn,
                      void *userdata);
 
+/* When the last task ended, of those on record; 0: there is none. Return: 0 or negative errno. */
+int store_last_end(Store *store, uint64_t *ret_at_us);
+
 /**
  * store_purge() - forget ended tasks
  * @before_at_us:       ended before this, CLOCK_REALTIME

@@ -85,17 +85,21 @@ static void test_time_counts_from_the_start_or_from_the_submission(_unused_ void
         char buf[UNITS_FORMAT_MAX];
 
         task->submitted_at_us = t_us;
-        assert_string_equal(format_time(task, t_us + 90 * US_PER_SEC, buf, sizeof(buf)), "1m30s");
+        assert_string_equal(format_time(task, t_us + 90 * US_PER_SEC, 0, buf, sizeof(buf)),
+                            "1m30s");
 
         task->started_at_us = t_us + 60 * US_PER_SEC;
-        assert_string_equal(format_time(task, t_us + 90 * US_PER_SEC, buf, sizeof(buf)), "30s");
+        assert_string_equal(format_time(task, t_us + 90 * US_PER_SEC, 0, buf, sizeof(buf)), "30s");
 
         task->ended_at_us = t_us + 65 * US_PER_SEC;
-        assert_string_equal(format_time(task, t_us + 90 * US_PER_SEC, buf, sizeof(buf)), "5s");
+        assert_string_equal(format_time(task, t_us + 90 * US_PER_SEC, 0, buf, sizeof(buf)), "5s");
 
         /* Somebody has set the clock back. */
         task->ended_at_us = 0;
-        assert_string_equal(format_time(task, t_us, buf, sizeof(buf)), "0s");
+        assert_string_equal(format_time(task, t_us, 0, buf, sizeof(buf)), "0s");
+        task->state = TASK_STATE_RUNNING;
+        task->started_boot_us = 100 * US_PER_SEC;
+        assert_string_equal(format_time(task, t_us, 130 * US_PER_SEC, buf, sizeof(buf)), "30s");
 }
 
 static void test_a_task_that_never_started_waited_until_its_end(_unused_ void **state) {
@@ -104,7 +108,7 @@ static void test_a_task_that_never_started_waited_until_its_end(_unused_ void **
 
         task->submitted_at_us = 10 * US_PER_SEC;
         task->ended_at_us = 17 * US_PER_SEC;
-        assert_string_equal(format_time(task, 1000 * US_PER_SEC, buf, sizeof(buf)), "7s");
+        assert_string_equal(format_time(task, 1000 * US_PER_SEC, 0, buf, sizeof(buf)), "7s");
 }
 
 static void test_instants_are_local(_unused_ void **state) {

@@ -510,10 +510,15 @@ static void test_a_reader_may_stop_the_reading(void **state) {
 static void test_a_purge_takes_what_ended_before(void **state) {
         const Folder *folder = *state;
         Store *store = open_store(folder);
+        uint64_t last_us = 1;
 
         put_plain(store, 1, 5);
+        assert_int_equal(store_last_end(store, &last_us), 0);
+        assert_int_equal(last_us, 0);
         for (uint64_t id = 6; id <= 15; id++)
                 put_ended(store, id, 1000, 1000 + id);
+        assert_int_equal(store_last_end(store, &last_us), 0);
+        assert_int_equal(last_us, 1015);
         put_ended(store, 16, 1000, 0); /* nobody knows when: when it came */
         assert_int_equal(store_commit(store, false), 0);
 
