@@ -25,7 +25,6 @@ enum {
         NOBODY = 1, /* who keeps what was claimed by an agent: init, which keeps no tasks */
 };
 
-#define CLAIMS_FOLDER      ".claims" /* in run/ */
 #define ADOPT_AGAIN_US     (50 * US_PER_MSEC)
 #define GARBAGE_US         (2 * US_PER_SEC) /* for a keeper that has claimed its record to write it */
 #define UNTAKEN_US         (60 * US_PER_SEC) /* for a nursery that cannot fork */
@@ -82,31 +81,13 @@ static void adopt_orphan(Run *run, Record *record) {
                                                    "it could not be started: its keeper was gone");
 }
 
-/*
- * Claims a start that will not happen. The record is made in a folder of its own and then moved, so that it is there whole or not at
- * all, whenever we are killed. Return: as record_file_create().
- */
+/* Claims a start that will not happen. Return: as record_file_create(). */
 static int claim(Agent *agent, uint64_t ref, unsigned attempt) {
-        _cleanup_close_ int fd = -1, dir_fd = -1;
+        _cleanup_close_ int fd = -1;
         ProcId nobody = { .pid = NOBODY };
-        char name[RECORD_NAME_MAX];
-        int r;
 
-        record_file_name(ref, attempt, name);
         (void)boot_id_read(nobody.boot_id);
-        (void)mkdirat(agent->run_fd, CLAIMS_FOLDER, 0700);
-        dir_fd = openat(agent->run_fd, CLAIMS_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (dir_fd < 0)
-                return -errno;
-        (void)unlinkat(dir_fd, name, 0);
-        r = record_file_create(&fd, dir_fd, ref, attempt, &nobody);
-        if (r != 0)
-                return r;
-        if (renameat2(dir_fd, name, agent->run_fd, name, RENAME_NOREPLACE) == 0)
-                return 0;
-        r = errno == EEXIST ? RECORD_FILE_E_EXISTS : -errno;
-        (void)unlinkat(dir_fd, name, 0);
-        return r;
+        return record_file_create(&fd, agent->run_fd, ref, attempt, &nobody);
 }
 
 /*
@@ -152,8 +133,7 @@ void run_adopt(Run *run, Record *record) {
                 run_finish_lost(run, "the machine went down");
                 return;
         }
-        if (record->state ==
-            RECORD_STATE_GARBAGE) { /* a keeper that has just taken it is about to write it */
+        if (record->state == RECORD_STATE_GARBAGE) { /* perhaps it is read while it is recycled */
                 run->phase = RUN_PHASE_STARTING;
                 run->ordered_boot_us = clock_boottime_us();
                 return;
@@ -317,12 +297,15 @@ Run *run_load(Agent *agent, uint64_t ref, unsigned attempt) {
 
 static int load_name(Agent *agent, const char *name) {
         unsigned attempt;
+        bool left = false;
         uint64_t ref;
         Run *run;
         int r;
 
         if (record_file_parse_name(name, &ref, &attempt) < 0) {
-                if (!record_file_is_recycled(name))
+                if (record_file_is_unfinished(name, &left) && left)
+                        (void)unlinkat(agent->run_fd, name, 0);
+                else if (!record_file_is_recycled(name) && !record_file_is_unfinished(name, &left))
                         say_warning("'%s/run/%s' is no record: left alone", agent->folder, name);
                 return 0;
         }

@@ -18,6 +18,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/cleanup.h"
@@ -71,6 +73,8 @@ typedef struct Image {
 } Image;
 
 _Static_assert(sizeof(Image) == RECORD_FILE_BYTES, "no padding that nobody set");
+
+#define UNFINISHED "unfinished-" /* and the process that makes it */
 
 /* FNV-1a: against accidents, not against people, to whom the file belongs anyway. */
 static uint64_t checksum(const void *bytes, size_t n) {
@@ -169,24 +173,76 @@ int record_file_recycle(int dir_fd, const char *name) {
         return unlinkat(dir_fd, name, 0) < 0 ? -errno : 0;
 }
 
-/* Either way only one of all that try gets it. Until it is written it says that it is another start's, which is no start. */
-static int claim(int dir_fd, const char *name) {
+/*
+ * Takes the place of a start, whole: the file has all that a record has before it has its name.
+ *
+ * Return: 0; -EEXIST: the start is taken; or another negative errno. @from is still there then.
+ */
+static int put_in_place(int dir_fd, const char *from, const char *name) {
+        return renameat2(dir_fd, from, dir_fd, name, RENAME_NOREPLACE) < 0 ? -errno : 0;
+}
+
+/* Whether it has that name. Whoever wants to give it another one has it locked. */
+static bool is_called(int fd, int dir_fd, const char *name) {
+        struct stat st, named;
+
+        return fstat(fd, &st) == 0 && fstatat(dir_fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+               st.st_ino == named.st_ino && st.st_dev == named.st_dev;
+}
+
+/* Return: the file; -ENOENT: there is none to be had; or as put_in_place(). */
+static int claim_recycled(int dir_fd, const char *name, const Image *image) {
         char recycled[RECORD_NAME_MAX];
-        int fd;
 
         for (unsigned i = 0; i < RECYCLED_MAX; i++) {
+                _cleanup_close_ int fd = -1;
+                int r;
+
                 recycled_name(i, recycled);
-                if (renameat2(dir_fd, recycled, dir_fd, name, RENAME_NOREPLACE) == 0) {
-                        fd = openat(dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-                        return fd < 0 ? -errno : fd;
-                }
-                if (errno == EEXIST)
-                        return -EEXIST;
-                if (errno != ENOENT)
-                        break;
+                fd = openat(dir_fd, recycled, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+                if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || !is_called(fd, dir_fd, recycled))
+                        continue;
+                r = write_at(fd, image, sizeof(*image), 0);
+                if (r == 0)
+                        r = put_in_place(dir_fd, recycled, name);
+                (void)flock(fd, LOCK_UN);
+                if (r == 0 || r == -EEXIST)
+                        return r < 0 ? r : TAKE_FD(fd);
         }
-        fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        return fd < 0 ? -errno : fd;
+        return -ENOENT;
+}
+
+static void unfinished_name(pid_t pid, char buf[static RECORD_NAME_MAX]) {
+        (void)snprintf(buf, RECORD_NAME_MAX, UNFINISHED "%d", (int)pid);
+}
+
+bool record_file_is_unfinished(const char *name, bool *ret_left) {
+        uint64_t pid;
+
+        if (strncmp(name, UNFINISHED, strlen(UNFINISHED)) != 0 ||
+            units_parse_uint(name + strlen(UNFINISHED), 1, INT_MAX, &pid, NULL) < 0)
+                return false;
+        *ret_left = kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+        return true;
+}
+
+static int claim_new(int dir_fd, const char *name, const Image *image) {
+        char unfinished[RECORD_NAME_MAX];
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        unfinished_name(getpid(), unfinished);
+        fd = openat(dir_fd, unfinished, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return -errno;
+        r = write_at(fd, image, sizeof(*image), 0);
+        if (r == 0)
+                r = put_in_place(dir_fd, unfinished, name);
+        if (r < 0) {
+                (void)unlinkat(dir_fd, unfinished, 0);
+                return r;
+        }
+        return TAKE_FD(fd);
 }
 
 int record_file_create(int *ret_fd,
@@ -195,7 +251,6 @@ int record_file_create(int *ret_fd,
                        unsigned attempt,
                        const ProcId *keeper) {
         char name[RECORD_NAME_MAX];
-        _cleanup_close_ int fd = -1;
         Image image = {
                 .head = { .mark = MARK_HEAD,
                           .ref = ref,
@@ -203,21 +258,18 @@ int record_file_create(int *ret_fd,
                           .keeper_pid = (uint64_t)keeper->pid,
                           .keeper_ticks = keeper->start_ticks },
         };
-        int r;
+        int fd;
 
         (void)memcpy(image.head.boot_id, keeper->boot_id, sizeof(keeper->boot_id));
         seal(&image.head);
 
         record_file_name(ref, attempt, name);
-        fd = claim(dir_fd, name);
+        fd = claim_recycled(dir_fd, name, &image);
+        if (fd == -ENOENT)
+                fd = claim_new(dir_fd, name, &image);
         if (fd < 0)
                 return fd == -EEXIST ? RECORD_FILE_E_EXISTS : fd;
-        r = write_at(fd, &image, sizeof(image), 0);
-        if (r < 0) {
-                (void)unlinkat(dir_fd, name, 0);
-                return r;
-        }
-        *ret_fd = TAKE_FD(fd);
+        *ret_fd = fd;
         return 0;
 }
 

@@ -75,7 +75,8 @@ enum {
  * @dir_fd:     of the folder run/
  * @keeper:     who claims it: the calling process
  *
- * Takes one that was recycled if there is one. All of its bytes are written, so that nothing that comes later needs room on the disk.
+ * Takes one that was recycled if there is one. All of its bytes are written, so that nothing that comes later needs room on the disk;
+ * and before it has its name, so that it is there whole or not at all, whenever its keeper is killed.
  *
  * Return: 0, RECORD_FILE_E_EXISTS, or negative errno; there is no file then.
  */
@@ -97,6 +98,9 @@ int record_file_create(int *ret_fd,
  * Return: 0, or negative errno.
  */
 int record_file_recycle(int dir_fd, const char *name);
+
+/* Whether it is one that is being made; @ret_left: whoever did that is gone. */
+bool record_file_is_unfinished(const char *name, bool *ret_left);
 
 /* Whether a file of run/ is one that was put away. */
 bool record_file_is_recycled(const char *name);

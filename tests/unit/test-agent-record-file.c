@@ -2,8 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/record-file.h"
@@ -240,6 +244,97 @@ static void test_a_recycled_one_is_as_new(_unused_ void **state) {
         assert_int_equal(record_file_recycle(dir_fd, "20.1"), -ENOENT);
 }
 
+/* Two may find the same one. */
+static void test_a_recycled_one_that_somebody_is_about_to_take_is_left(_unused_ void **state) {
+        _cleanup_close_ int other = -1, again = -1;
+        struct stat before, after;
+
+        (void)fd_close(create(21, 1));
+        assert_int_equal(record_file_recycle(dir_fd, "21.1"), 0);
+        other = openat(dir_fd, "recycled-0", O_RDWR | O_CLOEXEC);
+        assert_int_equal(flock(other, LOCK_EX), 0);
+        again = create(22, 1);
+        assert_int_equal(fstat(other, &before), 0);
+        assert_int_equal(fstat(again, &after), 0);
+        assert_int_not_equal(before.st_ino, after.st_ino);
+        assert_int_equal(unlinkat(dir_fd, "22.1", 0), 0);
+        assert_int_equal(unlinkat(dir_fd, "recycled-0", 0), 0);
+}
+
+enum {
+        N_MANY = 4000,
+};
+
+_Noreturn static void make_many(bool recycle) {
+        for (uint64_t ref = 1; ref <= N_MANY; ref++) {
+                char name[RECORD_NAME_MAX];
+                int fd = -1;
+
+                record_file_name(ref, 1, name);
+                if (record_file_create(&fd, dir_fd, ref, 1, &keeper) != 0)
+                        _exit(1);
+                (void)fd_close(fd);
+                if (recycle && ref != N_MANY)
+                        (void)record_file_recycle(dir_fd, name);
+                else if (ref != N_MANY)
+                        (void)unlinkat(dir_fd, name, 0);
+        }
+        _exit(0);
+}
+
+static int look_at(uint64_t ref, RecordState *ret) {
+        char name[RECORD_NAME_MAX];
+        Record record = {};
+        int r;
+
+        record_file_name(ref, 1, name);
+        r = record_file_read(dir_fd, name, &record);
+        *ret = record.state;
+        return r;
+}
+
+/* Whenever somebody looks, or whoever makes it is killed. */
+static void test_a_record_is_there_whole_or_not_at_all(_unused_ void **state) {
+        for (int recycle = 0; recycle < 2; recycle++) {
+                RecordState found;
+                pid_t pid = fork();
+
+                if (pid == 0)
+                        make_many(recycle);
+                for (uint64_t ref = 1;; ref = ref % N_MANY + 1) {
+                        int r = look_at(ref, &found);
+
+                        if (r == 0 && found == RECORD_STATE_GARBAGE && recycle)
+                                r = look_at(ref, &found); /* it had become another one's */
+                        if (r == 0 && found == RECORD_STATE_GARBAGE)
+                                fail_msg("%" PRIu64 ".1 is garbage", ref);
+                        if (r == 0 && ref == N_MANY)
+                                break;
+                }
+                assert_int_equal(waitpid(pid, NULL, 0), pid);
+                assert_int_equal(unlinkat(dir_fd, "4000.1", 0), 0);
+                (void)unlinkat(dir_fd, "recycled-0", 0);
+        }
+}
+
+static void test_what_is_left_of_one_that_was_killed_is_known(_unused_ void **state) {
+        char name[RECORD_NAME_MAX];
+        bool left = true;
+        pid_t pid = fork();
+
+        if (pid == 0)
+                _exit(0);
+        (void)snprintf(name, sizeof(name), "unfinished-%d", (int)getpid());
+        assert_true(record_file_is_unfinished(name, &left));
+        assert_false(left);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        (void)snprintf(name, sizeof(name), "unfinished-%d", (int)pid);
+        assert_true(record_file_is_unfinished(name, &left));
+        assert_true(left);
+        assert_false(record_file_is_unfinished("unfinished-", &left));
+        assert_false(record_file_is_unfinished("12.1", &left));
+}
+
 static void test_only_a_few_are_kept(_unused_ void **state) {
         char name[RECORD_NAME_MAX];
         unsigned n_kept = 0;
@@ -257,7 +352,7 @@ static void test_only_a_few_are_kept(_unused_ void **state) {
         assert_int_equal(n_kept, 8);
 }
 
-/* A keeper that was killed in the middle of making it, a disk that was full, an editor. */
+/* A disk that was full, a power cut, an editor. */
 static void test_what_is_cut_is_garbage(_unused_ void **state) {
         _cleanup_close_ int fd = create(14, 1);
         Record record;
@@ -324,6 +419,9 @@ int main(void) {
                 cmocka_unit_test(test_the_longest_reason_fits),
                 cmocka_unit_test(test_a_record_under_another_name_is_garbage),
                 cmocka_unit_test(test_a_recycled_one_is_as_new),
+                cmocka_unit_test(test_a_recycled_one_that_somebody_is_about_to_take_is_left),
+                cmocka_unit_test(test_a_record_is_there_whole_or_not_at_all),
+                cmocka_unit_test(test_what_is_left_of_one_that_was_killed_is_known),
                 cmocka_unit_test(test_only_a_few_are_kept),
                 cmocka_unit_test(test_what_is_cut_is_garbage),
                 cmocka_unit_test(test_every_changed_byte_is_noticed),
