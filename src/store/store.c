@@ -366,22 +366,6 @@ int store_load_key(Store *store, uid_t uid, const uint8_t key[static TASK_KEY_BY
         return load_one(store, statement, ret);
 }
 
-int store_load_elements(Store *store, uint64_t id, store_task_fn fn, void *userdata) {
-        sqlite3_stmt *statement = NULL;
-        int r;
-
-        if (id > TASK_ID_MAX)
-                return 0;
-
-        r = db_statement(&store->db, SQL_TASKS_UP, &statement);
-        if (r < 0)
-                return r;
-        (void)sqlite3_bind_int64(statement, 1, (int64_t)task_ref_order(task_ref(id, 0)));
-        (void)sqlite3_bind_int64(statement, 2,
-                                 (int64_t)task_ref_order(task_ref(id, TASK_INDEX_MAX)));
-        return load_all(store, statement, fn, userdata);
-}
-
 /* Which place a task has that is none, but larger than all: the last. */
 static int64_t place_before(uint64_t id) {
         return id > INT64_MAX ? INT64_MAX : (int64_t)task_ref_order(id);

@@ -124,9 +124,6 @@ int store_load_task(Store *store, uint64_t id, Task **ret);
  */
 int store_load_key(Store *store, uid_t uid, const uint8_t key[static TASK_KEY_BYTES], Task **ret);
 
-/* The elements of an array that are rows of their own, in whatever state, by index. Return: 0 or negative errno. */
-int store_load_elements(Store *store, uint64_t id, store_task_fn fn, void *userdata);
-
 /**
  * store_load_ended() - tasks in a final state, from the last in order (core/task.h) to the first
  * @before_id:  only those before this one in order, which need not exist; UINT64_MAX: from the newest

@@ -184,31 +184,6 @@ static void test_active_tasks_come_in_order_an_array_first(void **state) {
         assert_memory_equal(loaded.ids, want, sizeof(want));
 }
 
-static void test_elements_of_an_array_come_by_index(void **state) {
-        _cleanup_(store_freep) Store *store = open_store(*state);
-        Loaded loaded = {}, none = {};
-
-        for (uint64_t id = 1; id <= 3; id++) {
-                put(store, array_task(id, "9"));
-                for (int64_t index = 8; index >= 0; index--)
-                        put_element(store, id, index, index % 2 ? 5 : 0);
-                put_element(store, id, TASK_INDEX_MAX, 5);
-        }
-        put_plain(store, 4, 1);
-
-        assert_int_equal(store_load_elements(store, 2, note_task, &loaded), 0);
-        assert_int_equal(loaded.n, 10);
-        for (unsigned i = 0; i < 9; i++)
-                assert_int_equal(loaded.ids[i], task_ref(2, i));
-        assert_int_equal(loaded.ids[9], task_ref(2, TASK_INDEX_MAX));
-
-        assert_int_equal(store_load_elements(store, 4, note_task, &none), 0);
-        assert_int_equal(store_load_elements(store, 5, note_task, &none), 0);
-        assert_int_equal(store_load_elements(store, TASK_ID_MAX, note_task, &none), 0);
-        assert_int_equal(store_load_elements(store, UINT64_MAX, note_task, &none), 0);
-        assert_int_equal(none.n, 0);
-}
-
 static void test_ended_elements_are_paged_in_order(void **state) {
         _cleanup_(store_freep) Store *store = open_store(*state);
         uint64_t before = UINT64_MAX;
@@ -567,7 +542,6 @@ int main(void) {
                 store_test(test_a_removed_array_leaves_nothing_but_its_elements),
                 store_test(test_what_makes_no_sense_is_not_written),
                 store_test(test_active_tasks_come_in_order_an_array_first),
-                store_test(test_elements_of_an_array_come_by_index),
                 store_test(test_ended_elements_are_paged_in_order),
                 store_test(test_an_array_is_purged_behind_its_elements),
                 store_test(test_elements_do_not_change_which_ids_are_given_out),
