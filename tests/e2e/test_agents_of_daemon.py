@@ -227,6 +227,29 @@ def test_the_end_of_the_daemon_and_of_the_agent(daemon, sleeper):
         assert daemon.show(running)["pid"] == proc.pid
 
 
+def test_a_pid_that_was_used_again_is_not_the_tasks(daemon, sleeper):
+    """Whoever has the number of a command that is gone is neither waited for nor touched."""
+    proc, other = sleeper(), sleeper()
+    with Agent(daemon) as agent:
+        task_id = agent.submit()
+        agent.accept(id=task_id)
+        agent.started(task_id, proc.pid)
+        wait_until(lambda: daemon.show(task_id)["pid"], "the process is known")
+    daemon.wait_recorded()
+    daemon.kill()
+    proc.kill()
+    proc.wait()
+    with contextlib.closing(sqlite3.connect(daemon.state / "taskflow.db", isolation_level=None)) as db:
+        db.execute("UPDATE task SET pid = ?, pid_start_ticks = pid_start_ticks - 1 WHERE pid = ?", (other.pid, proc.pid))
+        assert db.execute("SELECT count(*) FROM task WHERE pid = ?", (other.pid,)).fetchone() == (1,)
+    daemon.start_daemon()
+    with Agent(daemon) as agent:
+        assert agent.resume(task_id, 1)["parameters"]["state"] == "lost"
+        assert state_of(daemon, task_id) == "lost"
+        assert daemon.run("cancel", str(task_id)).returncode == 1
+    assert other.poll() is None
+
+
 def test_a_resume_that_does_not_fit_is_refused(daemon, sleeper):
     proc = sleeper()
     with Agent(daemon) as agent:
