@@ -94,6 +94,15 @@ static void refuse_with(Agent *agent, Submission *submission, ErrorName name, co
         refuse(agent, submission, &(Reply){ .to = CALL_QUEUE, .error = name, .message = message });
 }
 
+static void refuse_unwritten(Agent *agent, Submission *submission) {
+        Error error;
+
+        (void)error_set(&error, 0,
+                        "the agent cannot write to its folder '%s': %s; nothing was queued",
+                        agent->folder, strerror(-submission->refused));
+        refuse_with(agent, submission, ERROR_FAILED, error.text);
+}
+
 /* The ids of the daemon's answer; borrowed, or in @buf. */
 static const uint64_t *ids_of(const Reply *reply, size_t *ret_n) {
         *ret_n = reply->to == CALL_SUBMIT ? 1 : reply->submit_many.ids.n;
@@ -132,8 +141,7 @@ static void take_back(Agent *agent, Submission *submission) {
         for (size_t i = 0; i < n; i++)
                 conversation_withdraw(agent->conversation, ids[i],
                                       "its agent could not write down how to run it");
-        refuse_with(agent, submission, ERROR_FAILED,
-                    "the agent cannot write to its folder: nothing was queued");
+        refuse_unwritten(agent, submission);
 }
 
 static void note_ids(Agent *agent, Submission *submission) {
@@ -160,7 +168,7 @@ void queue_on_reply(Agent *agent, Submission *submission, Reply *reply) {
         submission->reply = *reply;
         submission->has_reply = true;
         *reply = (Reply){ .to = reply->to };
-        if (submission->refused) {
+        if (submission->refused < 0) {
                 take_back(agent, submission);
                 return;
         }
@@ -173,17 +181,16 @@ void queue_on_reply(Agent *agent, Submission *submission, Reply *reply) {
 void queue_on_commit(Agent *agent, int r) {
         for (Submission *submission = agent->submissions, *next; submission; submission = next) {
                 next = submission->next;
-                if (submission->written || submission->refused)
+                if (submission->written || submission->refused < 0)
                         continue;
                 if (r == 0)
                         submission->written = true;
                 else
-                        submission->refused = true;
+                        submission->refused = r;
                 if (r < 0 && submission->has_reply)
                         take_back(agent, submission);
                 else if (r < 0 && !submission->said)
-                        refuse_with(agent, submission, ERROR_FAILED,
-                                    "the agent cannot write to its folder: nothing was queued");
+                        refuse_unwritten(agent, submission);
                 else if (submission->has_reply)
                         complete(agent, submission);
         }

@@ -19,7 +19,7 @@ struct Submission {
         bool immediate;
         bool said;    /* on this connection */
         bool written; /* the spool's commit is on the disk */
-        bool refused; /* it could not be written: what the daemon queued is to be withdrawn */
+        int refused; /* negative errno: it could not be written, what the daemon queued is to be withdrawn */
         uint64_t
                 until_boot_us; /* said on an earlier connection: how long the next one is waited for */
         bool has_reply;        /* the daemon has answered, and the disk not yet: */

@@ -89,6 +89,37 @@ def test_on_a_full_disk_of_the_daemons_what_runs_can_be_cancelled(place, make_da
         daemon.stop()
 
 
+def test_a_full_disk_of_the_agents_refuses_what_is_new_and_keeps_what_runs(place, daemon):
+    folder = place.make_folder("state")
+    env = {"XDG_STATE_HOME": os.fspath(folder)}
+    with small_disk(folder, "4m") as disk:
+        gate = place.gate()
+        running = daemon.detach(f"{gate.line}; exit 4", env=env)
+        pid = wait_until(lambda: daemon.show(running)["pid"], "its command runs")
+        fill(disk / "filler")
+        accepted = []
+
+        def is_refused():
+            done = daemon.run("run", "-D", "true # " + "x" * 3000, env=env)
+            if done.returncode == 0:
+                accepted.append(done.stdout.strip())
+                return False
+            return done
+
+        done = wait_until(is_refused, "one is refused")
+        assert done.returncode == 125
+        assert "disk" in done.stderr or "space" in done.stderr, done.stderr
+        gate.open()
+        assert daemon.wait_id(running, "failed")["exit_status"] == 4
+        assert not is_alive(pid)
+        os.unlink(disk / "filler")
+        again = daemon.detach("exit 6", env=env)
+        assert daemon.wait_id(again, "failed", timeout=40)["exit_status"] == 6
+        for task_id in accepted:  # without room for its log, or its record, that is its end
+            assert daemon.wait_id(task_id, "done", "failed", timeout=40)["exit_status"] in (0, 125)
+        place.end_agents()
+
+
 def test_a_full_disk_of_the_logs_is_said_and_costs_no_status(daemon, place):
     folder = place.make_folder("disk")
     with small_disk(folder, "64k") as disk:
