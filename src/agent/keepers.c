@@ -226,8 +226,7 @@ static int on_nursery(sd_event_source *source, int fd, uint32_t revents, void *u
                 if (r == 0)
                         on_news(agent, &news, &news_fd);
         } while (r == 0);
-        if (r == -EPIPE ||
-            r == -ECONNRESET) /* and no keeper of it is left either; RESET: orders were not read */
+        if (r == NURSERY_E_GONE)
                 return begin_anew(agent);
         if (r < 0) {
                 say_error("cannot hear of keepers: %s", strerror(-r));

@@ -310,6 +310,11 @@ Nursery *nursery_free(Nursery *nursery) {
 
 _Static_assert((int)PACKET_E_AGAIN == (int)NURSERY_E_AGAIN, "the same outcome");
 
+/* The other end was closed, RESET: with orders in it that nobody had read. */
+static int outcome_of(int r) {
+        return r == -EPIPE || r == -ECONNRESET ? NURSERY_E_GONE : r;
+}
+
 int nursery_spawn(Nursery *nursery, const KeeperOrder *order) {
         static const char placeholder[] = "memfd";
         _cleanup_free_ char *bytes = NULL;
@@ -321,7 +326,7 @@ int nursery_spawn(Nursery *nursery, const KeeperOrder *order) {
         if (r < 0)
                 return r;
         if (n <= MESSAGE_MAX)
-                return packet_send(nursery->fd, bytes, n, -1);
+                return outcome_of(packet_send(nursery->fd, bytes, n, -1));
         if (n > KEEPER_ORDER_MAX)
                 return -E2BIG;
         memfd = memfd_create("taskflow-order", MFD_CLOEXEC);
@@ -331,7 +336,7 @@ int nursery_spawn(Nursery *nursery, const KeeperOrder *order) {
         r = fd_write_all(memfd, bytes, n);
         if (r < 0)
                 return r;
-        return packet_send(nursery->fd, placeholder, sizeof(placeholder), memfd);
+        return outcome_of(packet_send(nursery->fd, placeholder, sizeof(placeholder), memfd));
 }
 
 int nursery_fd(const Nursery *nursery) {
@@ -349,9 +354,9 @@ int nursery_next(Nursery *nursery, KeeperNews *ret, int *ret_fd) {
 
         n = packet_receive(nursery->fd, &news, sizeof(news), MSG_DONTWAIT, &fd);
         if (n < 0)
-                return n == -EAGAIN ? NURSERY_E_AGAIN : (int)n;
+                return n == -EAGAIN ? NURSERY_E_AGAIN : outcome_of((int)n);
         if (n == 0)
-                return -EPIPE; /* the nursery is gone, and with it the last of its keepers */
+                return NURSERY_E_GONE;
         if (n != sizeof(news))
                 return -EBADMSG;
         *ret = news;

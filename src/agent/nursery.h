@@ -35,6 +35,7 @@ DEFINE_CLEANUP(Nursery *, nursery_free);
 /* nursery_spawn() and nursery_next() */
 enum {
         NURSERY_E_AGAIN = 1, /* no room for it now; no news now */
+        NURSERY_E_GONE, /* the nursery, and the last of its keepers: nothing was or will be carried out */
 };
 
 /**
@@ -42,7 +43,7 @@ enum {
  *
  * KEEPER_NEWS_TAKEN is the answer. Orders wait until a keeper is free for them: a nursery that cannot fork tries on.
  *
- * Return: 0, NURSERY_E_AGAIN: try again after the next news, or in a second, or negative errno.
+ * Return: 0; NURSERY_E_AGAIN: try again after the next news, or in a second; NURSERY_E_GONE; or negative errno.
  */
 int nursery_spawn(Nursery *nursery, const KeeperOrder *order);
 
@@ -60,6 +61,6 @@ int nursery_pidfd(const Nursery *nursery);
  * its record. A keeper that is killed before it could say TAKEN leaves nothing; an agent that waits for that too long claims the
  * start itself with record_file_create(), and nobody will start it any more.
  *
- * Return: 0, NURSERY_E_AGAIN, or negative errno.
+ * Return: 0, NURSERY_E_AGAIN, NURSERY_E_GONE, or negative errno.
  */
 int nursery_next(Nursery *nursery, KeeperNews *ret, int *ret_fd);

@@ -112,6 +112,8 @@ void orders_send(Agent *agent) {
                 int r;
 
                 r = send_one(run);
+                if (r == NURSERY_E_GONE)
+                        return; /* all begins anew at once */
                 if (r == NURSERY_E_AGAIN) {
                         (void)sd_event_source_get_enabled(agent->adopt_source, &enabled);
                         if (enabled == SD_EVENT_OFF)

@@ -661,6 +661,32 @@ def test_what_starts_tasks_may_be_killed_with_all_that_it_has(odd, folder):
     assert n_runs(folder) == 1
 
 
+def test_an_order_that_meets_a_nursery_that_was_just_killed_is_no_failure(odd, folder):
+    connection, task = odd.detach(touch(folder))
+    connection.offer()
+    connection.expect("Accept")
+    agent = odd.agent_pid()
+    kill_quietly(agent, signal.SIGSTOP)
+    wait_until(lambda: harness.proc_state(agent) == "T", "the agent has stopped")
+    connection.reply()  # before, so that the agent hears this first
+    nurseries = harness.children_of(agent)
+    below = nurseries + [keeper for pid in nurseries for keeper in harness.children_of(pid)]
+    for pid in below:
+        kill_quietly(pid)
+    wait_until(lambda: not any(is_alive(pid) for pid in below), "they are dead")
+    kill_quietly(agent, signal.SIGCONT)
+
+    connection.expect_end()  # and before that no word of an end of the task
+    connection = odd.accept_agent()
+    connection.list(listed(task, "running", 1))
+    resume = connection.expect("Resume")
+    assert (resume["id"], resume["attempt"], resume.get("running", False)) == (12, 1, False)
+    connection.reply(state="pending")
+    connection.run(attempt=2)
+    assert connection.over()["state"] == "done"
+    assert n_runs(folder) == 1
+
+
 def test_a_command_that_asks_the_next_agent_is_waited_with(odd, folder):
     """The daemon is away too, but the first agent may have told it."""
     proc = odd.popen("run", "-D", touch(folder))

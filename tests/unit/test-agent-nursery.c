@@ -355,24 +355,28 @@ static void test_freeing_it_leaves_commands_alone(_unused_ void **state) {
         (void)fd_close(command_fd);
 }
 
-static void test_spares_that_were_killed_are_replaced(_unused_ void **state) {
-        _cleanup_(nursery_freep) Nursery *nursery = start_nursery();
-        _cleanup_(order_done) TestOrder first = make_shell_order(7, "exit 0");
-        _cleanup_(order_done) TestOrder second = make_shell_order(8, "exit 3");
+/* They are gone then, before there is an order that they could take with them. */
+static void kill_spares(Nursery *nursery) {
         pid_t pids[8];
-        KeeperNews news;
-        size_t n;
+        size_t n = children_of(pid_of(nursery_pidfd(nursery)), pids, ELEMENTSOF(pids));
 
-        (void)run_to_end(nursery, &first); /* now there are some, or soon will be */
-        n = children_of(pid_of(nursery_pidfd(nursery)), pids, ELEMENTSOF(pids));
         for (size_t i = 0; i < n; i++) {
                 _cleanup_close_ int fd = pidfd_open(pids[i], 0);
 
-                /* gone before there is an order that it could take with it */
                 (void)kill(pids[i], SIGKILL);
                 if (fd >= 0)
                         wait_readable(fd);
         }
+}
+
+static void test_spares_that_were_killed_are_replaced(_unused_ void **state) {
+        _cleanup_(nursery_freep) Nursery *nursery = start_nursery();
+        _cleanup_(order_done) TestOrder first = make_shell_order(7, "exit 0");
+        _cleanup_(order_done) TestOrder second = make_shell_order(8, "exit 3");
+        KeeperNews news;
+
+        (void)run_to_end(nursery, &first); /* now there are some, or soon will be */
+        kill_spares(nursery);
         news = run_to_end(nursery, &second);
         assert_end(&news.end, TASK_STATE_FAILED, 3, 0);
 }
@@ -397,6 +401,38 @@ static void test_a_nursery_that_dies_is_seen(_unused_ void **state) {
         (void)nursery_free(nursery);
 }
 
+/* An order to it is no order that was carried out badly. */
+static void test_a_nursery_that_is_gone_with_all_its_keepers_takes_no_order(_unused_ void **state) {
+        _cleanup_(order_done) TestOrder test = make_shell_order(10, "exit 0");
+        _cleanup_(nursery_freep) Nursery *nursery = start_nursery();
+        KeeperNews news;
+        int fd;
+
+        assert_int_equal(kill(pid_of(nursery_pidfd(nursery)), SIGKILL), 0);
+        wait_readable(nursery_fd(nursery)); /* closed by the last of those that it had forked */
+        assert_int_equal(nursery_spawn(nursery, &test.order), NURSERY_E_GONE);
+        assert_int_equal(nursery_next(nursery, &news, &fd), NURSERY_E_GONE);
+}
+
+static void test_orders_that_nobody_read_are_gone_with_the_nursery(_unused_ void **state) {
+        _cleanup_(order_done) TestOrder test = make_shell_order(11, "exit 0");
+        _cleanup_(nursery_freep) Nursery *nursery = start_nursery();
+        pid_t pid = pid_of(nursery_pidfd(nursery));
+        KeeperNews news;
+        int fd, r, status;
+
+        assert_int_equal(kill(pid, SIGSTOP), 0);
+        assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+        kill_spares(nursery);
+        assert_int_equal(nursery_spawn(nursery, &test.order), 0);
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        wait_readable(nursery_pidfd(nursery));
+        while ((r = nursery_next(nursery, &news, &fd)) == NURSERY_E_AGAIN)
+                wait_readable(nursery_fd(nursery));
+        assert_int_equal(r, NURSERY_E_GONE);
+        assert_int_equal(nursery_spawn(nursery, &test.order), NURSERY_E_GONE);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_an_order_is_carried_out),
@@ -411,6 +447,8 @@ int main(void) {
                 cmocka_unit_test(test_freeing_it_leaves_commands_alone),
                 cmocka_unit_test(test_spares_that_were_killed_are_replaced),
                 cmocka_unit_test(test_a_nursery_that_dies_is_seen),
+                cmocka_unit_test(test_a_nursery_that_is_gone_with_all_its_keepers_takes_no_order),
+                cmocka_unit_test(test_orders_that_nobody_read_are_gone_with_the_nursery),
         };
 
         return cmocka_run_group_tests(tests, make_agent_folder, leave_agent_folder);
