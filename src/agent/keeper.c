@@ -30,6 +30,7 @@
 
 #include "agent/launch.h"
 #include "agent/packet.h"
+#include "agent/say.h"
 #include "probe/tree.h"
 #include "runner/bundle.h"
 #include "runner/context.h"
@@ -523,6 +524,7 @@ bool keeper_run(Keeper *keeper, char *bytes, size_t n) {
         GpuGrant *gpus = NULL;
         KeeperOrder order;
         sigset_t set;
+        int r;
         Keeping keeping = {
                 .keeper = keeper,
                 .record_fd = -1,
@@ -533,9 +535,12 @@ bool keeper_run(Keeper *keeper, char *bytes, size_t n) {
                 .kill_boot_us = NEVER,
         };
 
-        /* An order of our own agent that can't be read is a bug, or no memory: there is nobody to be told. */
-        if (keeper_order_parse(&order, &gpus, bytes, n) < 0)
+        /* An order of our own agent that can't be read is a bug, or no memory: the agent will find that nobody has taken it. */
+        r = keeper_order_parse(&order, &gpus, bytes, n);
+        if (r < 0) {
+                say_error("an order to start a task can't be read: %s", strerror(-r));
                 _exit(1);
+        }
         fill_set(&set);
         forget_signals(&set);
         keeping.ref = order.ref;

@@ -12,7 +12,7 @@
  * left. Who is a spare stands in a table that all share.
  *
  * The nursery dies with the agent, and with the nursery each keeper that has not claimed a start: no order is carried out after the
- * next agent has looked.
+ * next agent has looked. That is no fault of theirs; one that ends with another status than 0 has said why on stderr.
  *
  * An order that fits is in the message, a larger one in a memfd that comes with it.
  */
@@ -25,6 +25,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
@@ -36,6 +37,7 @@
 #include <unistd.h>
 
 #include "agent/packet.h"
+#include "agent/say.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
 #include "util/signal-default.h"
@@ -55,13 +57,19 @@ struct Nursery {
         pid_t pid;
 };
 
+/* What the nursery and all its keepers see. */
+typedef struct Shared {
+        _Atomic pid_t table[N_SPARES_MAX]; /* spares; 0: free, RESERVED */
+        _Atomic int said;                  /* the last error that one of them said */
+} Shared;
+
 /* In the nursery's process, and of its keepers. */
 typedef struct Home {
-        pid_t pid;                  /* the nursery's */
-        int fd;                     /* the shared end */
-        int wake_fd;                /* eventfd: there are too few spares */
-        int child_fd;               /* signalfd, of SIGCHLD */
-        _Atomic pid_t *table;       /* shared: N_SPARES_MAX spares; 0: free, RESERVED */
+        pid_t pid;    /* the nursery's */
+        int fd;       /* the shared end */
+        int wake_fd;  /* eventfd: there are too few spares */
+        int child_fd; /* signalfd, of SIGCHLD */
+        Shared *shared;
         pid_t forked[N_SPARES_MAX]; /* who a RESERVED place is for */
         keeper_agent_fn start_agent;
 } Home;
@@ -110,7 +118,7 @@ static int take_place(Home *home, pid_t pid) {
         for (int i = 0; i < N_SPARES_MAX; i++) {
                 pid_t nobody = 0;
 
-                if (atomic_compare_exchange_strong(&home->table[i], &nobody, pid))
+                if (atomic_compare_exchange_strong(&home->shared->table[i], &nobody, pid))
                         return i;
         }
         return -1;
@@ -120,25 +128,38 @@ static unsigned count_spares(Home *home) {
         unsigned n = 0;
 
         for (size_t i = 0; i < N_SPARES_MAX; i++)
-                n += home->table[i] != 0;
+                n += home->shared->table[i] != 0;
         return n;
 }
 
+/* It is tried again and again: what it fails of is said once. */
+static void say_no_keeper(Home *home, int r) {
+        if (atomic_exchange(&home->shared->said, r) != r)
+                say_error("no process for a task can be made now: %s", strerror(-r));
+}
+
 _Noreturn static void be_keeper(Home *home, int place) {
-        Keeper keeper;
+        Keeper keeper = {};
         char *bytes;
         size_t n;
+        int r;
 
         home->child_fd = fd_close(home->child_fd);
-        if (!keeper_set_mortal(true) || getppid() != home->pid ||
-            keeper_prepare(&keeper, home->fd, home->start_agent) < 0)
+        r = keeper_set_mortal(true) ? 0 : -errno;
+        if (getppid() != home->pid)
+                _exit(0);
+        if (r == 0)
+                r = keeper_prepare(&keeper, home->fd, home->start_agent);
+        if (r < 0) {
+                say_no_keeper(home, r);
                 _exit(1);
-        home->table[place] = keeper.id.pid;
+        }
+        home->shared->table[place] = keeper.id.pid;
         while (place >= 0) {
                 bytes = receive_order(home->fd, &n);
                 if (!bytes)
                         break;
-                home->table[place] = 0;
+                home->shared->table[place] = 0;
                 if (count_spares(home) < N_SPARES)
                         (void)eventfd_write(home->wake_fd, 1);
                 if (!keeper_run(&keeper, bytes, n) || !keeper_set_mortal(true) ||
@@ -162,7 +183,8 @@ static bool fork_spares(Home *home) {
                         be_keeper(home, place);
                 home->forked[place] = pid;
                 if (pid < 0) {
-                        home->table[place] = 0;
+                        say_no_keeper(home, -errno);
+                        home->shared->table[place] = 0;
                         return false;
                 }
         }
@@ -178,11 +200,11 @@ static bool reap(Home *home) {
         (void)!read(home->child_fd, &info, sizeof(info));
         while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
                 for (size_t i = 0; i < N_SPARES_MAX; i++) {
-                        pid_t who = home->table[i];
+                        pid_t who = home->shared->table[i];
 
                         if (who != pid && (who != RESERVED || home->forked[i] != pid))
                                 continue;
-                        home->table[i] = 0;
+                        home->shared->table[i] = 0;
                         spare = true;
                 }
         return spare;
@@ -209,8 +231,10 @@ _Noreturn static void be_nursery(Home *home) {
                 if (died)
                         (void)poll(&fds[AGENT], 1, FORK_AGAIN_MS);
                 enough = fork_spares(home);
-                if (poll(fds, N_FDS, enough ? -1 : FORK_AGAIN_MS) < 0 && errno != EINTR)
+                if (poll(fds, N_FDS, enough ? -1 : FORK_AGAIN_MS) < 0 && errno != EINTR) {
+                        say_error("the process that starts tasks can't wait: %s", strerror(errno));
                         _exit(1);
+                }
                 if (fds[AGENT].revents != 0)
                         _exit(0);
                 if (fds[WAKE].revents != 0)
@@ -219,8 +243,8 @@ _Noreturn static void be_nursery(Home *home) {
         }
 }
 
-/* In the new process: nothing of the agent's, and nothing of a terminal. Return: whether all is there. */
-static bool settle(Home *home) {
+/* In the new process: nothing of the agent's, and nothing of a terminal. Return: 0, or negative errno. */
+static int settle(Home *home) {
         sigset_t child;
         int null_fd;
 
@@ -235,20 +259,20 @@ static bool settle(Home *home) {
         if (home->fd < 0 || null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
             dup2(null_fd, STDOUT_FILENO) < 0 ||
             (fcntl(STDERR_FILENO, F_GETFD) < 0 && dup2(null_fd, STDERR_FILENO) < 0))
-                return false;
+                return -errno;
         if (home->fd > 3 && close_range(3, (unsigned)home->fd - 1, 0) < 0)
-                return false;
+                return -errno;
         if (close_range((unsigned)home->fd + 1, ~0U, 0) < 0)
-                return false;
+                return -errno;
         (void)sigemptyset(&child);
         (void)sigaddset(&child, SIGCHLD);
         home->child_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
         home->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        home->table = mmap(NULL, sizeof(*home->table) * N_SPARES_MAX, PROT_READ | PROT_WRITE,
-                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (home->child_fd < 0 || home->wake_fd < 0 || home->table == MAP_FAILED)
-                return false;
-        return true;
+        home->shared = mmap(NULL, sizeof(*home->shared), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (home->child_fd < 0 || home->wake_fd < 0 || home->shared == MAP_FAILED)
+                return -errno;
+        return 0;
 }
 
 /* All signals are blocked before: none finds the nursery, or a keeper of it, as it was before it settled. */
@@ -256,15 +280,22 @@ static pid_t fork_nursery(int fd, keeper_agent_fn start_agent) {
         Home home = { .fd = fd, .start_agent = start_agent };
         pid_t pid, agent = getpid();
         sigset_t all, before;
+        int r;
 
         (void)sigfillset(&all);
         (void)sigprocmask(SIG_SETMASK, &all, &before);
         pid = fork();
         if (pid == 0) {
                 home.pid = getpid();
-                if (!keeper_set_mortal(true) || getppid() != agent || !settle(&home))
-                        _exit(1);
-                be_nursery(&home);
+                r = keeper_set_mortal(true) ? 0 : -errno;
+                if (getppid() != agent)
+                        _exit(0);
+                if (r == 0)
+                        r = settle(&home);
+                if (r == 0)
+                        be_nursery(&home);
+                say_error("the process that starts tasks can't begin: %s", strerror(-r));
+                _exit(1);
         }
         (void)sigprocmask(SIG_SETMASK, &before, NULL);
         return pid;

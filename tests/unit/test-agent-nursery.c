@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 
 #include "agent/nursery.h"
 #include "probe/tree.h"
@@ -324,11 +325,11 @@ static void test_keepers_outlive_the_agent(_unused_ void **state) {
         assert_int_equal(record.state, RECORD_STATE_RUNNING);
         assert_int_equal(pidfd_send_signal(command_fd, 0, NULL, 0), 0);
 
-        /* nursery and spares go with the agent, the keeper with its command: all come to us */
+        /* nursery and spares go with the agent, the keeper with its command: all come to us, and nothing was wrong with any */
         tell(fifo);
         (void)alarm(DEADLINE_MS / 1000);
         while (waitpid(-1, &status, 0) > 0)
-                ;
+                assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
         (void)alarm(0);
         record = read_record(&test);
         assert_int_equal(record.state, RECORD_STATE_ENDED);
@@ -433,6 +434,37 @@ static void test_orders_that_nobody_read_are_gone_with_the_nursery(_unused_ void
         assert_int_equal(nursery_spawn(nursery, &test.order), NURSERY_E_GONE);
 }
 
+/* An agent that has descriptors for itself, and none for its nursery. */
+_Noreturn static void be_poor_agent(int err_fd) {
+        struct rlimit limit = { .rlim_cur = STDERR_FILENO + 3, .rlim_max = STDERR_FILENO + 3 };
+        Nursery *nursery;
+
+        if (dup2(err_fd, STDERR_FILENO) < 0 || close_range(STDERR_FILENO + 1, ~0U, 0) < 0 ||
+            setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                _exit(1);
+        _exit(nursery_start(&nursery, NULL) == -EMFILE ? 0 : 1);
+}
+
+static void test_a_nursery_that_cannot_begin_says_why(_unused_ void **state) {
+        char said[512] = "";
+        size_t n = 0;
+        ssize_t r;
+        int fds[2], status;
+        pid_t pid;
+
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        pid = fork();
+        if (pid == 0)
+                be_poor_agent(fds[1]);
+        (void)close(fds[1]);
+        while ((r = read(fds[0], said + n, sizeof(said) - 1 - n)) > 0)
+                n += (size_t)r;
+        (void)close(fds[0]);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        assert_non_null(strstr(said, "can't begin: Too many open files"));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_an_order_is_carried_out),
@@ -449,6 +481,7 @@ int main(void) {
                 cmocka_unit_test(test_a_nursery_that_dies_is_seen),
                 cmocka_unit_test(test_a_nursery_that_is_gone_with_all_its_keepers_takes_no_order),
                 cmocka_unit_test(test_orders_that_nobody_read_are_gone_with_the_nursery),
+                cmocka_unit_test(test_a_nursery_that_cannot_begin_says_why),
         };
 
         return cmocka_run_group_tests(tests, make_agent_folder, leave_agent_folder);
