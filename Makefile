@@ -9,9 +9,10 @@ DESTDIR     ?=
 MESON_FLAGS ?=
 # What `make fuzz` gives to each fuzzer.
 FUZZ_SECONDS ?= 60
-# Of `make torture`: the first seed, and how many follow it.
+# Of `make torture`: the first seed, how many follow it, and how many rounds go at a time; 0: three a core, as they mostly wait.
 SEED        ?= 1
 SEEDS       ?= 100
+JOBS        ?= 0
 
 # Looked for when they are needed: the set-up may have installed them by then.
 CLANG   = $(shell command -v clang-14 || echo clang)
@@ -73,7 +74,7 @@ bench: build-tests
 
 torture: build-tests
 	@TASKFLOW=$(BUILD)/taskflow TASKFLOWD=$(BUILD)/taskflowd \
-		$(PYTHON) -B tests/torture/torture.py --seed $(SEED) --seeds $(SEEDS)
+		$(PYTHON) -B tests/torture/torture.py --seed $(SEED) --seeds $(SEEDS) --jobs $(JOBS)
 
 sanitize: setup-lint
 	@CC=$(CLANG) $(CONFIGURE) build-sanitize -- $(SANITIZED) $(MESON_FLAGS)

@@ -24,9 +24,12 @@ from harness import read_proc  # noqa: E402  # pylint: disable=wrong-import-posi
 
 WORK = pathlib.Path(__file__).resolve().parent / "work.sh"
 PR_SET_CHILD_SUBREAPER = 36
+PF_FORKNOEXEC = 0x40
 CLIENTS_MAX = 12
 # When all is over that must come to an end by itself.
 DEADLINE = float(os.environ.get("TASKFLOW_TORTURE_DEADLINE", "90"))
+
+SANITIZER = re.compile(r"^.*(?:runtime error:|Sanitizer:|Sanitizer has encountered).*$", re.MULTILINE)
 
 NAMES = {b"taskflow-agent": "agent", b"taskflow-nurse": "nursery", b"taskflow-keeper": "keeper", b"taskflowd": "daemon"}
 
@@ -48,6 +51,12 @@ class Client:
 def become_subreaper():
     """What loses its parent comes to us, and so we see how it ended."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def has_only_forked(pid):
+    """Whether it still is a copy of its parent, name and all, that has executed nothing."""
+    stat = read_proc(pid, "stat").rpartition(b")")[2].split()
+    return bool(stat) and bool(int(stat[6]) & PF_FORKNOEXEC)
 
 
 class Round:
@@ -89,6 +98,8 @@ class Round:
         for pid in harness.all_pids():
             comm = read_proc(pid, "comm").strip()
             if NAMES.get(comm) != what or self.needle not in read_proc(pid, "environ") or not harness.is_alive(pid):
+                continue
+            if what in ("agent", "daemon") and has_only_forked(pid):
                 continue
             if what == "daemon" and b"--gpu-probe" in read_proc(pid, "cmdline").split(b"\0"):
                 continue
@@ -134,20 +145,22 @@ class Round:
                 self.reap_known(info.si_pid)
                 continue
             comm = read_proc(info.si_pid, "comm").strip()
-            os.waitpid(info.si_pid, 0)
             if comm in NAMES and self.is_bad_end(NAMES[comm], info):
                 how = "status" if info.si_code == os.CLD_EXITED else "signal"
                 self.complaints.append(f"{comm.decode()} {info.si_pid} ended with {how} {info.si_status}")
+            os.waitpid(info.si_pid, 0)
 
     def is_bad_end(self, what, info):
-        """The nursery and keepers without a start die, or end with 1, when what forked them is dead; nobody else does so."""
-        if info.si_code != os.CLD_EXITED and info.si_status != signal.SIGKILL:
+        """The nursery and keepers without a start are killed when what forked them is dead; nobody else is but by us."""
+        has_exited = info.si_code == os.CLD_EXITED
+        if not has_exited and info.si_status != signal.SIGKILL:
             return True
+        if has_exited and info.si_status == 0:
+            return False
         if what in ("nursery", "keeper"):
-            return False
-        if info.si_code == os.CLD_EXITED and info.si_status == 0:
-            return False
-        return info.si_pid not in self.expected_deaths
+            return has_exited
+        # What an agent or a daemon has just forked, or a sanitizer in it, is no agent and no daemon, and dies with it.
+        return info.si_pid not in self.expected_deaths and not has_only_forked(info.si_pid)
 
     def reap_known(self, pid):
         for proc in [p.popen for p in self.place.procs] + ([self.daemon.proc] if self.daemon else []):
@@ -303,8 +316,6 @@ class Round:
         elif what == "command":
             ref = self.ref_of(pid) or "-"
         self.expected_deaths.add(pid)
-        if what == "agent":  # a nursery that was just forked has its name still, and dies with it
-            self.expected_deaths.update(harness.children_of(pid))
         # Before, so that nothing that comes of it can stand in front of it.
         self.note(f"kill {what} {pid} {ref} {time.time():.3f}")
         harness.kill_quietly(pid)
@@ -503,6 +514,17 @@ class Round:
             changed = set(again) ^ set(self.states(self.last_tasks))
             self.complaints.append(f"a restart of the daemon changed what is over: {sorted(changed)}")
 
+    def logs(self):
+        """What daemons, agents and commands have said."""
+        patterns = ("d/log", "err-*", "home/.local/state/taskflow/taskflowd.log", "home/.local/state/taskflow/agent-*/*.log")
+        return [path for pattern in patterns for path in sorted(self.place.folder.glob(pattern))]
+
+    def check_sanitizers(self):
+        for path in self.logs():
+            match = SANITIZER.search(path.read_text(errors="replace"))
+            if match:
+                self.complaints.append(f"{path.relative_to(self.place.folder)}: {match.group(0)}")
+
     def lines(self):
         return self.journal_path.read_text(errors="replace").splitlines()
 
@@ -539,6 +561,7 @@ class Round:
             self.complaints.append(str(error))
             with contextlib.suppress(Exception):
                 (self.place.folder / "ps.json").write_text(self.commands.run("ps", "-a", "--json", timeout=10).stdout)
+        self.check_sanitizers()
         return self.complaints, figures
 
     def figures(self, judge):

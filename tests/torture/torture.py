@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Detached tasks while everything that can die does: rounds that are made of seeds, each judged when it is over.
 
-    torture.py [--seed N] [--seeds N] [--acts N] [--stop] [--keep]
+    torture.py [--seed N] [--seeds N] [--jobs N] [--acts N] [--stop] [--keep]
     torture.py --show [--seed N] [--acts N]
 
 A round calls `run -D` and `submit` in all their forms, cancels, holds and looks, and kills or stops daemon, agent, nursery,
@@ -13,6 +13,8 @@ The programs are those of $TASKFLOW and $TASKFLOWD, else of build/. The last lin
 """
 
 import argparse
+import atexit
+import concurrent.futures
 import os
 import pathlib
 import shutil
@@ -34,6 +36,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1, help="the first one (1)")
     parser.add_argument("--seeds", type=int, default=1, help="so many, one after the other (1)")
+    parser.add_argument("--jobs", type=int, default=1, help="so many of them at a time (1); 0: three a core, as they mostly wait")
     parser.add_argument("--acts", type=int, default=150, help="so many things happen in a round (150)")
     parser.add_argument("--show", action="store_true", help="print what would happen, and do nothing")
     parser.add_argument("--keep", action="store_true", help="keep the folders of rounds that passed too")
@@ -43,19 +46,18 @@ def arguments():
 
 def enter_own_boot():
     """In a namespace of mounts where the id of the boot is a file of ours; or go on without reboots."""
+    if os.environ.get(INSIDE):
+        atexit.register(shutil.rmtree, os.path.dirname(os.environ[INSIDE]), ignore_errors=True)
     if os.environ.get(INSIDE) is not None or os.geteuid() != 0 or not shutil.which("unshare"):
         return
     folder = tempfile.mkdtemp(prefix="tf-boot-", dir="/tmp")
     path = os.path.join(folder, "boot_id")
     shutil.copy(BOOT_ID, path)
-    script = 'mount --bind "$0" "$1" 2>/dev/null || export TASKFLOW_TORTURE_BOOT_ID=; shift; exec "$@"'
+    script = 'mount --bind "$0" "$1" 2>/dev/null || { export TASKFLOW_TORTURE_BOOT_ID=; rm -r "${0%/*}"; }; shift; exec "$@"'
     command = ["unshare", "-m", "--propagation", "private", "sh", "-c", script, path, BOOT_ID]
-    env = {**os.environ, INSIDE: path}
-    try:
-        if subprocess.run(command[:4] + ["true"], check=False, capture_output=True).returncode == 0:
-            sys.exit(subprocess.run(command + [sys.executable, *sys.argv], check=False, env=env).returncode)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    if subprocess.run(command[:4] + ["true"], check=False, capture_output=True).returncode == 0:
+        os.execvpe(command[0], command + [sys.executable, *sys.argv], {**os.environ, INSIDE: path})
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def show_failure(seed, one, complaints):
@@ -71,6 +73,8 @@ def show_failure(seed, one, complaints):
     for name in names:
         if (one.place.folder / name).exists():
             print(f"        {name}")
+            for line in (one.place.folder / name).read_text(errors="replace").splitlines()[-3:] if "log" in name else ():
+                print(f"            {line}")
     for record in one.records():
         print(f"        {agent.relative_to(one.place.folder)}/run/{record}")
     sys.stdout.flush()
@@ -94,6 +98,63 @@ def run_seed(seed, args, boot_id_path):
     return True
 
 
+def run_seeds(seeds, args):
+    """One after the other. Return: how many passed, and how many did not."""
+    passed = failed = 0
+    for seed in seeds:
+        if run_seed(seed, args, os.environ.get(INSIDE)):
+            passed += 1
+        else:
+            failed += 1
+            if args.stop:
+                break
+    return passed, failed
+
+
+class Jobs:
+    """Rounds at the same time: each in a process of its own, which has its own folder, boot and orphans."""
+
+    def __init__(self, args):
+        self.args = args
+        self.children = []
+        self.ending = False
+
+    def run_seed(self, seed):
+        """Return: whether it passed; None: it was not run to its end."""
+        if self.ending:
+            return None
+        options = ["--seed", str(seed), "--acts", str(self.args.acts)] + ["--keep"] * self.args.keep
+        child = subprocess.Popen(
+            [sys.executable, "-B", __file__, *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True,
+        )
+        self.children.append(child)
+        out, _ = child.communicate()
+        if self.ending:
+            return None
+        lines = out.splitlines(keepends=True)
+        sys.stdout.write("".join(lines[:-2] if out.endswith(" failed\n") else lines))  # without its own sum
+        sys.stdout.flush()
+        if self.args.stop and child.returncode != 0:
+            self.ending = True
+        return child.returncode == 0
+
+    def run(self, seeds):
+        """Return: how many passed, and how many did not."""
+        with concurrent.futures.ThreadPoolExecutor(self.args.jobs) as pool:
+            rounds_to_come = [pool.submit(self.run_seed, seed) for seed in seeds]
+            try:
+                concurrent.futures.wait(rounds_to_come)
+            finally:
+                self.ending = True
+                while not all(one.done() for one in rounds_to_come):
+                    for child in self.children:
+                        child.terminate()
+                    time.sleep(0.1)
+        results = [one.result() for one in rounds_to_come]
+        return results.count(True), results.count(False)
+
+
 def main():
     args = arguments()
     if args.show:
@@ -106,17 +167,15 @@ def main():
         print(f"there is no taskflow-agent beside {TASKFLOW}: build it")
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
-    enter_own_boot()
-    rounds.become_subreaper()
-    passed = failed = 0
-    for seed in range(args.seed, args.seed + args.seeds):
-        if run_seed(seed, args, os.environ.get(INSIDE)):
-            passed += 1
-        else:
-            failed += 1
-            if args.stop:
-                break
-    print(f"seeds {args.seed} to {seed}:")
+    args.jobs = args.jobs or 3 * N_CPUS
+    seeds = range(args.seed, args.seed + args.seeds)
+    if args.jobs > 1 and args.seeds > 1:
+        passed, failed = Jobs(args).run(seeds)
+    else:
+        enter_own_boot()
+        rounds.become_subreaper()
+        passed, failed = run_seeds(seeds, args)
+    print(f"seeds {seeds[0]} to {seeds[-1]}:")
     print(f"{passed} passed, {failed} failed", flush=True)
     return failed > 0
 
