@@ -399,6 +399,8 @@ static void fill_status(const Agent *agent, Reply *reply) {
                        agent->lives);
         (void)snprintf(reply->agent_status.text, sizeof(reply->agent_status.text), "%s",
                        conversation_text(conversation));
+        (void)snprintf(reply->agent_status.version, sizeof(reply->agent_status.version), "%s",
+                       TASKFLOW_VERSION);
         runs_count(agent, &reply->agent_status.n_running, &reply->agent_status.n_undelivered);
         reply->agent_status.n_waiting = (unsigned)HASH_CNT(hh_key, agent->jobs_by_key);
 }

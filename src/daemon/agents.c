@@ -244,7 +244,7 @@ static bool is_only_agent(Peer *peer) {
 static bool is_written(Peer *peer, const Call *call) {
         Daemon *daemon = peer_daemon(peer);
 
-        if (!daemon->store_failing || records_write(daemon))
+        if (daemon->store_error == 0 || records_write(daemon))
                 return true;
         peer_refuse(peer, call->type, ERROR_FAILED,
                     "the daemon cannot write to its folder '%s': is the disk full?",

@@ -46,6 +46,9 @@ void daemon_reload(Daemon *daemon) {
 
         r = settings_load(&settings, daemon->settings_path, daemon->settings_required,
                           daemon->personal, &error);
+        free(daemon->settings_text);
+        daemon->settings_text = r < 0 ? strdup(error.text) : NULL;
+        daemon->settings_at_us = clock_realtime_us();
         if (r < 0) {
                 log_error("%s; the settings stay as they were", error.text);
                 return;
@@ -373,6 +376,7 @@ int daemon_new(Daemon **ret, const DaemonOptions *options, Error *error) {
         daemon->settings_path = options->settings_path ? strdup(options->settings_path) : NULL;
         daemon->state_dir = strdup(options->state_dir);
         daemon->look_interval_us = QUIET_LOOK_US;
+        daemon->started_at_us = daemon->settings_at_us = clock_realtime_us();
         if (!daemon->state_dir || (options->settings_path && !daemon->settings_path))
                 return error_set(error, -ENOMEM, "out of memory");
         r = boot_id_read(daemon->boot_id);
@@ -430,6 +434,7 @@ Daemon *daemon_free(Daemon *daemon) {
         (void)sd_event_source_disable_unref(daemon->purge_source);
         (void)sd_event_unref(daemon->event);
         free(daemon->settings_path);
+        free(daemon->settings_text);
         free(daemon->state_dir);
         free(daemon);
         return NULL;

@@ -17,6 +17,7 @@
  *   after.c     tasks that wait for the end of others
  *   records.c   what the daemon knows of a task beside the core: its connection, its process, whether it is on the disk
  *   turn.c      sample -> plan -> carry out -> commit
+ *   health.c    how the daemon itself does, for `status`, `doctor` and `metrics`
  *   gpus.c      from the probe's reports to the core: attribution, figures
  *   gpu-watch.c the probe process
  */
@@ -35,6 +36,7 @@
 #include "util/error.h"
 #include "util/macro.h"
 #include "util/steady-clock.h"
+#include "wire/message.h"
 
 typedef struct Server Server;
 typedef struct Peers Peers;
@@ -92,10 +94,16 @@ struct Daemon {
         bool write_wanted; /* at the end of this turn; what is said until then waits for it */
         bool write_due;    /* likewise, but nobody waits for it */
         bool sync_wanted;  /* and to the disk (decisions.md 16) */
-        bool store_failing;
-        bool write_failed;         /* in this turn: what agents were to be told may not be so */
+        int store_error;   /* why it can't be written: negative errno; 0: it can */
+        bool write_failed; /* in this turn: what agents were to be told may not be so */
         uint64_t look_interval_us; /* that runners were told last */
         SteadyClock purge_clock;
+
+        /* for method_status(): since the start */
+        uint64_t started_at_us, settings_at_us; /* CLOCK_REALTIME */
+        char *settings_text; /* why they could not be read again; NULL: they could */
+        uint64_t n_submitted, n_started;
+        uint64_t n_ended[N_TASK_STATES]; /* tasks and elements, no arrays */
 
         sd_event_source *turn_source;   /* runs once after the messages of a turn */
         sd_event_source *sample_source; /* looks regularly while something waits */
@@ -152,6 +160,9 @@ int daemon_turn_init(Daemon *daemon);
 
 /* Whether figures of the GPUs are fresh enough to start a task by. */
 bool daemon_gpus_are_fresh(const Daemon *daemon);
+
+/* health.c */
+void daemon_health(const Daemon *daemon, Health *ret);
 
 /* gpus.c: the callback of the watch */
 void daemon_on_gpus(const GpuReport *report, const char *why, uint64_t ticket, void *userdata);

@@ -342,6 +342,7 @@ void method_status(Peer *peer, Call *call, bool resumed) {
         uint64_t now_us = clock_boottime_us();
         Reply reply = { .to = CALL_STATUS, .boot_us = now_us };
         MachineStatus *status = &reply.status;
+        Health health;
         ssize_t n_gpus;
 
         if (!resumed && wants_look(daemon) &&
@@ -369,6 +370,8 @@ void method_status(Peer *peer, Call *call, bool resumed) {
         status->daemon_pid = getpid();
         (void)snprintf(status->version, sizeof(status->version), "%s", TASKFLOW_VERSION);
         (void)snprintf(status->state_dir, sizeof(status->state_dir), "%s", daemon->state_dir);
+        daemon_health(daemon, &health);
+        status->health = &health;
         peer_reply(peer, &reply);
         core_gpu_views_free(status->gpus, status->n_gpus);
         daemon_want_turn(daemon);

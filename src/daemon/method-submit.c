@@ -180,7 +180,7 @@ bool submit_is_within_limits(Peer *peer, CallType type, size_t n) {
                             n_waiting, n, most);
                 return false;
         }
-        if (daemon->store_failing) {
+        if (daemon->store_error < 0) {
                 peer_refuse(peer, type, ERROR_FAILED,
                             "the daemon cannot write to its folder '%s': is the disk full?",
                             daemon->state_dir);
@@ -253,6 +253,7 @@ Record *submit_enter(Peer *peer, Task *task) {
         record_set_owner(record, peer);
         record_set_dirty_soon(record);
         daemon_want_turn(daemon);
+        daemon->n_submitted++;
         return record;
 }
 

@@ -418,6 +418,10 @@ static bool may_be_written_after(const Record *record) {
 
 /* Common to every end: nothing more is to come from or for it. */
 static void close_ended(Record *record) {
+        const Task *task = core_find(record->daemon->core, record->task_id);
+
+        if (!task->array)
+                record->daemon->n_ended[task->state]++;
         record_close_offer(record);
         drop_process(record);
         if (may_be_written_after(record)) {
@@ -627,7 +631,7 @@ static void return_accepted(Daemon *daemon) {
 static void say_failed(Daemon *daemon, int r) {
         if (store_is_broken(daemon->store))
                 (void)sd_event_exit(daemon->event, r);
-        else if (!daemon->store_failing)
+        else if (daemon->store_error == 0)
                 log_error(
                         "cannot write to '%s': %s; running tasks are kept in memory, new ones refused",
                         daemon->state_dir, strerror(-r));
@@ -644,7 +648,8 @@ bool records_write(Daemon *daemon) {
         r = put_all(daemon);
         if (r < 0) {
                 say_failed(daemon, r);
-                daemon->store_failing = daemon->write_failed = true;
+                daemon->store_error = r;
+                daemon->write_failed = true;
                 daemon_want_turn(daemon);
                 drop_fresh(daemon);
                 return_accepted(daemon);
@@ -652,9 +657,9 @@ bool records_write(Daemon *daemon) {
                 return false;
         }
         (void)sd_event_source_set_enabled(daemon->write_source, SD_EVENT_OFF);
-        if (daemon->store_failing)
+        if (daemon->store_error < 0)
                 log_info("'%s' can be written again", daemon->state_dir);
-        daemon->store_failing = false;
+        daemon->store_error = 0;
         daemon->sync_wanted = false;
         daemon->dirty = NULL;
         forget_written(daemon, written);
@@ -664,6 +669,7 @@ bool records_write(Daemon *daemon) {
 void record_write_start(Record *record) {
         const Task *task = core_find(record->daemon->core, record->task_id);
 
+        record->daemon->n_started++;
         if (task->detached) {
                 record->daemon->sync_wanted = true; /* its agent is told after the commit */
                 record->accepting = true;

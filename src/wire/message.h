@@ -260,6 +260,23 @@ typedef struct TaskView {
         uint64_t settle_until_boot_us; /* running: until when its delay lasts; 0: over */
 } TaskView;
 
+/* How the daemon itself does, since it was started. */
+typedef struct Health {
+        uint64_t started_at_us;     /* CLOCK_REALTIME */
+        char settings_path[256];    /* "": it reads none */
+        uint64_t settings_at_us;    /* when they were read, CLOCK_REALTIME */
+        char settings_text[240];    /* why they could not be read again; "": they could */
+        uint64_t state_total_bytes; /* of the file system that the state is on; 0: unknown */
+        uint64_t state_free_bytes;
+        char state_text[240]; /* why nothing can be written there; "": it can */
+        unsigned n_damaged;   /* records there that make no sense */
+        bool memory_limited;  /* RAM is that of the container which the daemon is in */
+        size_t n_connections;
+        uint64_t n_submitted,
+                n_started; /* an array is one task, of which each element is started */
+        uint64_t n_ended[N_TASK_STATES]; /* by final state; of an array each element by itself */
+} Health;
+
 typedef struct MachineStatus {
         RamView ram;
         size_t n_gpus;
@@ -274,6 +291,7 @@ typedef struct MachineStatus {
         pid_t daemon_pid;
         char version[32];
         char state_dir[256];
+        Health *health; /* owned; NULL: the daemon is older than this */
 } MachineStatus;
 
 typedef struct Reply {
@@ -357,6 +375,7 @@ typedef struct Reply {
                         unsigned n_waiting; /* tasks; an array is one */
                         unsigned n_running;
                         uint64_t n_undelivered; /* ends that the daemon does not know yet */
+                        char version[32];       /* "": it is older than this */
                 } agent_status;
         };
 } Reply;

@@ -56,6 +56,32 @@ static const Field gpu_fields[] = {
 
 static const Object object_gpu = { "Gpu", gpu_fields };
 
+#define ENDED_ROW(_key, _state) \
+        ROW_NUMBER(_key, Health, n_ended[_state], FIELD_OMIT_ZERO, 0, INT64_MAX)
+
+static const Field health_fields[] = {
+        ROW_NUMBER("started_at_us", Health, started_at_us, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_CHARS("settings_path", Health, settings_path, FIELD_NULLABLE, NULL, "a text"),
+        ROW_NUMBER("settings_at_us", Health, settings_at_us, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_CHARS("settings_text", Health, settings_text, FIELD_NULLABLE, NULL, "a text"),
+        ROW_NUMBER("state_total_bytes", Health, state_total_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("state_free_bytes", Health, state_free_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_CHARS("state_text", Health, state_text, FIELD_NULLABLE, NULL, "a text"),
+        ROW_NUMBER("n_damaged", Health, n_damaged, FIELD_OMIT_ZERO, 0, UINT32_MAX),
+        ROW_BOOL("memory_limited", Health, memory_limited),
+        ROW_NUMBER("n_connections", Health, n_connections, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("n_submitted", Health, n_submitted, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("n_started", Health, n_started, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ENDED_ROW("n_done", TASK_STATE_DONE),
+        ENDED_ROW("n_failed", TASK_STATE_FAILED),
+        ENDED_ROW("n_cancelled", TASK_STATE_CANCELLED),
+        ENDED_ROW("n_timeout", TASK_STATE_TIMEOUT),
+        ENDED_ROW("n_lost", TASK_STATE_LOST),
+        {},
+};
+
+static const Object object_health = { "Health", health_fields };
+
 static const Field machine_fields[] = {
         ROW_OBJECT("ram", MachineStatus, ram, 0, &object_ram),
         ROW_ARRAY("gpus", MachineStatus, gpus, n_gpus, 0, &object_gpu, GPU_MAX),
@@ -72,6 +98,7 @@ static const Field machine_fields[] = {
         ROW_NUMBER("daemon_pid", MachineStatus, daemon_pid, FIELD_SIGNED, 0, INT32_MAX),
         ROW_CHARS("version", MachineStatus, version, 0, NULL, "a text"),
         ROW_CHARS("state_dir", MachineStatus, state_dir, 0, NULL, "a text"),
+        ROW_BEHIND("health", MachineStatus, health, FIELD_NULLABLE, &object_health),
         {},
 };
 

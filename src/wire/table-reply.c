@@ -179,6 +179,7 @@ static const Field agent_status_fields[] = {
         ROW_NUMBER("n_waiting", Reply, agent_status.n_waiting, 0, 0, INT32_MAX),
         ROW_NUMBER("n_running", Reply, agent_status.n_running, 0, 0, INT32_MAX),
         ROW_NUMBER("n_undelivered", Reply, agent_status.n_undelivered, 0, 0, INT64_MAX),
+        ROW_CHARS("version", Reply, agent_status.version, FIELD_NULLABLE, NULL, "a text"),
         {},
 };
 

@@ -353,6 +353,24 @@ static inline void sample_status(MachineStatus *status) {
                                    .daemon_pid = 99,
                                    .version = "0.1.0",
                                    .state_dir = "/home/alice/.local/state/taskflow" };
+        status->health = sample_zeroed(1, sizeof(*status->health));
+        *status->health = (Health){ .started_at_us = 1769853600000000,
+                                    .settings_path = "/etc/taskflow/taskflow.conf",
+                                    .settings_at_us = 1769853700000000,
+                                    .settings_text = "line 3: no",
+                                    .state_total_bytes = 100 * GIB,
+                                    .state_free_bytes = 7 * GIB,
+                                    .state_text = "No space left on device",
+                                    .n_damaged = 2,
+                                    .memory_limited = true,
+                                    .n_connections = 12,
+                                    .n_submitted = 30,
+                                    .n_started = 25,
+                                    .n_ended = { [TASK_STATE_DONE] = 20,
+                                                 [TASK_STATE_FAILED] = 1,
+                                                 [TASK_STATE_CANCELLED] = 2,
+                                                 [TASK_STATE_TIMEOUT] = 3,
+                                                 [TASK_STATE_LOST] = 4 } };
         status->gpus = sample_zeroed(2, sizeof(*status->gpus));
         status->gpus[0] = (GpuView){ .sample = { .uuid = "GPU-aaaa0000-1111",
                                                  .name = "NVIDIA A100",
@@ -427,6 +445,7 @@ static inline void sample_reply_of_agent(Reply *reply) {
         reply->agent_status.n_waiting = 4;
         reply->agent_status.n_running = 5;
         reply->agent_status.n_undelivered = 6;
+        (void)strcpy(reply->agent_status.version, "0.1.0");
 }
 
 static inline Reply sample_reply(CallType to) {

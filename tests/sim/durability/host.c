@@ -129,7 +129,7 @@ size_t host_n_tasks(void) {
 }
 
 bool host_is_failing(void) {
-        return host.daemon && host.daemon->store_failing;
+        return host.daemon && host.daemon->store_error < 0;
 }
 
 void host_restart(void) {
