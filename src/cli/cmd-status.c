@@ -7,19 +7,14 @@
  * GPUs are known by the daemon's probe alone.
  */
 
-#include <ctype.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/fields.h"
+#include "cli/other-daemons.h"
 #include "cli/output.h"
 #include "cli/session.h"
 #include "cli/table.h"
@@ -29,10 +24,6 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/units.h"
-
-enum {
-        OTHER_DAEMONS_MAX = 16,
-};
 
 #define OLD_US (5 * US_PER_SEC) /* younger figures are as good as new for people */
 
@@ -184,45 +175,11 @@ static void print_gpu_notes(const MachineStatus *status) {
                 field_printf("gpus", "these figures are %s old: no task needs a GPU now", age);
 }
 
-/* Whether a process is called taskflowd and is another user's; its user. */
-static bool is_other_daemon(int proc_fd, const char *pid, uid_t *ret) {
-        _cleanup_free_ char *name = NULL;
-        char path[64];
-        struct stat st;
-
-        (void)snprintf(path, sizeof(path), "%.20s/comm", pid);
-        if (fd_read_file(proc_fd, path, &name, NULL, 64) < 0 || strcmp(name, "taskflowd\n") != 0)
-                return false;
-        if (fstatat(proc_fd, pid, &st, 0) < 0 || st.st_uid == getuid())
-                return false;
-
-        *ret = st.st_uid;
-        return true;
-}
-
 /* A queue of one's own must not look shared: the other daemons are named (decisions.md 30). */
 static void print_other_daemons(void) {
-        char names[OTHER_DAEMONS_MAX * 66] = "";
-        DIR *proc = opendir("/proc");
-        size_t n_found = 0;
+        char names[OTHER_DAEMONS_NAMES_MAX];
 
-        if (!proc)
-                return;
-
-        for (const struct dirent *entry; n_found < OTHER_DAEMONS_MAX && (entry = readdir(proc));) {
-                size_t n = strlen(names);
-                char name[64];
-                uid_t uid;
-
-                if (!isdigit((unsigned char)entry->d_name[0]) ||
-                    !is_other_daemon(dirfd(proc), entry->d_name, &uid))
-                        continue;
-                (void)snprintf(names + n, sizeof(names) - n, "%s%s", n_found++ ? ", " : "",
-                               cli_user_name(uid, name, sizeof(name), NULL));
-        }
-        (void)closedir(proc);
-
-        if (n_found > 0)
+        if (other_daemons(names) > 0)
                 field_printf("beside it",
                              "taskflowd of %s: these queues know nothing of each other", names);
 }

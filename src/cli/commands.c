@@ -22,6 +22,7 @@ const Command *const commands[] = {
         &command_update,
         &command_wait,
         &command_agent,
+        &command_doctor,
         &command_version,
         &command_help,
         &command_completion,

@@ -11,6 +11,7 @@
 extern const Command command_agent;
 extern const Command command_cancel;
 extern const Command command_completion;
+extern const Command command_doctor;
 extern const Command command_help;
 extern const Command command_hold;
 extern const Command command_logs;

@@ -200,6 +200,22 @@ static void runtime_folder(char *buf, size_t n) {
                 (void)snprintf(buf, n, "/run/user/%u", geteuid());
 }
 
+/* Our own ground. */
+static AgentGround look_here(char *runtime, size_t n) {
+        char user[256];
+
+        user_name(user, sizeof(user));
+        runtime_folder(runtime, n);
+        return agent_ground_look("", user, runtime);
+}
+
+AgentLife agent_life_here(void) {
+        char runtime[256];
+        AgentGround ground = look_here(runtime, sizeof(runtime));
+
+        return agent_life_choose(&ground);
+}
+
 /* The words of systemd-run, ended by NULL; they are to be freed with strv_free(). */
 static char **compose_run(const char *program, const char *log_path, AgentLife life) {
         _cleanup_(strv_freep) char **env = NULL, **words = NULL;
@@ -299,7 +315,7 @@ static int run_by_ourselves(const char *program,
 
 int agent_start(const char *folder, AgentLife *ret, long *ret_log_start, Error *error) {
         _cleanup_free_ char *program = NULL, *log_path = NULL;
-        char user[256], runtime[256];
+        char runtime[256];
         AgentGround ground;
         int log_fd, r;
 
@@ -312,9 +328,7 @@ int agent_start(const char *folder, AgentLife *ret, long *ret_log_start, Error *
         if (asprintf(&log_path, "%s/agent.log", folder) < 0)
                 return error_set(error, -ENOMEM, "out of memory");
 
-        user_name(user, sizeof(user));
-        runtime_folder(runtime, sizeof(runtime));
-        ground = agent_ground_look("", user, runtime);
+        ground = look_here(runtime, sizeof(runtime));
         *ret = agent_life_choose(&ground);
         /* Without a manager that lingers, the manager of a session that is ended outlives at least the terminal. */
         if (*ret == AGENT_LIFE_DETACHED || !ground.manager)

@@ -39,6 +39,9 @@ bool agent_ground_kills(const char *root);
 
 AgentLife agent_life_choose(const AgentGround *ground);
 
+/* Where one that is started now would live. */
+AgentLife agent_life_here(void);
+
 /* agent_start() */
 enum {
         AGENT_START_E_AWAIT =

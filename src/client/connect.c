@@ -115,6 +115,10 @@ static bool is_taskflow(uid_t uid) {
                found->pw_uid == uid;
 }
 
+bool connect_trusts(uid_t uid) {
+        return uid == 0 || uid == geteuid() || is_taskflow(uid);
+}
+
 /* Whether whoever listens may be believed (decisions.md 31). */
 static int check_peer(int fd, const char *path, Error *error) {
         struct ucred peer;
@@ -123,7 +127,7 @@ static int check_peer(int fd, const char *path, Error *error) {
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
                 return error_set(error, -errno, "cannot tell who listens at '%s': %s", path,
                                  strerror(errno));
-        if (peer.uid == 0 || peer.uid == geteuid() || is_taskflow(peer.uid))
+        if (connect_trusts(peer.uid))
                 return 0;
 
         return error_set(

@@ -8,7 +8,9 @@
  * From the environment to a connected socket.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "client/client.h"
 #include "util/error.h"
@@ -43,6 +45,9 @@ int connect_personal(Place *ret, Error *error);
  * Return: 0, or negative errno (-ENOENT, -ECONNREFUSED …; -EAGAIN: it does not answer).
  */
 int connect_socket(const char *path, int *ret_fd);
+
+/* Whether a daemon of that user is believed on the default sockets (decisions.md 31). */
+bool connect_trusts(uid_t uid);
 
 /**
  * client_new() - a client over a connection
