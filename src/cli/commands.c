@@ -23,6 +23,7 @@ const Command *const commands[] = {
         &command_wait,
         &command_agent,
         &command_doctor,
+        &command_metrics,
         &command_version,
         &command_help,
         &command_completion,

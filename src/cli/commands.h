@@ -15,6 +15,7 @@ extern const Command command_doctor;
 extern const Command command_help;
 extern const Command command_hold;
 extern const Command command_logs;
+extern const Command command_metrics;
 extern const Command command_ps;
 extern const Command command_release;
 extern const Command command_run;

@@ -68,6 +68,7 @@ same "priorities" "high" taskflow run -p h
 has "GPUs" "any" taskflow run --gpu a
 has "users" "root" taskflow ps -u roo
 same "commands for help" "version" taskflow help vers
+same "no operand of metrics" "" taskflow metrics x
 same "options of doctor" "--json" taskflow doctor --j
 same "what is said to an agent" "stop" taskflow agent sto
 has "options of submit" "--array" taskflow submit --arr
