@@ -144,6 +144,7 @@ static bool has_numbers(WaitReason reason) {
         case WAIT_REASON_AFTER_ANY:
         case WAIT_REASON_LIMIT:
         case WAIT_REASON_ELEMENTS:
+        case WAIT_REASON_OTHER:
                 return false;
         }
         return false;

@@ -123,11 +123,8 @@ int session_read(Client *client, Reply *reply) {
 
         if (reply->error == ERROR_NONE)
                 return 0;
-        (void)cli_fail(CLI_STATUS_REFUSED, "%s%s",
-                       reply->message ? reply->message : error_name_to_string(reply->error),
-                       reply->error == ERROR_METHOD_NOT_FOUND ?
-                               " (the taskflowd that runs is older than this taskflow)" :
-                               "");
+        (void)cli_fail(CLI_STATUS_REFUSED, "%s",
+                       reply->message ? reply->message : error_name_to_string(reply->error));
         reply_done(reply);
         *reply = (Reply){ 0 }; /* whoever has it marked for cleanup releases it again */
         return CLI_STATUS_REFUSED;

@@ -196,12 +196,31 @@ int client_send(Client *client, const Call *call, int fd, Error *error) {
         return 0;
 }
 
+/* What of ours is refused as nonsense is newer, or older, than whoever refuses it. */
+static int note_version(const Client *client, Reply *reply) {
+        char *message;
+
+        if (reply->error != ERROR_BAD_REQUEST && reply->error != ERROR_METHOD_NOT_FOUND)
+                return 0;
+        if (asprintf(&message,
+                     "%s (%s and this taskflow are of different versions: 'taskflow doctor' says "
+                     "which, and what to do)",
+                     reply->message ? reply->message : error_name_to_string(reply->error),
+                     client->who) < 0)
+                return -ENOMEM;
+        free(reply->message);
+        reply->message = message;
+        return 0;
+}
+
 static int decode(Client *client, const char *bytes, size_t n, Incoming *ret, Error *error) {
         int r;
 
         if (message_is_call(bytes, n)) {
                 ret->is_call = true;
                 r = call_decode(bytes, n, &ret->call, error);
+                if (r == MESSAGE_E_METHOD_NOT_FOUND)
+                        return CLIENT_E_AGAIN; /* of a newer daemon, and has no reply */
                 return r > 0 ? CLIENT_E_BAD : r;
         }
 
@@ -215,7 +234,10 @@ static int decode(Client *client, const char *bytes, size_t n, Incoming *ret, Er
 
         if (!ret->reply.continues)
                 pop_outstanding(client);
-        return 0;
+        r = note_version(client, &ret->reply);
+        if (r < 0)
+                reply_done(&ret->reply);
+        return r;
 }
 
 /* The next message of the socket, past those that were kept. */
@@ -224,15 +246,21 @@ static int receive(Client *client, Incoming *ret, Error *error) {
         size_t n;
         int r;
 
-        r = channel_receive(client->channel, &bytes, &n);
-        if (r != 0)
-                return from_frame(client, r, error);
+        do {
+                r = channel_receive(client->channel, &bytes, &n);
+                if (r != 0)
+                        return from_frame(client, r, error);
+                r = decode(client, bytes, n, ret, error);
+        } while (r == CLIENT_E_AGAIN);
 
-        r = decode(client, bytes, n, ret, error);
-        if (r == CLIENT_E_BAD)
+        if (r == CLIENT_E_BAD) {
                 error_prefix(error, "%s at '%s' does not make sense: ", client->who, client->path);
-        else if (r < 0)
+                (void)error_set(error, r,
+                                "%s; if it is not of the version of this taskflow, restart it",
+                                error->text);
+        } else if (r < 0) {
                 (void)error_set(error, r, "out of memory");
+        }
         return r;
 }
 

@@ -36,6 +36,7 @@ static const char *const wait_reason_table[] = {
         [WAIT_REASON_AFTER_ANY] = "after-any",
         [WAIT_REASON_LIMIT] = "limit",
         [WAIT_REASON_ELEMENTS] = "elements",
+        [WAIT_REASON_OTHER] = "other",
 };
 
 DEFINE_STRING_TABLE(wait_reason, WaitReason);
@@ -97,6 +98,7 @@ static bool is_cause(const Ledger *ledger,
         case WAIT_REASON_AFTER_ANY:
         case WAIT_REASON_LIMIT:
         case WAIT_REASON_ELEMENTS:
+        case WAIT_REASON_OTHER:
                 break;
         }
 

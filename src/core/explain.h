@@ -35,10 +35,11 @@ typedef enum WaitReason {
         WAIT_REASON_AFTER_ANY, /* it waits until its holders have ended, however */
         WAIT_REASON_LIMIT,     /* as many elements of its array are active as may be at once */
         WAIT_REASON_ELEMENTS,  /* an array: none waits in it, some are not over */
+        WAIT_REASON_OTHER,     /* what a daemon says that is newer than we are */
 } WaitReason;
 
 enum {
-        N_WAIT_REASONS = WAIT_REASON_ELEMENTS + 1,
+        N_WAIT_REASONS = WAIT_REASON_OTHER + 1,
         EXPLAIN_HOLDERS_MAX = 8,
         EXPLAIN_LACKS_MAX = GPU_MAX + 4,
 };

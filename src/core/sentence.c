@@ -94,6 +94,7 @@ static bool is_of_gpu(const Lack *lack) {
         case WAIT_REASON_AFTER_ANY:
         case WAIT_REASON_LIMIT:
         case WAIT_REASON_ELEMENTS:
+        case WAIT_REASON_OTHER:
                 break;
         }
 
@@ -284,6 +285,7 @@ static void say_matter(Line *line, const Lack *lack) {
         case WAIT_REASON_AFTER_ANY:
         case WAIT_REASON_LIMIT:
         case WAIT_REASON_ELEMENTS:
+        case WAIT_REASON_OTHER:
                 return;
         }
 }
@@ -334,6 +336,9 @@ static void say_lack(Line *line, const Lack *lack) {
                 return;
         case WAIT_REASON_ELEMENTS:
                 say_elements(line, lack);
+                return;
+        case WAIT_REASON_OTHER:
+                say(line, "waits for something that this taskflow is too old to know");
                 return;
         case WAIT_REASON_MEMORY:
         case WAIT_REASON_GPU_MEMORY:

@@ -93,6 +93,8 @@ static int decode_enum(FieldsReader *reader, const Field *field, const json_t *j
                 return refuse(reader, "must be a word");
 
         value = field->from_word(json_string_value(json));
+        if (value < field->min && (field->flags & FIELD_OR_ELSE) && !reader->strict)
+                value = (int)field->null_as;
         if (value < field->min || value > field->max)
                 return refuse(reader, "is none of the words allowed");
 

@@ -48,6 +48,7 @@ enum {
         FIELD_SIGNED = 1 << 4,    /* NUMBER: of a signed type */
         FIELD_COUNTED = 1 << 5,   /* ARRAY: NULL, or as many as a row above has the count of */
         FIELD_FILLED = 1 << 6,    /* WITHIN: no count: as many as begin with a byte that is not 0 */
+        FIELD_OR_ELSE = 1 << 7,   /* ENUM: a word that is not known is `null_as`, unless `strict` */
 };
 
 typedef struct Field Field;
@@ -73,7 +74,7 @@ struct Field {
         uint32_t set_offset; /* FIELD_IS_SET: of the bool */
         int64_t min;         /* smallest number */
         int64_t max;         /* largest number; most elements; bytes of a set; INT64_MAX */
-        uint64_t null_as;    /* NUMBER: what null stands for */
+        uint64_t null_as;    /* NUMBER: what null stands for; ENUM: OR_ELSE */
         union {
                 struct {                              /* CHARS */
                         bool (*valid)(const char *s); /* NULL: any text */
@@ -103,7 +104,7 @@ void fields_encode(JsonText *text, const Field *fields, const void *base);
 struct json_t;
 
 typedef struct FieldsReader {
-        bool strict; /* unknown keys are refused; else ignored */
+        bool strict; /* unknown keys and words are refused; else what is newer than we are is ignored */
         Error *error;
         unsigned depth;
         struct {
@@ -178,6 +179,12 @@ size_t field_n(const Field *field, const void *base);
                 .key = (_key), .type = FIELD_ENUM, FIELD_IN(_type, _member), .flags = (_flags), \
                 .to_word = (_to_word), .from_word = (_from_word), .min = (int)(_min),           \
                 .max = (int)(_max)                                                              \
+        }
+#define ROW_ENUM_OR_ELSE(_key, _type, _member, _else, _to_word, _from_word, _min, _max) \
+        {                                                                               \
+                .key = (_key), .type = FIELD_ENUM, FIELD_IN(_type, _member),            \
+                .flags = FIELD_OR_ELSE, .null_as = (_else), .to_word = (_to_word),      \
+                .from_word = (_from_word), .min = (int)(_min), .max = (int)(_max)       \
         }
 #define ROW_TEXT(_key, _type, _member, _flags, ...)                                             \
         {                                                                                       \

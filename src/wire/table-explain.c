@@ -24,14 +24,14 @@ static const Field holder_fields[] = {
 static const Object object_holder = { "Holder", holder_fields };
 
 static const Field lack_fields[] = {
-        ROW_ENUM("reason",
-                 Lack,
-                 reason,
-                 0,
-                 wait_reason_to_word,
-                 wait_reason_from_string,
-                 WAIT_REASON_MEMORY,
-                 N_WAIT_REASONS - 1),
+        ROW_ENUM_OR_ELSE("reason",
+                         Lack,
+                         reason,
+                         WAIT_REASON_OTHER,
+                         wait_reason_to_word,
+                         wait_reason_from_string,
+                         WAIT_REASON_MEMORY,
+                         N_WAIT_REASONS - 1),
         ROW_OR_NULL("gpu_index", Lack, gpu_index, (uint64_t)-1, FIELD_SIGNED, 0, GPU_INDEX_MAX),
         ROW_CHARS("gpu_uuid",
                   Lack,

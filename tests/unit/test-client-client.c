@@ -314,8 +314,6 @@ static void test_nonsense_is_refused_with_its_sentence(void **state) {
                 { "hello", "bad JSON: '[' or '{' expected near 'hello'" },
                 { "{\"parameters\":{\"id\":0}}",
                   "'id' must be a whole number from 1 to 549755813887, or \"12_3\"" },
-                { "{\"method\":\"io.taskflow.v1.Exec\",\"oneway\":true}",
-                  "no method 'io.taskflow.v1.Exec'" },
                 { "{\"method\":\"io.taskflow.v1.Offer\",\"parameters\":{},\"oneway\":true}",
                   "'id' is missing" },
         };
@@ -329,9 +327,48 @@ static void test_nonsense_is_refused_with_its_sentence(void **state) {
 
                 say(f, cases[i].bytes);
                 assert_int_equal(client_call(f->client, &call, &reply, &error), CLIENT_E_BAD);
-                (void)snprintf(want, sizeof(want), "the daemon at '%s' does not make sense: %s",
+                (void)snprintf(want, sizeof(want),
+                               "the daemon at '%s' does not make sense: %s; if it is not of the "
+                               "version of this taskflow, restart it",
                                f->path, cases[i].sentence);
                 assert_string_equal(error.text, want);
+        }
+}
+
+/* A daemon that is newer says things that we need not know. */
+static void test_calls_that_are_not_known_are_passed_over(void **state) {
+        const Call call = { .type = CALL_WHY, .show.id = 7 };
+        Fixture *f = *state;
+        Error error = {};
+        Reply reply;
+
+        say(f,
+            "{\"method\":\"io.taskflow.v1.Applaud\",\"parameters\":{\"how\":1},\"oneway\":true}");
+        say(f, "{\"parameters\":{\"id\":7,\"state\":\"held\"}}");
+        assert_int_equal(client_call(f->client, &call, &reply, &error), 0);
+        assert_true(reply.why.id == 7);
+        reply_done(&reply);
+}
+
+static void test_what_a_daemon_of_another_version_refuses_is_said_to_be_that(void **state) {
+        static const char *const errors[] = { "io.taskflow.v1.BadRequest",
+                                              "org.varlink.service.MethodNotFound" };
+        const Call call = { .type = CALL_WHY, .show.id = 7 };
+        Fixture *f = *state;
+        char bytes[256];
+        Error error = {};
+        Reply reply;
+
+        for (size_t i = 0; i < ELEMENTSOF(errors); i++) {
+                (void)snprintf(bytes, sizeof(bytes),
+                               "{\"error\":\"%s\",\"parameters\":{\"message\":\"no\"}}", errors[i]);
+                say(f, bytes);
+                assert_int_equal(client_call(f->client, &call, &reply, &error), 0);
+                assert_string_equal(
+                        reply.message,
+                        "no (the daemon and this taskflow are of different versions: 'taskflow doctor' "
+                        "says which, and what to do)");
+                reply_done(&reply);
         }
 }
 
@@ -411,6 +448,11 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_parting_words_are_read, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_nonsense_is_refused_with_its_sentence, set_up,
                                                 tear_down),
+                cmocka_unit_test_setup_teardown(test_calls_that_are_not_known_are_passed_over,
+                                                set_up, tear_down),
+                cmocka_unit_test_setup_teardown(
+                        test_what_a_daemon_of_another_version_refuses_is_said_to_be_that, set_up,
+                        tear_down),
                 cmocka_unit_test_setup_teardown(test_reply_to_nothing_is_refused, set_up,
                                                 tear_down),
                 cmocka_unit_test_setup_teardown(test_request_that_is_too_long_is_not_sent, set_up,
