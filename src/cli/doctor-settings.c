@@ -90,7 +90,7 @@ static bool check_file(const char *path, bool personal, char *buf, size_t n_buf)
         _cleanup_free_ char *program = NULL;
         static const char prefix[] = "taskflowd: ";
         int fds[2] = { -1, -1 }, status = -1;
-        pid_t pid;
+        pid_t pid = 0;
 
         buf[0] = '\0';
         if (clean_start_find("taskflowd", &program) < 0 || pipe2(fds, O_CLOEXEC) < 0)

@@ -17,6 +17,13 @@
 static void show(const Reply *reply) {
         char *text = NULL;
 
+        if (reply->explain) {
+                char sentence[128];
+
+                explain_sentence(reply->explain, reply->boot_us, NULL, NULL, sentence,
+                                 sizeof(sentence));
+                assert(memchr(sentence, 0, sizeof(sentence)));
+        }
         if (reply->error != ERROR_NONE)
                 return;
 
