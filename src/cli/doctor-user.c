@@ -85,6 +85,8 @@ static void ask_agent(Doctor *doctor, Client *agent) {
         else if (r == 0)
                 doctor_find(doctor, FINDING_AGENT_REFUSED, "it does not say how it is: %s",
                             reply.message ? reply.message : error_name_to_string(reply.error));
+        else if (r == SESSION_E_TIMEOUT && doctor->unreachable)
+                doctor_fine(doctor, "agent", "it runs, and waits for the daemon as you do");
         else
                 doctor_find(doctor, FINDING_AGENT_SILENT, "what listens at '%s' does not answer",
                             client_path(agent));

@@ -552,6 +552,19 @@ def test_what_an_old_daemon_does_not_say_is_no_finding(kit):
         ["daemon-older"], ["daemon-older", "memory-differs"])
 
 
+def test_an_agent_that_waits_for_the_daemon_is_not_called_silent(kit):
+    daemon, end = waiting(kit)
+    os.kill(daemon.pid, signal.SIGSTOP)
+    wait_until(lambda: proc_state(daemon.pid) == "T", "the daemon is stopped")
+    try:
+        names = {check["finding"] for check in json.loads(kit.doctor("--json").stdout)["checks"]}
+    finally:
+        os.kill(daemon.pid, signal.SIGCONT)
+    end()
+    assert "daemon-silent" in names
+    assert not {name for name in names if name and name.startswith("agent")}
+
+
 def test_a_hostile_daemon_writes_nothing_but_text_on_the_terminal(kit):
     kit.odd_daemon(version="\x1b[2J", state_dir="\x1b]0;title\x07", gpus_known=False, gpu_text="\x1b[31m")
     done = kit.doctor()
