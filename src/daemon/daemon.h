@@ -8,7 +8,8 @@
  * One object owns the loop and everything that lives in it. A turn of the loop is: messages and other events are applied to the
  * core as they come; then, once, turn.c samples, plans, carries out, and writes down what changed.
  *
- *   main.c      options, folders, lock, sockets, signals
+ *   main.c      options, signals
+ *   setup.c     where everything is; folders, lock
  *   daemon.c    the object; settings, start after a restart, end when idle
  *   server.c    listening, accepting
  *   peers.c     connections and their limits

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * taskflowd: options, folders, the lock, sockets, signals; then the loop.
+ * taskflowd: options, signals; then the loop.
  *
  * A personal daemon is started by the first `taskflow run` with --personal and its stdout on a pipe: "ready" tells that the socket
  * answers, "busy" that another daemon has this state already. By hand, without --socket, it is the same daemon in the foreground.
@@ -14,17 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "daemon/daemon.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
+#include "daemon/setup.h"
 #include "probe/gpu-process.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
@@ -35,14 +31,10 @@
 enum {
         STATUS_FAILED = 1,
         STATUS_USAGE = 2,
-        LOCK_TRIES = 250, /* times LOCK_PAUSE_US: a daemon that is just ending has 5 s to let go */
-        LOCK_PAUSE_US = 20 * 1000,
 };
 
 typedef struct Arguments {
-        const char *config;
-        const char *socket;
-        const char *state;
+        SetupOptions setup;
         bool check_config;
         bool recover;
         bool personal;
@@ -91,13 +83,13 @@ static int parse_arguments(int argc, char **argv, Arguments *ret) {
         while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
                 switch (c) {
                 case ARG_CONFIG:
-                        ret->config = optarg;
+                        ret->setup.config = optarg;
                         break;
                 case ARG_SOCKET:
-                        ret->socket = optarg;
+                        ret->setup.socket = optarg;
                         break;
                 case ARG_STATE:
-                        ret->state = optarg;
+                        ret->setup.state = optarg;
                         break;
                 case ARG_CHECK:
                         ret->check_config = true;
@@ -122,170 +114,11 @@ static int parse_arguments(int argc, char **argv, Arguments *ret) {
                               argv[optind]);
                 return -EINVAL;
         }
-        if (ret->personal && ret->socket) {
+        if (ret->personal && ret->setup.socket) {
                 (void)fprintf(stderr, "taskflowd: --personal and --socket exclude each other\n");
                 return -EINVAL;
         }
         return 0;
-}
-
-/* Where everything is. */
-typedef struct Setup {
-        bool personal;
-        char *settings_path; /* NULL: none */
-        char *state_dir;
-        char *sockets[2]; /* NULL: none */
-        int lock_fd;
-} Setup;
-
-static void setup_done(Setup *setup) {
-        free(setup->settings_path);
-        free(setup->state_dir);
-        free(setup->sockets[0]);
-        free(setup->sockets[1]);
-        setup->lock_fd = fd_close(setup->lock_fd);
-}
-
-static int find_settings(const Arguments *arguments, Setup *setup, Error *error) {
-        if (arguments->config)
-                setup->settings_path = strdup(arguments->config);
-        else if (setup->personal)
-                return places_personal_settings(&setup->settings_path, error);
-        else
-                setup->settings_path = strdup(PLACES_MACHINE_SETTINGS);
-        return setup->settings_path ? 0 : error_set(error, -ENOMEM, "out of memory");
-}
-
-/* An absolute path: the working directory becomes /. */
-static int absolute_path(const char *path, char **ret, Error *error) {
-        _cleanup_free_ char *cwd = NULL;
-
-        if (path[0] == '/') {
-                *ret = strdup(path);
-        } else {
-                cwd = getcwd(NULL, 0);
-                if (!cwd || asprintf(ret, "%s/%s", cwd, path) < 0)
-                        *ret = NULL;
-        }
-        return *ret ? 0 : error_set(error, -ENOMEM, "cannot tell the full path of '%s'", path);
-}
-
-static int find_state(const Arguments *arguments, Setup *setup, Error *error) {
-        if (arguments->state)
-                return absolute_path(arguments->state, &setup->state_dir, error);
-        if (!setup->personal && geteuid() == 0) {
-                setup->state_dir = strdup(PLACES_MACHINE_STATE);
-                return setup->state_dir ? 0 : error_set(error, -ENOMEM, "out of memory");
-        }
-        return places_personal_state(&setup->state_dir, error);
-}
-
-static int find_sockets(const Arguments *arguments, Setup *setup, Error *error) {
-        if (arguments->socket)
-                return absolute_path(arguments->socket, &setup->sockets[0], error);
-        if (arguments->state) {
-                if (asprintf(&setup->sockets[0], "%s/run/taskflowd.sock", setup->state_dir) < 0)
-                        return error_set(error, -ENOMEM, "out of memory");
-                return 0;
-        }
-        if (places_personal_socket(&setup->sockets[0], error) < 0)
-                return -ENOENT;
-        (void)places_runtime_socket(&setup->sockets[1]);
-        return 0;
-}
-
-/* Makes the folder a socket lies in; only ours are made private. */
-static int make_socket_folder(const char *path, Error *error) {
-        _cleanup_free_ char *folder = strdup(path);
-        int r;
-
-        if (!folder)
-                return error_set(error, -ENOMEM, "out of memory");
-        *strrchr(folder, '/') = '\0';
-        r = fd_mkdir_p(folder[0] ? folder : "/", 0700);
-        return r < 0 ? error_set(error, r, "cannot make the folder '%s': %s", folder,
-                                 strerror(-r)) :
-                       0;
-}
-
-static int make_folders(Setup *setup, Error *error) {
-        struct stat st;
-        int r;
-
-        r = fd_mkdir_p(setup->state_dir, 0700);
-        if (r < 0)
-                return error_set(error, r, "cannot make the folder '%s': %s", setup->state_dir,
-                                 strerror(-r));
-        if (stat(setup->state_dir, &st) < 0 || !S_ISDIR(st.st_mode))
-                return error_set(error, -ENOTDIR, "'%s' is not a folder", setup->state_dir);
-        if (st.st_uid != geteuid())
-                return error_set(error, -EPERM, "the folder '%s' belongs to another user (uid %u)",
-                                 setup->state_dir, st.st_uid);
-        if ((st.st_mode & 0077) && chmod(setup->state_dir, 0700) < 0)
-                return error_set(error, -errno, "cannot make '%s' private: %s", setup->state_dir,
-                                 strerror(errno));
-        for (size_t i = 0; i < ELEMENTSOF(setup->sockets) && setup->sockets[i]; i++) {
-                r = make_socket_folder(setup->sockets[i], error);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-/* Whether somebody answers there. */
-static bool somebody_listens(const char *path) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-        if (fd < 0 || strlen(path) >= sizeof(address.sun_path))
-                return false;
-        (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-        return connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
-}
-
-/* One daemon a state folder. Return: 0, -EBUSY if another one is there, or negative errno. */
-static int take_lock(Setup *setup, Error *error) {
-        _cleanup_free_ char *path = NULL;
-
-        if (asprintf(&path, "%s/lock", setup->state_dir) < 0)
-                return error_set(error, -ENOMEM, "out of memory");
-        setup->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (setup->lock_fd < 0)
-                return error_set(error, -errno, "cannot open '%s': %s", path, strerror(errno));
-
-        /* One that is just ending still has the lock, but listens no more. */
-        for (unsigned i = 0; i < LOCK_TRIES; i++) {
-                if (flock(setup->lock_fd, LOCK_EX | LOCK_NB) == 0)
-                        return 0;
-                if (errno != EWOULDBLOCK)
-                        return error_set(error, -errno, "cannot lock '%s': %s", path,
-                                         strerror(errno));
-                if (somebody_listens(setup->sockets[0]))
-                        break;
-                (void)nanosleep(&(struct timespec){ .tv_nsec = LOCK_PAUSE_US * 1000L }, NULL);
-        }
-        return error_set(error, -EBUSY, "another taskflowd uses the folder '%s'", setup->state_dir);
-}
-
-static int prepare(const Arguments *arguments, Setup *setup, Error *error) {
-        int r;
-
-        r = find_state(arguments, setup, error);
-        if (r < 0)
-                return r;
-        r = find_sockets(arguments, setup, error);
-        if (r < 0)
-                return r;
-        r = make_folders(setup, error);
-        if (r < 0)
-                return r;
-        r = take_lock(setup, error);
-        if (r < 0 || !setup->personal || arguments->state)
-                return r;
-        r = places_claim_state(setup->state_dir);
-        return r < 0 ? error_set(error, r, "cannot write in '%s': %s", setup->state_dir,
-                                 strerror(-r)) :
-                       0;
 }
 
 /* As many descriptors as we may have: each connection is one (decisions.md 19). */
@@ -371,7 +204,7 @@ static int serve(const Arguments *arguments, const Setup *setup, Error *error) {
         r = daemon_new(&daemon,
                        &(DaemonOptions){
                                .settings_path = setup->settings_path,
-                               .settings_required = arguments->config != NULL,
+                               .settings_required = arguments->setup.config != NULL,
                                .personal = setup->personal,
                                .state_dir = setup->state_dir,
                                .recover = arguments->recover,
@@ -417,12 +250,11 @@ static int run(const Arguments *arguments) {
         Error error = {};
         int r;
 
-        setup.personal = !arguments->socket;
-        r = find_settings(arguments, &setup, &error);
+        r = setup_find(&arguments->setup, &setup, &error);
         if (r >= 0 && arguments->check_config) {
-                r = check_config(&setup, arguments->config != NULL, &error);
+                r = check_config(&setup, arguments->setup.config != NULL, &error);
         } else if (r >= 0) {
-                r = prepare(arguments, &setup, &error);
+                r = setup_prepare(&arguments->setup, &setup, &error);
                 if (r == -EBUSY && arguments->personal) {
                         say_started(arguments, "busy");
                         return 0;
@@ -446,8 +278,8 @@ int main(int argc, char **argv) {
                 return STATUS_USAGE;
         if (r > 0)
                 return 0;
-        if (!arguments.socket && places_machine_has_daemon() && !arguments.personal &&
-            !arguments.state) {
+        if (!arguments.setup.socket && places_machine_has_daemon() && !arguments.personal &&
+            !arguments.setup.state) {
                 log_error(
                         "this machine is set up for one daemon for everybody (%s exists), which is not available yet; "
                         "--state DIR makes a personal one, --socket PATH one for everybody at that path",

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+#include "daemon/setup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/cleanup.h"
+#include "util/fd.h"
+#include "wire/places.h"
+
+enum {
+        LOCK_TRIES = 250, /* times LOCK_PAUSE_US: a daemon that is just ending has 5 s to let go */
+        LOCK_PAUSE_US = 20 * 1000,
+};
+
+void setup_done(Setup *setup) {
+        free(setup->settings_path);
+        free(setup->state_dir);
+        free(setup->sockets[0]);
+        free(setup->sockets[1]);
+        setup->lock_fd = fd_close(setup->lock_fd);
+}
+
+static int find_settings(const SetupOptions *options, Setup *setup, Error *error) {
+        if (options->config)
+                setup->settings_path = strdup(options->config);
+        else if (setup->personal)
+                return places_personal_settings(&setup->settings_path, error);
+        else
+                setup->settings_path = strdup(PLACES_MACHINE_SETTINGS);
+        return setup->settings_path ? 0 : error_set(error, -ENOMEM, "out of memory");
+}
+
+/* An absolute path: the working directory becomes /. */
+static int absolute_path(const char *path, char **ret, Error *error) {
+        _cleanup_free_ char *cwd = NULL;
+
+        if (path[0] == '/') {
+                *ret = strdup(path);
+        } else {
+                cwd = getcwd(NULL, 0);
+                if (!cwd || asprintf(ret, "%s/%s", cwd, path) < 0)
+                        *ret = NULL;
+        }
+        return *ret ? 0 : error_set(error, -ENOMEM, "cannot tell the full path of '%s'", path);
+}
+
+static int find_state(const SetupOptions *options, Setup *setup, Error *error) {
+        if (options->state)
+                return absolute_path(options->state, &setup->state_dir, error);
+        if (!setup->personal && geteuid() == 0) {
+                setup->state_dir = strdup(PLACES_MACHINE_STATE);
+                return setup->state_dir ? 0 : error_set(error, -ENOMEM, "out of memory");
+        }
+        return places_personal_state(&setup->state_dir, error);
+}
+
+static int find_sockets(const SetupOptions *options, Setup *setup, Error *error) {
+        if (options->socket)
+                return absolute_path(options->socket, &setup->sockets[0], error);
+        if (options->state) {
+                if (asprintf(&setup->sockets[0], "%s/run/taskflowd.sock", setup->state_dir) < 0)
+                        return error_set(error, -ENOMEM, "out of memory");
+                return 0;
+        }
+        if (places_personal_socket(&setup->sockets[0], error) < 0)
+                return -ENOENT;
+        (void)places_runtime_socket(&setup->sockets[1]);
+        return 0;
+}
+
+/* Makes the folder a socket lies in; only ours are made private. */
+static int make_socket_folder(const char *path, Error *error) {
+        _cleanup_free_ char *folder = strdup(path);
+        int r;
+
+        if (!folder)
+                return error_set(error, -ENOMEM, "out of memory");
+        *strrchr(folder, '/') = '\0';
+        r = fd_mkdir_p(folder[0] ? folder : "/", 0700);
+        return r < 0 ? error_set(error, r, "cannot make the folder '%s': %s", folder,
+                                 strerror(-r)) :
+                       0;
+}
+
+static int make_folders(Setup *setup, Error *error) {
+        struct stat st;
+        int r;
+
+        r = fd_mkdir_p(setup->state_dir, 0700);
+        if (r < 0)
+                return error_set(error, r, "cannot make the folder '%s': %s", setup->state_dir,
+                                 strerror(-r));
+        if (stat(setup->state_dir, &st) < 0 || !S_ISDIR(st.st_mode))
+                return error_set(error, -ENOTDIR, "'%s' is not a folder", setup->state_dir);
+        if (st.st_uid != geteuid())
+                return error_set(error, -EPERM, "the folder '%s' belongs to another user (uid %u)",
+                                 setup->state_dir, st.st_uid);
+        if ((st.st_mode & 0077) && chmod(setup->state_dir, 0700) < 0)
+                return error_set(error, -errno, "cannot make '%s' private: %s", setup->state_dir,
+                                 strerror(errno));
+        for (size_t i = 0; i < ELEMENTSOF(setup->sockets) && setup->sockets[i]; i++) {
+                r = make_socket_folder(setup->sockets[i], error);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Whether somebody answers there. */
+static bool somebody_listens(const char *path) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        if (fd < 0 || strlen(path) >= sizeof(address.sun_path))
+                return false;
+        (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+        return connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+}
+
+/* One daemon a state folder. Return: 0, -EBUSY if another one is there, or negative errno. */
+static int take_lock(Setup *setup, Error *error) {
+        _cleanup_free_ char *path = NULL;
+
+        if (asprintf(&path, "%s/lock", setup->state_dir) < 0)
+                return error_set(error, -ENOMEM, "out of memory");
+        setup->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (setup->lock_fd < 0)
+                return error_set(error, -errno, "cannot open '%s': %s", path, strerror(errno));
+
+        /* One that is just ending still has the lock, but listens no more. */
+        for (unsigned i = 0; i < LOCK_TRIES; i++) {
+                if (flock(setup->lock_fd, LOCK_EX | LOCK_NB) == 0)
+                        return 0;
+                if (errno != EWOULDBLOCK)
+                        return error_set(error, -errno, "cannot lock '%s': %s", path,
+                                         strerror(errno));
+                if (somebody_listens(setup->sockets[0]))
+                        break;
+                (void)nanosleep(&(struct timespec){ .tv_nsec = LOCK_PAUSE_US * 1000L }, NULL);
+        }
+        return error_set(error, -EBUSY, "another taskflowd uses the folder '%s'", setup->state_dir);
+}
+
+int setup_find(const SetupOptions *options, Setup *setup, Error *error) {
+        setup->personal = !options->socket;
+        return find_settings(options, setup, error);
+}
+
+int setup_prepare(const SetupOptions *options, Setup *setup, Error *error) {
+        int r;
+
+        r = find_state(options, setup, error);
+        if (r < 0)
+                return r;
+        r = find_sockets(options, setup, error);
+        if (r < 0)
+                return r;
+        r = make_folders(setup, error);
+        if (r < 0)
+                return r;
+        r = take_lock(setup, error);
+        if (r < 0 || !setup->personal || options->state)
+                return r;
+        r = places_claim_state(setup->state_dir);
+        return r < 0 ? error_set(error, r, "cannot write in '%s': %s", setup->state_dir,
+                                 strerror(-r)) :
+                       0;
+}
