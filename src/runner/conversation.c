@@ -30,6 +30,9 @@
 #define RETRY_FIRST_US (100 * US_PER_MSEC)
 #define RETRY_MAX_US   US_PER_SEC
 
+/* One that is started again, for a new version say, is back before that, and nobody needs to know. */
+#define LOST_US (3 * US_PER_SEC)
+
 /* How often somebody wants to see why; a terminal shows the time waited, which counts seconds. */
 #define WHY_TERMINAL_US US_PER_SEC
 #define WHY_US          (5 * US_PER_SEC)
@@ -73,17 +76,23 @@ static void lose(Run *run) {
         default:
                 break;
         }
-        if (is_waiting(run) && !run->said_lost) {
-                run->said_lost = true;
-                run_say(run,
-                        "the daemon is gone; task %" PRIu64
-                        " keeps trying to reach it, and its place in the queue",
-                        run->task->id);
-        }
+        if (is_waiting(run) && !run->said_lost && run->timers[RUN_TIMER_LOST] == RUN_NEVER)
+                run_set_timer(run, RUN_TIMER_LOST, clock_boottime_us() + LOST_US);
         run_set_timer(run, RUN_TIMER_WHY, RUN_NEVER);
         run_set_timer(run, RUN_TIMER_LOOK, RUN_NEVER);
         run_set_timer(run, RUN_TIMER_RECONNECT, clock_boottime_us() + run->retry_us);
         run->retry_us = MIN(run->retry_us * 2, RETRY_MAX_US);
+}
+
+void run_say_lost(Run *run) {
+        run_set_timer(run, RUN_TIMER_LOST, RUN_NEVER);
+        if (!is_waiting(run) || run->attached || run->said_lost)
+                return;
+        run->said_lost = true;
+        run_say(run,
+                "the daemon is gone; task %" PRIu64
+                " keeps trying to reach it, and its place in the queue",
+                run->task->id);
 }
 
 /* Says it; a connection that does not take it is lost. */
@@ -288,6 +297,7 @@ static void on_attached(Run *run, const Reply *reply) {
                 return;
         }
         run->attached = true;
+        run_set_timer(run, RUN_TIMER_LOST, RUN_NEVER);
         run->retry_us = RETRY_FIRST_US;
         run->task->id = reply->attach.id;
         look_set_interval(&run->look, reply->attach.look_interval_us);

@@ -32,10 +32,10 @@
 static const struct {
         void (*fn)(Run *run);
 } timers[N_RUN_TIMERS] = {
-        [RUN_TIMER_RECONNECT] = { run_reconnect },    [RUN_TIMER_WHY] = { run_ask_why },
-        [RUN_TIMER_GIVE_UP] = { run_give_up },        [RUN_TIMER_LIMIT] = { run_on_limit },
-        [RUN_TIMER_KILL] = { run_on_kill },           [RUN_TIMER_LOOK] = { run_on_look },
-        [RUN_TIMER_PATIENCE] = { run_lose_patience },
+        [RUN_TIMER_RECONNECT] = { run_reconnect }, [RUN_TIMER_LOST] = { run_say_lost },
+        [RUN_TIMER_WHY] = { run_ask_why },         [RUN_TIMER_GIVE_UP] = { run_give_up },
+        [RUN_TIMER_LIMIT] = { run_on_limit },      [RUN_TIMER_KILL] = { run_on_kill },
+        [RUN_TIMER_LOOK] = { run_on_look },        [RUN_TIMER_PATIENCE] = { run_lose_patience },
 };
 
 void run_set_timer(Run *run, RunTimer timer, uint64_t boot_us) {

@@ -34,6 +34,7 @@ typedef enum RunPhase {
 
 typedef enum RunTimer {
         RUN_TIMER_RECONNECT,
+        RUN_TIMER_LOST,    /* say that the daemon does not come back */
         RUN_TIMER_WHY,     /* ask why it waits, and show it */
         RUN_TIMER_GIVE_UP, /* -w */
         RUN_TIMER_LIMIT,   /* -t */
@@ -106,6 +107,9 @@ bool run_connect(Run *run);
 void run_submit(Run *run);
 void run_on_readable(Run *run);
 void run_reconnect(Run *run);
+
+/* The daemon has been away for a while: says so, once. */
+void run_say_lost(Run *run);
 void run_ask_why(Run *run);
 
 /* Says it with a descriptor (-1: none), if the daemon knows that the task is ours; a connection that does not take it is lost. */
