@@ -62,8 +62,9 @@ install: setup-build
 	@ninja -C $(BUILD)
 	@meson install -C $(BUILD) --no-rebuild --quiet $(if $(DESTDIR),--destdir=$(abspath $(DESTDIR)))
 	@echo "taskflow is installed in $(DESTDIR)$(PREFIX)."
-	@echo "As it is, each user has a queue that is theirs alone; to share the machine, one taskflowd must"
-	@echo "serve everybody: see the examples in 'man taskflowd'."
+	@echo "As it is, each user has a queue that is theirs alone. To share the machine (man taskflowd), as root:"
+	@echo "    systemd-sysusers && systemctl daemon-reload"
+	@echo "    systemctl enable --now taskflowd.socket taskflowd.service"
 
 uninstall: setup-build
 	@$(CONFIGURE) $(BUILD) -Dprefix=$(PREFIX) -- -Dtests=false $(MESON_FLAGS)

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,17 +105,8 @@ int connect_socket(const char *path, int *ret_fd) {
         return 0;
 }
 
-/* The uid of the user `taskflow`, whom the machine's daemon is. */
-static bool is_taskflow(uid_t uid) {
-        struct passwd entry, *found = NULL;
-        char buf[4096];
-
-        return getpwnam_r("taskflow", &entry, buf, sizeof(buf), &found) == 0 && found &&
-               found->pw_uid == uid;
-}
-
 bool connect_trusts(uid_t uid) {
-        return uid == 0 || uid == geteuid() || is_taskflow(uid);
+        return uid == 0 || uid == geteuid() || places_is_machine_user(uid);
 }
 
 /* Whether whoever listens may be believed (decisions.md 31). */
@@ -202,7 +192,7 @@ static int connect_machine(Place *ret, Error *error) {
                 return error_set(
                         error, CLIENT_E_UNREACHABLE,
                         "the machine's daemon is not running (nobody listens at '%s'): an administrator "
-                        "starts it with 'systemctl start taskflowd'",
+                        "starts it with 'systemctl start taskflowd.socket', or as taskflowd(8) says",
                         path);
         return refuse(path, r, "an administrator sees more with 'systemctl status taskflowd'",
                       error);

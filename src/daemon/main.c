@@ -4,7 +4,8 @@
  * taskflowd: options, signals; then the loop.
  *
  * A personal daemon is started by the first `taskflow run` with --personal and its stdout on a pipe: "ready" tells that the socket
- * answers, "busy" that another daemon has this state already. By hand, without --socket, it is the same daemon in the foreground.
+ * answers, "busy" that another daemon has this state already. The machine's daemon is started by systemd, with its socket, and tells it
+ * how far it is (sd_notify(3)). By hand it is either of the two in the foreground: setup.c.
  */
 
 #include <errno.h>
@@ -17,6 +18,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <systemd/sd-daemon.h>
+
 #include "daemon/daemon.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
@@ -24,7 +27,6 @@
 #include "probe/gpu-process.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
-#include "wire/places.h"
 
 #include "config.h"
 
@@ -37,7 +39,6 @@ typedef struct Arguments {
         SetupOptions setup;
         bool check_config;
         bool recover;
-        bool personal;
 } Arguments;
 
 static void print_help(void) {
@@ -45,7 +46,8 @@ static void print_help(void) {
                 "Usage: taskflowd [OPTION]...\n"
                 "\n"
                 "Decides which of the tasks that people queue with taskflow(1) may start. Stays in the\n"
-                "foreground and logs to stderr. Without --socket it is a personal daemon: its user's alone.\n"
+                "foreground and logs to stderr. As the user 'taskflow', with --socket or a socket that systemd\n"
+                "passes it serves everybody; else it is a personal daemon: its user's alone.\n"
                 "\n"
                 "  --config FILE    settings to read; they must be there\n"
                 "  --socket PATH    listen here, for everybody\n"
@@ -98,7 +100,7 @@ static int parse_arguments(int argc, char **argv, Arguments *ret) {
                         ret->recover = true;
                         break;
                 case ARG_PERSONAL:
-                        ret->personal = true;
+                        ret->setup.personal = true;
                         break;
                 case ARG_VERSION:
                         (void)puts("taskflowd " TASKFLOW_VERSION);
@@ -114,7 +116,7 @@ static int parse_arguments(int argc, char **argv, Arguments *ret) {
                               argv[optind]);
                 return -EINVAL;
         }
-        if (ret->personal && ret->setup.socket) {
+        if (ret->setup.personal && ret->setup.socket) {
                 (void)fprintf(stderr, "taskflowd: --personal and --socket exclude each other\n");
                 return -EINVAL;
         }
@@ -135,13 +137,16 @@ static void raise_nofile(void) {
 static int on_end_signal(sd_event_source *source,
                          const struct signalfd_siginfo *si,
                          void *userdata) {
+        (void)sd_notify(0, "STOPPING=1");
         return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
 static int on_reload_signal(sd_event_source *source,
                             const struct signalfd_siginfo *si,
                             void *userdata) {
+        (void)sd_notify(0, "RELOADING=1");
         daemon_reload(userdata);
+        (void)sd_notify(0, "READY=1");
         return 0;
 }
 
@@ -170,11 +175,11 @@ static void block_signals(void) {
         (void)signal(SIGPIPE, SIG_IGN);
 }
 
-/* Tells whoever started us, and lets go of the pipe. */
+/* Tells whoever started a personal daemon, and lets go of the pipe. */
 static void say_started(const Arguments *arguments, const char *word) {
         int null_fd;
 
-        if (!arguments->personal)
+        if (!arguments->setup.personal)
                 return;
         (void)printf("%s\n", word);
         (void)fflush(stdout);
@@ -185,9 +190,12 @@ static void say_started(const Arguments *arguments, const char *word) {
         }
 }
 
-static int listen_everywhere(Daemon *daemon, const Setup *setup, Error *error) {
+static int listen_everywhere(Daemon *daemon, Setup *setup, Error *error) {
         int r;
 
+        if (setup->passed_fd >= 0)
+                return server_adopt(daemon->server, TAKE_FD(setup->passed_fd), setup->sockets[0],
+                                    error);
         for (size_t i = 0; i < ELEMENTSOF(setup->sockets) && setup->sockets[i]; i++) {
                 r = server_listen(daemon->server, setup->sockets[i], setup->personal ? 0600 : 0666,
                                   i > 0, error);
@@ -197,7 +205,7 @@ static int listen_everywhere(Daemon *daemon, const Setup *setup, Error *error) {
         return 0;
 }
 
-static int serve(const Arguments *arguments, const Setup *setup, Error *error) {
+static int serve(const Arguments *arguments, Setup *setup, Error *error) {
         _cleanup_(daemon_freep) Daemon *daemon = NULL;
         int r;
 
@@ -220,8 +228,12 @@ static int serve(const Arguments *arguments, const Setup *setup, Error *error) {
                 return r;
         if (chdir("/") < 0)
                 return error_set(error, -errno, "cannot change to /: %s", strerror(errno));
+        if (!setup->personal && geteuid() == 0)
+                log_warning(
+                        "this is root, and nothing here needs a privilege: a user of its own would do");
         log_info("taskflowd " TASKFLOW_VERSION " listens on %s", setup->sockets[0]);
         say_started(arguments, "ready");
+        (void)sd_notify(0, "READY=1\nSTATUS=version " TASKFLOW_VERSION);
         r = sd_event_loop(daemon->event);
         if (r < 0 && store_is_broken(daemon->store))
                 return error_set(
@@ -246,7 +258,7 @@ static int check_config(const Setup *setup, bool required, Error *error) {
 }
 
 static int run(const Arguments *arguments) {
-        _cleanup_(setup_done) Setup setup = { .lock_fd = -1 };
+        _cleanup_(setup_done) Setup setup = SETUP_NULL;
         Error error = {};
         int r;
 
@@ -255,15 +267,17 @@ static int run(const Arguments *arguments) {
                 r = check_config(&setup, arguments->setup.config != NULL, &error);
         } else if (r >= 0) {
                 r = setup_prepare(&arguments->setup, &setup, &error);
-                if (r == -EBUSY && arguments->personal) {
+                if (r == -EBUSY && arguments->setup.personal) {
                         say_started(arguments, "busy");
                         return 0;
                 }
                 if (r >= 0)
                         r = serve(arguments, &setup, &error);
         }
-        if (r < 0)
+        if (r < 0) {
                 log_error("%s", error.text);
+                (void)sd_notifyf(0, "STATUS=%s", error.text);
+        }
         return r < 0 ? STATUS_FAILED : 0;
 }
 
@@ -278,14 +292,6 @@ int main(int argc, char **argv) {
                 return STATUS_USAGE;
         if (r > 0)
                 return 0;
-        if (!arguments.setup.socket && places_machine_has_daemon() && !arguments.personal &&
-            !arguments.setup.state) {
-                log_error(
-                        "this machine is set up for one daemon for everybody (%s exists), which is not available yet; "
-                        "--state DIR makes a personal one, --socket PATH one for everybody at that path",
-                        PLACES_MACHINE_DIR);
-                return STATUS_FAILED;
-        }
         block_signals();
         raise_nofile();
         return run(&arguments);

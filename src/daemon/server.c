@@ -31,6 +31,7 @@ typedef struct Listener {
         char *path;
         mode_t mode;
         bool watched;
+        bool adopted; /* the service manager's: its name stays when we end */
         sd_event_source *source;
 } Listener;
 
@@ -160,7 +161,8 @@ int server_new(Server **ret, Daemon *daemon) {
 
 static void listener_close(Listener *listener) {
         (void)sd_event_source_disable_unref(listener->source);
-        (void)unlink(listener->path);
+        if (!listener->adopted)
+                (void)unlink(listener->path);
         (void)fd_close(listener->fd);
         free(listener->path);
         *listener = (Listener){ .fd = -1 };
@@ -239,6 +241,37 @@ static int listener_open(Listener *listener, Error *error) {
         return 0;
 }
 
+/* From here on whoever comes is let in. */
+static int listener_begin(Server *server, Listener *listener) {
+        int r;
+
+        r = sd_event_add_io(server->daemon->event, &listener->source, listener->fd, EPOLLIN,
+                            on_listen, server);
+        if (r < 0)
+                return r;
+        (void)sd_event_source_set_exit_on_failure(listener->source, true);
+        (void)sd_event_source_set_description(listener->source, "server-listen");
+        server->n_listeners++;
+        return 0;
+}
+
+int server_adopt(Server *server, int fd, const char *path, Error *error) {
+        Listener *listener = &server->listeners[server->n_listeners];
+        int r;
+
+        assert(server->n_listeners < LISTENERS_MAX);
+        *listener = (Listener){ .fd = fd, .path = strdup(path), .adopted = true };
+        r = listener->path ? fd_set_nonblock(fd, true) : -ENOMEM;
+        if (r == 0)
+                r = listener_begin(server, listener);
+        if (r < 0) {
+                listener_close(listener);
+                return error_set(error, r, "cannot listen on '%s', which was passed: %s", path,
+                                 strerror(-r));
+        }
+        return 0;
+}
+
 int server_listen(Server *server, const char *path, mode_t mode, bool watched, Error *error) {
         Listener *listener = &server->listeners[server->n_listeners];
         int r;
@@ -252,27 +285,24 @@ int server_listen(Server *server, const char *path, mode_t mode, bool watched, E
                 free(listener->path);
                 return r;
         }
-        r = sd_event_add_io(server->daemon->event, &listener->source, listener->fd, EPOLLIN,
-                            on_listen, server);
+        r = listener_begin(server, listener);
         if (r < 0) {
                 listener_close(listener);
                 return error_set(error, r, "cannot listen on '%s': %s", path, strerror(-r));
         }
-        (void)sd_event_source_set_exit_on_failure(listener->source, true);
-        (void)sd_event_source_set_description(listener->source, "server-listen");
-        server->n_listeners++;
         return 0;
 }
 
 /*
  * The names go first, so that whoever comes later starts a daemon of his own; then whoever had found a name before that is
- * let in, and then the names are made again.
+ * let in, and then the names are made again. A name of the service manager's stays: it starts a daemon for whoever comes by it.
  */
 bool server_close_if_unused(Server *server) {
         Error error = {};
 
         for (size_t i = 0; i < server->n_listeners; i++)
-                (void)unlink(server->listeners[i].path);
+                if (!server->listeners[i].adopted)
+                        (void)unlink(server->listeners[i].path);
         for (size_t i = 0; i < server->n_listeners; i++)
                 while (accept_one(server, server->listeners[i].fd) > 0)
                         ;
@@ -282,6 +312,8 @@ bool server_close_if_unused(Server *server) {
                 Listener *listener = &server->listeners[i];
                 Listener renewed = *listener;
 
+                if (listener->adopted)
+                        continue;
                 if (listener_open(&renewed, &error) < 0) {
                         log_error("%s", error.text);
                         continue;

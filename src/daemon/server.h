@@ -33,5 +33,14 @@ Server *server_free(Server *server);
  */
 int server_listen(Server *server, const char *path, mode_t mode, bool watched, Error *error);
 
+/**
+ * server_adopt() - a socket on which the service manager listens
+ * @fd:         taken in any case; connections that wait when the daemon ends are the next one's
+ * @path:       its name, which is left alone
+ *
+ * Return: 0, or negative errno with @error.
+ */
+int server_adopt(Server *server, int fd, const char *path, Error *error);
+
 /* Stops listening for good, unless somebody came in at the last moment. Return: whether it stopped. */
 bool server_close_if_unused(Server *server);

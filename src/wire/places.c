@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,4 +172,12 @@ bool places_machine_has_daemon(void) {
         struct stat st;
 
         return stat(PLACES_MACHINE_DIR, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool places_is_machine_user(uid_t uid) {
+        struct passwd entry, *found = NULL;
+        char buf[4096];
+
+        return getpwnam_r(PLACES_MACHINE_USER, &entry, buf, sizeof(buf), &found) == 0 && found &&
+               found->pw_uid == uid;
 }

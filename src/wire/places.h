@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "util/error.h"
 
@@ -18,6 +19,9 @@
 #define PLACES_MACHINE_SOCKET   PLACES_MACHINE_DIR "/taskflowd.sock"
 #define PLACES_MACHINE_STATE    "/var/lib/taskflow"
 #define PLACES_MACHINE_SETTINGS "/etc/taskflow/taskflow.conf"
+
+/* Whom the machine's daemon is, if that user exists. */
+#define PLACES_MACHINE_USER "taskflow"
 
 /* In a state folder: whose it is, so that machines that share a home do not share a queue. */
 #define PLACES_MACHINE_ID_FILE "machine-id"
@@ -42,3 +46,6 @@ int places_personal_settings(char **ret, Error *error);
 
 /* Whether /run/taskflow exists: then the machine has a daemon, also when nobody listens. */
 bool places_machine_has_daemon(void);
+
+/* Whether that is the uid of PLACES_MACHINE_USER. Asks NSS. */
+bool places_is_machine_user(uid_t uid);

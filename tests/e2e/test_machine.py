@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The machine's own daemon at its usual places, with a user of its own and three people.
+
+/run, /var/lib and the list of users are replaced in a mount namespace, so that nothing of this machine is touched, or looked at.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+
+import harness
+from harness import N_CPUS, Commands, User, read_proc, wait_until
+
+SOCKET = "/run/taskflow/taskflowd.sock"
+UNITS = pathlib.Path(harness.BUILD, "dist")
+SYSVINIT = pathlib.Path(__file__).parents[2] / "dist/taskflowd.sysvinit"
+
+# Ends when its stdin does. What was mounted goes with its last process.
+HOLDER = """
+set -e
+mount -t tmpfs -o mode=755 tmpfs /run
+mount -t tmpfs -o mode=755 tmpfs /var/lib
+mount --bind "$1/passwd" /etc/passwd
+mount --bind "$1/group" /etc/group
+mkdir -p /run/taskflow
+install -d -m 700 -o taskflow -g taskflow /var/lib/taskflow
+echo ready
+read end || true
+"""
+
+# As a service manager: descriptor N of ours becomes the first that is passed; and the second, where LISTEN_FDS says so.
+PASS_SOCKET = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[1]), 4)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=os.environ.get("LISTEN_FDS", "1"))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class Machine(Commands):
+    """Of its own: its users and, if started, its daemon."""
+
+    def __init__(self, place, programs):
+        self.place = place
+        self.program = programs / "taskflow"
+        self.daemon_program = programs / "taskflowd"
+        self.keeper = User("taskflow", 64100, 64100)
+        self.alice, self.bob, self.chuck = (User(name, 64101 + i, 64101 + i) for i, name in enumerate(["alice", "bob", "chuck"]))
+        users = [self.keeper, self.alice, self.bob, self.chuck]
+        self.add("passwd", [f"{user.name}:x:{user.uid}:{user.gid}::/nonexistent:/bin/sh" for user in users])
+        self.add("group", [f"{user.name}:x:{user.gid}:" for user in users])
+        self.config = place.folder / "taskflow.conf"
+        self.config.write_text("[taskflow]\nsample_interval = 200ms\n")
+        self.homes = {}
+        for user in users:
+            self.homes[user] = place.make_folder(f"home-{user.name}", 0o700)
+            os.chown(self.homes[user], user.uid, user.gid)
+        # Nobody names a socket here.
+        self.env = place.env(HOME="/nonexistent")
+        self.holder = place.start(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", HOLDER, "sh", place.folder], stdin=subprocess.PIPE
+        )
+        self.daemon = None
+        wait_until(lambda: self.holder.out or not self.holder.is_running(), "the machine is made")
+        if self.holder.out != "ready\n":
+            pytest.skip(f"no machine of its own can be made here: {self.holder.err.strip()}")
+        self.root = pathlib.Path(f"/proc/{self.holder.pid}/root")
+
+    def add(self, name, lines):
+        """To a copy of the machine's list."""
+        (self.place.folder / name).write_text(pathlib.Path("/etc", name).read_text() + "".join(f"{line}\n" for line in lines))
+
+    def inside(self, user, argv):
+        who = ["--setuid", str(user.uid), "--setgid", str(user.gid)] if user else []
+        return ["nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt", *who, "--", *argv]
+
+    def env_of(self, user):
+        return {**self.env, "HOME": os.fspath(self.homes[user])} if user else self.env
+
+    def run(self, *args, user=None, **kwargs):
+        return self.place.run(self.inside(user, [self.program, *args]), env=self.env_of(user), **kwargs)
+
+    def popen(self, *args, user=None, **kwargs):
+        return self.place.start(self.inside(user, [self.program, *args]), env=self.env_of(user), **kwargs)
+
+    def taskflowd(self, *args, user=None):
+        """To its end, which had better come."""
+        return self.place.run(self.inside(user, [self.daemon_program, *args]), env=self.env_of(user))
+
+    def own_folder(self, user):
+        os.chown(self.root / "run/taskflow", user.uid, user.gid)
+
+    def start_daemon(self, env=None, passed=None, user=None, stderr=None):
+        """By hand, or with a socket as a service manager would."""
+        argv = [self.daemon_program, "--config", self.config]
+        kwargs = {"stderr": stderr}
+        if passed:
+            argv = ["/usr/bin/python3", "-c", PASS_SOCKET, str(passed.fileno()), *argv]
+            kwargs["pass_fds"] = [passed.fileno()]
+        user = user or self.keeper
+        self.daemon = self.place.start(self.inside(user, argv), env={**self.env_of(user), **(env or {})}, **kwargs)
+        return self.daemon
+
+    def start_by_hand(self):
+        self.own_folder(self.keeper)
+        self.start_daemon()
+        wait_until(lambda: self.run("ps").returncode == 0, "the daemon answers")
+
+    def listen(self):
+        """The socket that systemd would make."""
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening.bind(os.fspath(self.root) + SOCKET)
+        os.chmod(os.fspath(self.root) + SOCKET, 0o666)
+        listening.listen(100)
+        return listening
+
+
+class Notes:
+    """Where a daemon says how far it is: sd_notify(3)."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(os.fspath(path))
+        os.chmod(path, 0o666)
+        self.socket.settimeout(harness.PATIENCE)
+        self.path = path
+
+    def wait(self, words):
+        """Until a message has them; that message."""
+        while True:
+            message = self.socket.recv(65536).decode()
+            if words in message:
+                return message
+
+
+@pytest.fixture
+def machine(place, programs):
+    if os.geteuid() != 0 or not shutil.which("nsenter"):
+        pytest.skip("only root can make a machine of its own")
+    return Machine(place, programs)
+
+
+def no_privilege(pid):
+    status = read_proc(pid, "status").decode()
+    return [re.search(rf"^{name}:\s*(.*)$", status, re.M).group(1).split() for name in ("Uid", "CapEff", "CapPrm", "CapAmb")]
+
+
+# One queue
+
+
+def test_three_people_share_one_queue_that_nobody_named(machine):
+    machine.start_by_hand()
+    alice, gate = machine.start("alices", "-c", str(N_CPUS), user=machine.alice)
+    bob = machine.popen("run", "-n", "bobs", "-c", "1", "id -u", user=machine.bob)
+    machine.wait_state("bobs", "pending")
+    tasks = {task["name"]: task for task in machine.ps(user=machine.chuck)}
+    assert {name: task["user"] for name, task in tasks.items()} == {"alices": "alice", "bobs": "bob"}
+    assert "alice" in machine.why(tasks["bobs"]["id"], user=machine.chuck)
+    for task in tasks.values():
+        done = machine.run("cancel", str(task["id"]), user=machine.chuck)
+        assert (done.returncode, "not yours" in done.stderr) == (1, True), done.stderr
+    gate.open()
+    assert (alice.wait(), bob.wait()) == (0, 0)
+    assert bob.out == f"{machine.bob.uid}\n"
+
+
+def test_status_says_that_it_is_everybodys_and_who_serves_it(machine):
+    machine.start_by_hand()
+    text = machine.run("status", user=machine.alice).stdout
+    assert "of all users" in text and "of user taskflow" in text
+    assert f"{SOCKET}\n" in text
+
+
+def test_it_has_no_privilege_and_its_files_are_its_own(machine):
+    machine.start_by_hand()
+    uids, *capabilities = no_privilege(machine.daemon.pid)
+    assert uids == [str(machine.keeper.uid)] * 4
+    assert capabilities == [["0000000000000000"]] * 3
+    folder = os.stat(machine.root / "var/lib/taskflow")
+    assert (folder.st_uid, folder.st_mode & 0o777) == (machine.keeper.uid, 0o700)
+    assert (machine.root / "var/lib/taskflow/lock").exists()
+    assert os.stat(os.fspath(machine.root) + SOCKET).st_mode & 0o777 == 0o666
+
+
+# Who may serve
+
+
+@pytest.mark.parametrize("who", ["root", "alice"])
+def test_nobody_else_may_be_the_machines_daemon(machine, who):
+    done = machine.taskflowd(user={"root": None, "alice": machine.alice}[who])
+    assert done.returncode == 1
+    assert ("runuser -u taskflow -- taskflowd" if who == "root" else "--state DIR") in done.stderr
+    assert not os.path.lexists(os.fspath(machine.root) + SOCKET)
+
+
+def test_without_its_folder_it_says_how_to_make_it(machine):
+    (machine.root / "run/taskflow").rmdir()
+    done = machine.taskflowd(user=machine.keeper)
+    assert done.returncode == 1
+    assert "install -d -o taskflow /run/taskflow" in done.stderr
+
+
+def test_check_config_is_about_the_machines_settings(machine):
+    done = machine.taskflowd("--check-config", user=machine.alice)
+    assert (done.returncode, done.stdout) == (0, "the settings are right: /etc/taskflow/taskflow.conf\n"), done.stderr
+
+
+def test_where_nobody_serves_there_is_no_queue_of_ones_own(machine):
+    for args, status in ((["run", "true"], 125), (["run", "-D", "true"], 125), (["ps"], 3), (["status"], 3)):
+        done = machine.run(*args, user=machine.alice)
+        assert (done.returncode, done.stdout) == (status, ""), args
+        assert "systemctl start taskflowd.socket" in done.stderr, args
+    assert not machine.place.personal_daemons()
+
+
+def test_a_stranger_at_its_socket_is_not_believed(machine):
+    machine.own_folder(machine.bob)
+    state = machine.homes[machine.bob] / "state"
+    machine.place.start(
+        machine.inside(machine.bob, [machine.daemon_program, "--socket", SOCKET, "--state", state]),
+        env=machine.env_of(machine.bob),
+    )
+    wait_until(lambda: machine.run("ps", user=machine.bob).returncode == 0, "it answers its own user")
+    for args, status in ((["run", "true"], 125), (["ps"], 3)):
+        done = machine.run(*args, user=machine.alice)
+        assert (done.returncode, done.stdout) == (status, "")
+        assert f"uid {machine.bob.uid}" in done.stderr
+
+
+# With a service manager
+
+
+def test_a_restart_turns_nobody_away(machine):
+    notes = Notes(machine.place.folder / "notify")
+    env = {"NOTIFY_SOCKET": os.fspath(notes.path)}
+    with machine.listen() as listening:
+        first = machine.start_daemon(env, listening)
+        notes.wait("READY=1")
+        alice, gate = machine.start("alices", "-c", str(N_CPUS), user=machine.alice)
+        bob = machine.popen("run", "-n", "bobs", "-c", "1", "echo went", user=machine.bob)
+        machine.wait_state("bobs", "pending")
+        before = {task["name"]: (task["id"], task["pid"]) for task in machine.ps()}
+
+        first.signal(signal.SIGTERM)
+        notes.wait("STOPPING=1")
+        assert first.wait() == 0, first.err
+        assert os.path.exists(os.fspath(machine.root) + SOCKET), "its name is the service manager's"
+        between = machine.popen("ps", "--json", user=machine.chuck)
+        newcomer = machine.popen("run", "-n", "chucks", "true", user=machine.chuck)
+        machine.start_daemon(env, listening)
+        notes.wait("READY=1")
+
+        assert between.wait() == 0, between.err
+        assert (newcomer.wait(), newcomer.err) == (0, "")
+        seen = {task["name"]: task for task in json.loads(between.out)["tasks"]}
+        assert seen["alices"]["state"] == "running"
+        machine.wait_state("bobs", "pending")
+        assert {task["name"]: (task["id"], task["pid"]) for task in machine.ps() if task["name"] in before} == before
+        gate.open()
+        assert (alice.wait(), alice.err) == (0, "")
+        assert (bob.wait(), bob.out) == (0, "went\n")
+        assert "daemon" not in bob.err, "a waiting one had nothing to notice"
+        machine.daemon.signal(signal.SIGHUP)
+        assert notes.wait("RELOADING=1") and notes.wait("READY=1")
+
+
+@pytest.mark.parametrize("what", ["two", "datagram"])
+def test_a_socket_of_another_kind_is_refused(machine, what):
+    kind = socket.SOCK_DGRAM if what == "datagram" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_UNIX, kind) as passed:
+        done = machine.place.run(
+            [
+                "/usr/bin/python3", "-c", PASS_SOCKET, str(passed.fileno()),
+                machine.daemon_program, "--config", machine.config,
+            ],
+            env={**machine.env, "LISTEN_FDS": "2" if what == "two" else "1"},
+            pass_fds=[passed.fileno()],
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "ListenStream" in done.stderr
+
+
+# Without one
+
+
+def test_the_script_for_sysvinit_starts_and_stops_it(machine):
+    if not shutil.which("start-stop-daemon"):
+        pytest.skip("no start-stop-daemon here")
+
+    def script(word):
+        env = {**machine.env, "TASKFLOWD": os.fspath(machine.daemon_program)}
+        return machine.place.run(machine.inside(None, ["sh", SYSVINIT, word]), env=env, stdout=subprocess.DEVNULL).returncode
+
+    (machine.root / "run/taskflow").rmdir()
+    (machine.root / "var/lib/taskflow").rmdir()
+    assert script("status") != 0
+    assert script("start") == 0
+    wait_until(lambda: machine.run("ps", user=machine.alice).returncode == 0, "it answers")
+    before = machine.run("run", "-n", "one", "true", user=machine.alice)
+    assert (before.returncode, before.stderr) == (0, "")
+    assert script("start") == 0, "it is there already"
+    assert script("status") == 0
+    assert script("reload") == 0
+    assert script("restart") == 0
+    wait_until(lambda: machine.run("ps", user=machine.alice).returncode == 0, "it answers again")
+    assert machine.task("one")["state"] == "done"
+    assert script("stop") == 0
+    assert machine.run("ps", user=machine.alice).returncode == 3
+    assert script("status") != 0
+
+
+# The units
+
+
+@pytest.fixture
+def units(place):
+    """As built, with a program that is there."""
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("no systemd-analyze here")
+    if not (UNITS / "taskflowd.service").exists():
+        pytest.skip(f"no units in {UNITS}")
+    folder = place.make_folder("units")
+    shutil.copy(UNITS / "taskflowd.socket", folder)
+    text = (UNITS / "taskflowd.service").read_text()
+    (folder / "taskflowd.service").write_text(re.sub(r"(?m)^(Exec\w+=)\S+/taskflowd", rf"\1{harness.TASKFLOWD}", text))
+    return folder
+
+
+def test_its_sandbox_scores_a_1_5_or_better(place, units):
+    done = place.run(["systemd-analyze", "security", "--offline=true", "--threshold=15", units / "taskflowd.service"])
+    assert done.returncode == 0, done.stdout.splitlines()[-1:] + done.stderr.splitlines()
+
+
+def test_its_sandbox_hides_nothing_that_it_measures(units):
+    text = (units / "taskflowd.service").read_text()
+    for setting in ("PrivateUsers", "ProcSubset", "ProtectProc", "PrivateDevices", "DynamicUser", "WatchdogSec"):
+        assert not re.search(rf"(?m)^{setting}=", text), setting
+    assert re.search(r"(?m)^User=taskflow$", text)
+
+
+def test_systemd_finds_no_fault_with_the_units(place, units):
+    done = place.run(["systemd-analyze", "verify", "--man=no", units / "taskflowd.socket", units / "taskflowd.service"])
+    assert (done.returncode, done.stderr) == (0, "")
