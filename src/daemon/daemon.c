@@ -231,6 +231,7 @@ static int take_stored_task(Task *task, void *userdata) {
         Loading *loading = userdata;
         Daemon *daemon = loading->daemon;
         uint64_t id = task->id;
+        LogSubject subject = { .task_id = id, .uid = task->uid };
         bool other_boot = strcmp(task->boot_id, daemon->boot_id) != 0;
         char reason[AFTER_REASON_MAX];
         bool possible = after_reload(daemon, owned, reason);
@@ -245,8 +246,7 @@ static int take_stored_task(Task *task, void *userdata) {
         if (r < 0)
                 return r;
         if (r > 0) {
-                log_error("task %" PRIu64 " of the database makes no sense: left out",
-                          task_ref_id(id));
+                log_about(LOG_ERR, subject, "what the database has of it makes no sense: left out");
                 return 0;
         }
         TAKE_PTR(owned);

@@ -110,8 +110,8 @@ void started_process(Record *record, int pid_fd) {
             proc_start_ticks(event.started.pid, &event.started.start_ticks, &ppid) < 0)
                 return; /* over already: its status is on the way */
         if (!process_is_of(event.started.pid, ppid, record->runner_pid, task->uid)) {
-                log_warning("task %" PRIu64 ": process %d is not uid %u's: left out",
-                            record->task_id, event.started.pid, task->uid);
+                log_about(LOG_WARNING, record_subject(record),
+                          "process %d is not uid %u's: left out", event.started.pid, task->uid);
                 return;
         }
         if (task->detached) /* its keeper: what the command leaves behind becomes a child of that one */

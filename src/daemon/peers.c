@@ -148,8 +148,9 @@ static void peer_send_bytes(Peer *peer, const char *bytes, size_t n) {
         r = peer->held ? channel_queue(peer->channel, bytes, n, -1) :
                          channel_send(peer->channel, bytes, n, -1);
         if (r == FRAME_E_FULL)
-                log_warning("connection of uid %u, pid %d does not read what it asked for: cut",
-                            peer->uid, peer->pid);
+                log_about(LOG_WARNING, (LogSubject){ .uid = peer->uid },
+                          "connection of uid %u, pid %d does not read what it asked for: cut",
+                          peer->uid, peer->pid);
         if (r != 0)
                 peer->ending = true;
         peer_set_events(peer);

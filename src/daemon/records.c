@@ -94,6 +94,15 @@ static void drop_process(Record *record) {
         record->pid_fd = fd_close(record->pid_fd);
 }
 
+LogSubject record_subject(const Record *record) {
+        const Task *task = core_find(record->daemon->core, record->task_id);
+
+        return (LogSubject){
+                .task_id = record->task_id,
+                .uid = task ? task->uid : LOG_NO_UID,
+        };
+}
+
 void record_free(Record *record) {
         remove_from_owner(record);
         remove_from_dirty(record);
@@ -329,7 +338,7 @@ static int on_timer_offer(sd_event_source *source, uint64_t usec, void *userdata
         Record *record = userdata;
         Event event = daemon_event(EVENT_OFFER_EXPIRED, record->task_id);
 
-        log_info("task %" PRIu64 ": its offer was not answered", record->task_id);
+        log_about(LOG_INFO, record_subject(record), "its offer was not answered");
         record_close_offer(record);
         (void)core_apply(record->daemon->core, &event);
         record_set_silent(record, true);

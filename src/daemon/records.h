@@ -15,6 +15,7 @@
 #include <uthash.h>
 
 #include "daemon/daemon.h"
+#include "daemon/log.h"
 
 struct Record {
         Daemon *daemon;
@@ -49,6 +50,9 @@ struct Record {
 /* Adds a record for a task that the core has. Return: 0 or -ENOMEM. */
 int record_new(Record **ret, Daemon *daemon, uint64_t task_id);
 Record *record_find(Daemon *daemon, uint64_t task_id);
+
+/* What the log calls it. */
+LogSubject record_subject(const Record *record);
 
 /* Drops it; the core keeps its task. */
 void record_free(Record *record);

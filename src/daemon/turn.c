@@ -82,8 +82,8 @@ static size_t carry_out(Daemon *daemon, const Plan *plan) {
                 if (r == 0)
                         r = record_offer(record, &plan->offers[i]);
                 if (r < 0)
-                        log_error("cannot offer task %llu its start: %s",
-                                  (unsigned long long)plan->offers[i].task_id, strerror(-r));
+                        log_about(LOG_ERR, record_subject(record), "cannot offer it its start: %s",
+                                  strerror(-r));
                 else
                         n_made++;
         }

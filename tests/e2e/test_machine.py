@@ -16,7 +16,7 @@ import subprocess
 import pytest
 
 import harness
-from harness import N_CPUS, Commands, User, read_proc, wait_until
+from harness import N_CPUS, Commands, RawClient, User, read_proc, wait_until
 
 SOCKET = "/run/taskflow/taskflowd.sock"
 UNITS = pathlib.Path(harness.BUILD, "dist")
@@ -29,7 +29,7 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mount -t tmpfs -o mode=755 tmpfs /var/lib
 mount --bind "$1/passwd" /etc/passwd
 mount --bind "$1/group" /etc/group
-mkdir -p /run/taskflow
+mkdir -p /run/taskflow /run/systemd/journal
 install -d -m 700 -o taskflow -g taskflow /var/lib/taskflow
 echo ready
 read end || true
@@ -124,7 +124,7 @@ class Machine(Commands):
 
 
 class Notes:
-    """Where a daemon says how far it is: sd_notify(3)."""
+    """Where a daemon says how far it is: sd_notify(3), and the journal's socket."""
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -286,6 +286,33 @@ def test_a_socket_of_another_kind_is_refused(machine, what):
         )  # fmt: skip
     assert done.returncode == 1
     assert "ListenStream" in done.stderr
+
+
+def test_what_the_journal_gets_of_a_task_has_its_id_and_user(machine):
+    journal = Notes(machine.root / "run/systemd/journal/socket")
+    said = machine.place.folder / "said"
+    with machine.listen() as listening, open(said, "wb") as stderr:
+        stream = os.fstat(stderr.fileno())
+        machine.start_daemon({"JOURNAL_STREAM": f"{stream.st_dev}:{stream.st_ino}"}, listening, stderr=stderr)
+        assert "PRIORITY=6\n" in journal.wait("listens on")
+        # A process of somebody else's as that of a task of root's.
+        proc, gate = machine.start("alices", user=machine.alice)
+        pidfd = os.pidfd_open(machine.task("alices")["pid"])
+        with RawClient(os.fspath(machine.root) + SOCKET) as raw:
+            task = {"key": "0" * 31 + "1", "command": "x", "argv": ["x"], "cwd": "/", "needs": {}}
+            answer = raw.call("io.taskflow.v1.Submit", {"task": task})
+            assert answer["parameters"].get("granted"), answer
+            started = {"method": "io.taskflow.v1.Started", "parameters": {"id": answer["parameters"]["id"]}, "oneway": True}
+            socket.send_fds(raw.socket, [json.dumps(started).encode() + b"\0"], [pidfd])
+            message = journal.wait("left out")
+        os.close(pidfd)
+        gate.open()
+        assert proc.wait() == 0
+    fields = dict(line.split("=", 1) for line in message.splitlines() if "=" in line)
+    assert fields["TASKFLOW_TASK"] == str(answer["parameters"]["id"])
+    assert (fields["TASKFLOW_UID"], fields["PRIORITY"], fields["SYSLOG_IDENTIFIER"]) == ("0", "4", "taskflowd")
+    assert fields["MESSAGE"].startswith(f"task {fields['TASKFLOW_TASK']}: ")
+    assert said.read_text() == ""
 
 
 # Without one

@@ -279,3 +279,6 @@ void log_warning(const char *fmt, ...) {
 
 void log_info(const char *fmt, ...) {
 }
+
+void log_about(int level, LogSubject subject, const char *fmt, ...) {
+}
