@@ -22,8 +22,8 @@ PYTHON  = $(shell test -x /usr/bin/python3 && echo /usr/bin/python3 || echo pyth
 CONFIGURE = $(PYTHON) tools/configure.py
 SANITIZED = -Db_sanitize=address,undefined -Db_lundef=false
 
-.PHONY: all demo check install uninstall bench torture fuzz sanitize valgrind vm-check lint format clean dist deb help
-.PHONY: setup-build setup-check setup-lint setup-vm build-tests
+.PHONY: all demo check install uninstall bench torture fuzz sanitize valgrind vm-check lint format clean dist deb deb-check help
+.PHONY: setup-build setup-check setup-lint setup-deb setup-vm build-tests
 .NOTPARALLEL:
 
 # The tests are built from the first `make check` on: they need more packages than the programs.
@@ -36,7 +36,7 @@ help:
 	@echo "make demo     build, and run a first real task"
 	@echo "make check    build, and run every test"
 	@echo "make install  install below PREFIX=$(PREFIX); make uninstall takes it away"
-	@echo "make bench torture fuzz sanitize valgrind vm-check lint format clean dist"
+	@echo "make bench torture fuzz sanitize valgrind vm-check lint format clean dist deb"
 
 setup-build:
 	@tools/setup.sh build
@@ -44,6 +44,8 @@ setup-check: setup-build
 	@tools/setup.sh check
 setup-lint: setup-check
 	@tools/setup.sh lint
+setup-deb: setup-build
+	@tools/setup.sh deb
 setup-vm: setup-build
 	@tools/setup.sh vm
 
@@ -108,6 +110,8 @@ clean:
 dist: all
 	@meson dist -C $(BUILD) --no-tests --formats gztar
 
-deb:
-	@echo "make deb: the Debian package is not available yet; 'make install' installs taskflow" >&2
-	@exit 1
+deb: setup-deb
+	@tools/make-deb.sh $(BUILD)
+
+deb-check: deb
+	@tools/deb-check.sh $(BUILD)

@@ -110,6 +110,18 @@ step_scripts() {
         return $bad
 }
 
+# The packages are of the version that the programs print.
+step_versions() {
+        local version
+
+        version=$(sed -n "s/^    version: '\(.*\)',/\1/p" meson.build)
+        [ "$(sed -n '1s/taskflow (\(.*\)-.*/\1/p' dist/debian/changelog)" = "$version" ] &&
+                [ "$(sed -n 's/^pkgver=//p' dist/PKGBUILD)" = "$version" ] || {
+                printf 'dist/debian/changelog or dist/PKGBUILD is not of version %s\n' "$version"
+                return 1
+        }
+}
+
 # The rest of what .editorconfig asks for.
 step_whitespace() {
         local found
@@ -122,7 +134,7 @@ step_whitespace() {
 }
 
 steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=(clang format nesting layers man scripts whitespace spelling cppcheck tidy)
+[ ${#steps[@]} -gt 0 ] || steps=(clang format nesting layers man scripts versions whitespace spelling cppcheck tidy)
 for step in "${steps[@]}"; do
         if "step_$step"; then
                 printf 'lint: %s: fine\n' "$step"

@@ -3,7 +3,7 @@
 #
 # Sees to it that what `make` needs is there.
 #
-#   tools/setup.sh SECTION...     the sections of packages-debian.txt: build, check, lint, vm
+#   tools/setup.sh SECTION...     the sections of packages-debian.txt: build, check, lint, deb, vm
 #
 # On Debian and Ubuntu it installs missing packages, as root or through sudo; elsewhere it says what
 # is missing. When everything is there it does nothing, and starts nothing but dpkg-query.
@@ -113,6 +113,9 @@ missing_elsewhere() { # SECTION
                 ;;
         lint)
                 programs=(clang-14 clang-format-14 clang-tidy-14 codespell cppcheck valgrind)
+                ;;
+        deb)
+                programs=(dh dpkg-buildpackage fakeroot lintian mmdebstrap)
                 ;;
         vm)
                 programs=(fakeroot mke2fs mmdebstrap newuidmap qemu-system-x86_64)
