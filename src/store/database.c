@@ -322,7 +322,7 @@ int database_find_set_aside(const DatabaseKind *kind, int dir_fd, char **ret_nam
 
         for (errno = 0; (entry = readdir(dir)); errno = 0)
                 if (is_set_aside(kind, entry->d_name) && strcmp(entry->d_name, last) > 0)
-                        (void)snprintf(last, sizeof(last), "%s", entry->d_name);
+                        (void)snprintf(last, sizeof(last), "%.*s", NAME_SIZE - 1, entry->d_name);
         if (errno > 0)
                 return -errno;
         if (last[0] == '\0')
