@@ -22,7 +22,7 @@ PYTHON  = $(shell test -x /usr/bin/python3 && echo /usr/bin/python3 || echo pyth
 CONFIGURE = $(PYTHON) tools/configure.py
 SANITIZED = -Db_sanitize=address,undefined -Db_lundef=false
 
-.PHONY: all demo check install uninstall bench torture fuzz sanitize valgrind vm-check lint format clean dist deb deb-check help
+.PHONY: all demo check install uninstall bench torture fuzz sanitize valgrind vm-check lint format clean dist deb deb-check screenshots help
 .PHONY: setup-build setup-check setup-lint setup-deb setup-vm build-tests
 .NOTPARALLEL:
 
@@ -97,6 +97,10 @@ fuzz: setup-lint
 # Real logouts and reboots, in a machine of its own: minutes, so it is no part of `make check`.
 vm-check: setup-vm
 	@tools/vm-check.sh
+
+# The pictures of README.md; root's alone, who can make three users for a while.
+screenshots: build-tests
+	@$(PYTHON) -B tools/screenshots.py $(BUILD) docs/images
 
 lint: setup-lint
 	@CC=$(CLANG) tools/lint.sh
