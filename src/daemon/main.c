@@ -33,6 +33,7 @@
 enum {
         STATUS_FAILED = 1,
         STATUS_USAGE = 2,
+        LAST_ANSWERS_US = 100 * 1000,
 };
 
 typedef struct Arguments {
@@ -134,11 +135,22 @@ static void raise_nofile(void) {
                 log_warning("cannot raise the limit of open files: %s", strerror(errno));
 }
 
+static int on_answered(sd_event_source *source, uint64_t usec, void *userdata) {
+        return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+/* Whoever was let in has asked by then, and has an answer; all others wait for the next daemon. */
 static int on_end_signal(sd_event_source *source,
                          const struct signalfd_siginfo *si,
                          void *userdata) {
+        Daemon *daemon = userdata;
+
         (void)sd_notify(0, "STOPPING=1");
-        return sd_event_exit(sd_event_source_get_event(source), 0);
+        if (server_leave_rest(daemon->server) &&
+            sd_event_add_time_relative(daemon->event, NULL, CLOCK_MONOTONIC, LAST_ANSWERS_US, 0,
+                                       on_answered, NULL) >= 0)
+                return 0;
+        return sd_event_exit(daemon->event, 0);
 }
 
 static int on_reload_signal(sd_event_source *source,
@@ -153,10 +165,10 @@ static int on_reload_signal(sd_event_source *source,
 static int add_signals(Daemon *daemon) {
         int r;
 
-        r = sd_event_add_signal(daemon->event, NULL, SIGTERM, on_end_signal, NULL);
+        r = sd_event_add_signal(daemon->event, NULL, SIGTERM, on_end_signal, daemon);
         if (r < 0)
                 return r;
-        r = sd_event_add_signal(daemon->event, NULL, SIGINT, on_end_signal, NULL);
+        r = sd_event_add_signal(daemon->event, NULL, SIGINT, on_end_signal, daemon);
         if (r < 0)
                 return r;
         return sd_event_add_signal(daemon->event, NULL, SIGHUP, on_reload_signal, daemon);

@@ -293,6 +293,16 @@ int server_listen(Server *server, const char *path, mode_t mode, bool watched, E
         return 0;
 }
 
+bool server_leave_rest(Server *server) {
+        for (size_t i = 0; i < server->n_listeners; i++)
+                if (!server->listeners[i].adopted)
+                        return false;
+        for (size_t i = 0; i < server->n_listeners; i++)
+                (void)sd_event_source_set_enabled(server->listeners[i].source, SD_EVENT_OFF);
+        (void)sd_event_source_set_enabled(server->resume_source, SD_EVENT_OFF);
+        return server->n_listeners > 0;
+}
+
 /*
  * The names go first, so that whoever comes later starts a daemon of his own; then whoever had found a name before that is
  * let in, and then the names are made again. A name of the service manager's stays: it starts a daemon for whoever comes by it.

@@ -42,5 +42,12 @@ int server_listen(Server *server, const char *path, mode_t mode, bool watched, E
  */
 int server_adopt(Server *server, int fd, const char *path, Error *error);
 
+/**
+ * server_leave_rest() - let nobody in any more, where the service manager keeps them for the next daemon
+ *
+ * Return: whether it is so; otherwise nothing has changed.
+ */
+bool server_leave_rest(Server *server);
+
 /* Stops listening for good, unless somebody came in at the last moment. Return: whether it stopped. */
 bool server_close_if_unused(Server *server);

@@ -55,7 +55,10 @@ static int absolute_path(const char *path, char **ret, Error *error) {
                 if (!cwd || asprintf(ret, "%s/%s", cwd, path) < 0)
                         *ret = NULL;
         }
-        return *ret ? 0 : error_set(error, -ENOMEM, "cannot tell the full path of '%s'", path);
+        if (*ret)
+                return 0;
+        (void)error_set(error, 0, "cannot tell the full path of '%s'", path);
+        return -ENOMEM;
 }
 
 static int find_state(const SetupOptions *options, Setup *setup, Error *error) {

@@ -13,7 +13,7 @@ import subprocess
 import pytest
 
 import harness
-from harness import N_CPUS, RawClient, read_proc, wait_until
+from harness import N_CPUS, RawClient, proc_state, read_proc, wait_until
 from machine import PASS_SOCKET, SOCKET, Impossible, Machine
 
 UNITS = pathlib.Path(harness.BUILD, "dist")
@@ -170,6 +170,29 @@ def test_a_restart_turns_nobody_away(machine):
         assert "daemon" not in bob.err, "a waiting one had nothing to notice"
         machine.daemon.signal(signal.SIGHUP)
         assert notes.wait("RELOADING=1") and notes.wait("READY=1")
+
+
+def test_who_was_let_in_is_answered_before_it_ends(machine):
+    """A question that had come, and was not read yet, ended with the daemon."""
+    with machine.listen() as listening:
+        machine.start_daemon(passed=listening)
+        peers = [RawClient(os.fspath(machine.root) + SOCKET) for _ in range(50)]
+        for peer in peers:
+            assert "parameters" in peer.call("org.varlink.service.GetInfo")
+        machine.daemon.signal(signal.SIGSTOP)
+        wait_until(lambda: proc_state(machine.daemon.pid) == "T", "it is stopped")
+        machine.daemon.signal(signal.SIGTERM)
+        for peer in peers:
+            peer.send_json({"method": "io.taskflow.v1.Status", "parameters": {}})
+        late = RawClient(os.fspath(machine.root) + SOCKET)
+        late.send_json({"method": "io.taskflow.v1.Status", "parameters": {}})
+        machine.daemon.signal(signal.SIGCONT)
+        assert all("parameters" in peer.receive() for peer in peers)
+        assert machine.daemon.wait() == 0, machine.daemon.err
+        machine.start_daemon(passed=listening)
+        assert "parameters" in late.receive(), "the next one's"
+        for peer in [*peers, late]:
+            peer.close()
 
 
 @pytest.mark.parametrize("what", ["two", "datagram"])
