@@ -36,15 +36,6 @@ make_system() {
         mv "$out/unfinished.tar" "$out/system.tar"
 }
 
-# The same files with an older number: there is no release before the first.
-make_before() { # NOW BEFORE
-        rm -rf "$out/unpacked"
-        dpkg-deb -R "$1" "$out/unpacked"
-        sed -i 's/^Version: .*/Version: 0.0.0-1/' "$out/unpacked/DEBIAN/control"
-        dpkg-deb --root-owner-group -b "$out/unpacked" "$2" >/dev/null
-        rm -rf "$out/unpacked"
-}
-
 [ "$(id -u)" -eq 0 ] || leave_out "only root can make a system to install it in"
 [ "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" = $suite ] || leave_out "the package is built for Debian 12 on Debian 12 only"
 packages_built=("$1"/taskflow_*_"$(dpkg --print-architecture)".deb)
@@ -55,7 +46,7 @@ trap 'rm -rf "$root"' EXIT
 tar -C "$root" -xpf "$out/system.tar" --exclude='./dev/*'
 mkdir "$root/deb"
 cp "${packages_built[-1]}" "$root/deb/now.deb"
-make_before "$root/deb/now.deb" "$root/deb/before.deb"
+tools/deb-before.sh "$root/deb/now.deb" "$root/deb/before.deb"
 cp tests/deb/inside.sh "$root/deb/"
 
 # Its mounts and processes are gone with it, whatever happens in there.

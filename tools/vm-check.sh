@@ -11,7 +11,7 @@
 #
 #   VM_SECONDS=3600     how long all of it may take in the machine
 #   VM_MIRROR=URL       where the packages come from
-#   VM_INSTALLED=1      take the taskflow that is already in build-vm/installed
+#   VM_INSTALLED=1      take the taskflow and the package that are already in build-vm
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -23,7 +23,7 @@ packages=(
         dbus
         initramfs-tools
         libpam-systemd
-        linux-image-cloud-amd64
+        linux-image-amd64
         openssh-client
         openssh-server
         polkitd
@@ -79,6 +79,9 @@ install_taskflow() {
         rm -rf $out/installed
         nice make --no-print-directory install BUILD=$out/build DESTDIR=$out/installed PREFIX=/usr/local >$out/install.log 2>&1 ||
                 fail "taskflow could not be built: $(tail -n 3 $out/install.log)"
+        nice make --no-print-directory deb BUILD=$out/package >>$out/install.log 2>&1 ||
+                fail "its package could not be built: $(tail -n 3 $out/install.log)"
+        tools/deb-before.sh $out/package/taskflow_*_amd64.deb $out/package/before.deb
 }
 
 # Run by as_owner: one root for unpacking and for the image made of it.
@@ -90,6 +93,9 @@ make_image() {
         tar -C $root -xpf $out/packages.tar --exclude='./dev/*'
         cp -R --no-preserve=ownership $out/installed/. $root/
         install -D -m 755 tests/vm/guest.sh $root/usr/local/lib/vm-check/guest.sh
+        install -m 644 $out/package/taskflow_*_amd64.deb $root/usr/local/lib/vm-check/now.deb
+        install -m 644 $out/package/before.deb $root/usr/local/lib/vm-check/
+        install -m 644 $out/build/tests/stand-in/libnvidia-ml.so.1 $root/usr/local/lib/vm-check/
         install -m 644 tests/vm/vm-check.service $root/etc/systemd/system/
         mkdir -p $root/etc/systemd/system/multi-user.target.wants
         ln -s ../vm-check.service $root/etc/systemd/system/multi-user.target.wants/

@@ -23,6 +23,12 @@ steps=(
         machine_sessions:machine
         go_down:machine
         come_back:machine
+        package_install:package
+        package_sandbox:package
+        package_purge:package
+        package_install:upgrade
+        package_upgrade:upgrade
+        package_purge:upgrade
         finish:always
 )
 
@@ -171,9 +177,9 @@ fresh() {
         eventually 30 not pgrep -u "$1" >/dev/null || note "$1's processes do not end"
         find /home/"$1" -mindepth 1 -not -path '*/.ssh*' -delete
         if [ -d /run/taskflow ]; then
-                systemctl stop taskflowd
+                systemctl stop taskflowd.socket taskflowd.service
                 rm -rf /var/lib/taskflow/*
-                systemctl start taskflowd
+                systemctl start taskflowd.socket taskflowd.service
         fi
 }
 
@@ -492,20 +498,12 @@ reason_says() { # USER NAME WORDS
 
 # ---- steps: one queue for everybody
 
+# The package's, and not those that `make install` put beside it.
 machine() {
-        useradd --system --no-create-home taskflow
-        cat >/etc/systemd/system/taskflowd.service <<'UNIT'
-[Service]
-User=taskflow
-ExecStart=/usr/local/sbin/taskflowd --socket /run/taskflow/taskflowd.sock --state /var/lib/taskflow
-RuntimeDirectory=taskflow
-RuntimeDirectoryPreserve=yes
-StateDirectory=taskflow
-[Install]
-WantedBy=multi-user.target
-UNIT
-        systemctl enable --quiet --now taskflowd
-        eventually 30 test -S /run/taskflow/taskflowd.sock || note "taskflowd does not listen"
+        rm -rf /usr/local/bin/taskflow /usr/local/sbin/taskflowd /usr/local/libexec/taskflow /usr/local/lib/systemd \
+                /usr/local/lib/sysusers.d
+        dpkg -i /usr/local/lib/vm-check/now.deb >/dev/ttyS0 2>&1 || note "the package cannot be installed"
+        systemctl is-active --quiet taskflowd || note "taskflowd does not run"
 }
 
 machine_sessions() {
@@ -517,6 +515,162 @@ machine_sessions() {
         leave close
         check_outlived "$name"
         fresh alice
+}
+
+# ---- steps: the Debian package under systemd
+
+# What a package could leave anywhere.
+inventory() {
+        find /etc /lib /usr /run/taskflow /var/lib/taskflow -printf '%p %U %G %m\n' 2>/dev/null | sort
+        getent passwd
+        getent group
+}
+
+property() { # UNIT NAME
+        systemctl show "$1" -p "$2" --value
+}
+
+package_install() {
+        fresh alice
+        set_logind no alice no
+        machine
+        dpkg -P taskflow >/dev/ttyS0 2>&1
+        inventory >$state/was
+        expect "$1: it can be installed" dpkg -i /usr/local/lib/vm-check/before.deb
+        expect "$1: the socket is there" is active systemctl is-active taskflowd.socket
+        expect "$1: it is served" is active systemctl is-active taskflowd.service
+        expect "$1: also after the next boot" is "enabled enabled" systemctl is-enabled taskflowd.socket taskflowd.service
+        expect "$1: as a user of its own" is taskflow ps -o user= -p "$(property taskflowd MainPID)"
+        expect "$1: without any capability" is 0000000000000000 \
+                sed -n 's/^CapEff:\t//p' "/proc/$(property taskflowd MainPID)/status"
+        expect "$1: in a sandbox that is 1.5 or better" systemd-analyze security --threshold=15 taskflowd.service
+        expect "$1: its entries in the journal have levels" says_level
+        expect "$1: the machine is up, with nothing failed" is running systemctl is-system-running
+}
+
+says_level() {
+        journalctl -t taskflowd -o json | jq -e 'select(.MESSAGE | contains("listens on")) | .PRIORITY == "6"'
+}
+
+# in_sandbox USER COMMAND...: with the mounts and the devices of the daemon.
+in_sandbox() {
+        bash -c 'echo $$ >"/sys/fs/cgroup$1/cgroup.procs" && exec nsenter --mount --target "$2" setpriv --reuid "$3" --regid "$3" \
+                --init-groups "${@:4}"' bash "$(property taskflowd ControlGroup)" "$(property taskflowd MainPID)" "$@"
+}
+
+package_sandbox() {
+        local total gpus=/etc/systemd/system/taskflowd.service.d/gpus.conf
+
+        total=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) * 1024))
+        expect "sandbox: it sees the machine's memory" is "$total" as_json alice status .memory.total_bytes
+        as alice 'taskflow run -n seen true'
+        expect "sandbox: it sees who comes" is "alice $(id -u alice)" \
+                as_json alice 'ps -a' '.tasks[] | select(.name == "seen") | "\(.user) \(.uid)"'
+        expect "sandbox: it sees the processes of tasks" sees_use
+        expect "sandbox: not even root could open other devices" not in_sandbox root head -c 1 /dev/vda
+        expect "sandbox: or write anything" not in_sandbox root touch /usr/x
+        expect "sandbox: or look into homes" is "" in_sandbox root ls /home
+        expect "sandbox: but into its state" in_sandbox taskflow test -s /var/lib/taskflow/taskflow.db
+
+        # The node of a real driver of the kernel's, for a card that draws nowhere.
+        expect "sandbox: a driver for GPUs can be loaded" modprobe vgem
+        eventually 10 test -c /dev/dri/card0
+        systemctl restart taskflowd
+        expect "sandbox: the node of a GPU may be opened" in_sandbox taskflow sh -c ': <>/dev/dri/card0'
+        expect "sandbox: not by everybody" not runuser -u bob -- sh -c ': <>/dev/dri/card0'
+
+        # A driver's library, which the probe opens in there.
+        mkdir -p "${gpus%/*}" /srv/gpus
+        mkdir -m 777 /srv/gpus/gpus.txt.d
+        cp /usr/local/lib/vm-check/libnvidia-ml.so.1 /srv/gpus/
+        printf 'gpu %s\nuuid GPU-%s\nname Stand-In\ntotal 24G\n' 0 aaaa 1 bbbb >/srv/gpus/gpus.txt
+        printf '[Service]\nEnvironment=LD_LIBRARY_PATH=/srv/gpus TASKFLOW_TEST_NVML=/srv/gpus/gpus.txt\n' >$gpus
+        systemctl daemon-reload
+        systemctl restart taskflowd
+        expect "sandbox: a task for a GPU gets one" is 1 as alice 'taskflow run -q --gpu 1:1G "echo \$TASKFLOW_GPUS"'
+        expect "sandbox: both are known" is "0 1" as_json alice status '.gpus[].index'
+        rm -r "${gpus%/*}" /srv/gpus
+        systemctl daemon-reload
+        systemctl restart taskflowd
+}
+
+as_json() { # USER COMMAND FILTER
+        as "$1" "taskflow $2 --json" | jq -r "$3"
+}
+
+# What a running task takes is reported by its own runner, and must be attributed to it.
+sees_use() {
+        local id
+
+        id=$(as alice 'taskflow run -D -n use vm-task use')
+        eventually 60 uses_memory "$id" || return 1
+        touch $run/go.alice
+        as alice "taskflow wait $id"
+        rm -f $run/go.alice
+}
+
+uses_memory() { # ID
+        [ "$(as_json alice "show $1" '.used.memory_bytes // 0')" -gt 0 ]
+}
+
+# Everybody goes on asking while the package is replaced.
+ask_all_the_time() {
+        while [ ! -e $run/enough ]; do
+                runuser -u bob -- taskflow ps >/dev/null 2>>$run/turned_away || echo "ps: status $?" >>$run/turned_away
+                runuser -u bob -- taskflow run true 2>>$run/turned_away || echo "run: status $?" >>$run/turned_away
+        done
+}
+
+package_upgrade() {
+        local asking daemon pid socket
+
+        fresh alice
+        rm -f $run/enough $run/turned_away
+        enter alice
+        queue alice first -c 1
+        queue alice second -c 1
+        rm -f /home/alice/typed
+        type_line 'taskflow run -n front -c 1 echo went 2>front.said; : >~/typed'
+        expect "upgrade: one task runs" eventually 60 alive alice first
+        expect "upgrade: two wait" eventually 60 is "second front" names alice "-p -u"
+        daemon=$(property taskflowd MainPID)
+        socket=$(property taskflowd.socket ActiveEnterTimestampMonotonic)
+        read -r pid _ </home/alice/first.pid
+        ask_all_the_time &
+        asking=$!
+        expect "upgrade: the package can be replaced" dpkg -i /usr/local/lib/vm-check/now.deb
+        expect "upgrade: it is served" is active systemctl is-active taskflowd.service
+        expect "upgrade: by another process" not is "$daemon" property taskflowd MainPID
+        expect "upgrade: at the same socket" is "$socket" property taskflowd.socket ActiveEnterTimestampMonotonic
+        expect "upgrade: the running task runs on" is "$pid" as_json alice "ps" '.tasks[] | select(.name == "first") | .pid'
+        expect "upgrade: the others wait, in order" is "second front" names alice "-p -u"
+        touch $run/enough
+        wait $asking
+        expect "upgrade: nobody was turned away meanwhile" not test -s $run/turned_away
+        got=$(head -n 3 $run/turned_away 2>/dev/null)
+        touch $run/go.alice
+        expect "upgrade: all come to their ends" eventually 120 test -e /home/alice/typed
+        expect "upgrade: the first is done" is "done" state_of alice first
+        expect "upgrade: so is the second" is "done" state_of alice second
+        expect "upgrade: the one at the terminal noticed nothing" not grep -q daemon /home/alice/front.said
+        leave exit
+        # A mistake in the settings is refused, and what was goes on.
+        daemon=$(property taskflowd MainPID)
+        cp /etc/taskflow/taskflow.conf $state/conf
+        echo 'nonsense = 1' >>/etc/taskflow/taskflow.conf
+        expect "upgrade: wrong settings are refused" not systemctl reload taskflowd
+        cp $state/conf /etc/taskflow/taskflow.conf
+        expect "upgrade: right ones are taken" systemctl reload taskflowd
+        expect "upgrade: by the same process" is "$daemon" property taskflowd MainPID
+}
+
+package_purge() {
+        fresh alice
+        expect "$1, purge: it succeeds" dpkg -P taskflow
+        expect "$1, purge: nobody serves" not pgrep -x taskflowd
+        inventory >$state/is
+        expect "$1, purge: nothing is left" diff $state/was $state/is
+        expect "$1, purge: nothing has failed" is "" systemctl --failed --quiet --no-legend
 }
 
 finish() {
