@@ -17,6 +17,7 @@ import sys
 WHO = {
     "anyone": "anyone",
     "owner": "the task's owner or an admin",
+    "admin": "an admin",
     "runner": "the task's runner",
     "late": "the task's runner, or, when it is over, an agent of its user",
     "daemon": "the daemon",

@@ -7,28 +7,10 @@
 
 #include "cli/commands.h"
 
-const Command command_drain = {
-        .name = "drain",
-        .operands = "[REASON]",
-        .summary = "start nothing more",
-        .max_operands = -1,
-        .usage_status = CLI_STATUS_USAGE,
-        .not_available = true,
-};
-
 const Command command_top = {
         .name = "top",
         .operands = "",
         .summary = "live view in the terminal",
-        .max_operands = -1,
-        .usage_status = CLI_STATUS_USAGE,
-        .not_available = true,
-};
-
-const Command command_undrain = {
-        .name = "undrain",
-        .operands = "",
-        .summary = "start tasks again",
         .max_operands = -1,
         .usage_status = CLI_STATUS_USAGE,
         .not_available = true,

@@ -206,6 +206,15 @@ static void print_queue(const Client *client, const MachineStatus *status) {
                 print_other_daemons();
 }
 
+static void print_drain(const Drain *drain) {
+        char name[64];
+
+        if (drain->on)
+                field_printf("drained", "by %s%s%s: nothing starts before 'taskflow undrain'",
+                             cli_user_name(drain->by_uid, name, sizeof(name), NULL),
+                             drain->reason[0] ? ", " : "", drain->reason);
+}
+
 static int print_status(const Client *client, const MachineStatus *status) {
         int r;
 
@@ -220,6 +229,7 @@ static int print_status(const Client *client, const MachineStatus *status) {
                              status->n_cpus_promised);
         field_printf("tasks", "%zu running, %zu pending, %zu held", status->n_running,
                      status->n_pending, status->n_held);
+        print_drain(&status->drain);
         print_queue(client, status);
         return 0;
 }

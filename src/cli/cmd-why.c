@@ -145,6 +145,7 @@ static bool has_numbers(WaitReason reason) {
         case WAIT_REASON_LIMIT:
         case WAIT_REASON_ELEMENTS:
         case WAIT_REASON_OTHER:
+        case WAIT_REASON_DRAINED:
                 return false;
         }
         return false;

@@ -21,6 +21,8 @@ const Command *const commands[] = {
         &command_release,
         &command_update,
         &command_wait,
+        &command_drain,
+        &command_undrain,
         &command_agent,
         &command_doctor,
         &command_metrics,
@@ -30,8 +32,6 @@ const Command *const commands[] = {
 
         /* refused by name */
         &command_top,
-        &command_drain,
-        &command_undrain,
         NULL,
 };
 

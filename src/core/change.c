@@ -347,6 +347,7 @@ int change_apply(Core *core, Entry *entry, const Event *event) {
         case EVENT_SUBMITTED:
         case EVENT_RAM:
         case EVENT_GPUS:
+        case EVENT_DRAINED:
                 break;
         }
 

@@ -56,6 +56,7 @@ static const int transitions[N_EVENT_TYPES][N_PHASES] = {
         [EVENT_SPLIT]          = { WAIT,   WAIT,   WAIT,   WAIT,   NO,     NO,     NO,     NO },
         [EVENT_REQUEUED]       = { NO,     NO,     NO,     NO,     NO,     WAIT,   NO,     NO },
         [EVENT_CANCELLED]      = { NO,     NO,     NO,     NO,     NO,     RUN,    NO,     NO },
+        [EVENT_DRAINED]        = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
 };
 /* clang-format on */
 
@@ -113,6 +114,10 @@ const Policy *core_policy(const Core *core) {
         return &core->policy;
 }
 
+const Drain *core_drain(const Core *core) {
+        return &core->drain;
+}
+
 /* Where the table leaves a choice, it is the task's state that makes it. */
 static Phase resolve_phase(const Entry *entry, Phase phase) {
         TaskState state = entry->task->state;
@@ -164,6 +169,9 @@ int core_apply(Core *core, const Event *event) {
                 return 0;
         case EVENT_GPUS:
                 look_take_gpus(core, &event->gpus, event->boot_us);
+                return 0;
+        case EVENT_DRAINED:
+                core->drain = *event->drain;
                 return 0;
         case EVENT_WITHDRAWN:
         case EVENT_HELD:

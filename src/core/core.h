@@ -31,6 +31,7 @@
  *  - An array stands in line as one. Its elements are offered by index, the smallest first, at most
  *    `limit` at a time; those that wait again come before the rest, by index. It is over when all
  *    its elements are: done if each is done, cancelled if each is cancelled, else failed.
+ *  - Drained: nothing is offered. Offers that are open are the caller's to take back.
  *  - One that failed or ran out of time, and has retries left, waits again at its EVENT_ENDED. What
  *    its user ended is `cancelled`, and stays so.
  */
@@ -67,10 +68,11 @@ typedef enum EventType {
         EVENT_SPLIT,          /* an element of an array becomes a task of its own */
         EVENT_REQUEUED,       /* what ran is gone with the machine, and is to run again */
         EVENT_CANCELLED,      /* what runs is to end, and not to run again */
+        EVENT_DRAINED,        /* an admin: start nothing more, or go on */
 } EventType;
 
 enum {
-        N_EVENT_TYPES = EVENT_CANCELLED + 1,
+        N_EVENT_TYPES = EVENT_DRAINED + 1,
         CORE_OFFERS_MISSED_MAX = 3,
 };
 
@@ -87,13 +89,14 @@ typedef struct Event {
         EventType type;
         uint64_t boot_us; /* when, CLOCK_BOOTTIME */
         uint64_t at_us;   /* when, CLOCK_REALTIME; for records */
-        uint64_t task_id; /* of all but RAM, GPUS and SUBMITTED */
+        uint64_t task_id; /* of all but RAM, GPUS, DRAINED and SUBMITTED */
         union {
                 Task *submitted;    /* taken on success; its needs resolved by core_resolve() */
                 const char *reason; /* WITHDRAWN, ENDED (may be NULL), HELD (may be NULL) */
                 TaskUpdate updated;
                 RamSample ram;
                 GpusSample gpus;
+                const Drain *drain; /* copied */
                 struct {
                         const GpuGrant *gpus; /* the task's needs.n_gpus of them; copied */
                 } offered;
@@ -277,8 +280,14 @@ size_t core_n_waiting_of(const Core *core, uid_t uid);
 /* Whether any task is pending and could be offered something: else there is nothing to look for. */
 bool core_is_waiting(const Core *core);
 
-/* Whether anybody in line, offered or running asks for GPUs; not who is passed over or blocked. */
+/*
+ * Whether anybody in line, offered or running asks for GPUs; not who is passed over or blocked, and
+ * nobody in line while the machine is drained.
+ */
 bool core_uses_gpus(const Core *core);
+
+/* What the last EVENT_DRAINED said; owned by the core. */
+const Drain *core_drain(const Core *core);
 
 /* Whether this pending task was made an offer that is open (EVENT_OFFERED, not yet accepted). */
 bool core_is_offered(const Core *core, uint64_t id);

@@ -37,6 +37,7 @@ static const char *const wait_reason_table[] = {
         [WAIT_REASON_LIMIT] = "limit",
         [WAIT_REASON_ELEMENTS] = "elements",
         [WAIT_REASON_OTHER] = "other",
+        [WAIT_REASON_DRAINED] = "drained",
 };
 
 DEFINE_STRING_TABLE(wait_reason, WaitReason);
@@ -99,6 +100,7 @@ static bool is_cause(const Ledger *ledger,
         case WAIT_REASON_LIMIT:
         case WAIT_REASON_ELEMENTS:
         case WAIT_REASON_OTHER:
+        case WAIT_REASON_DRAINED:
                 break;
         }
 
@@ -292,12 +294,20 @@ static bool explain_blocked(const Core *core, const Entry *entry, Explain *ret) 
         return ret->n_lacks > n_before;
 }
 
+/* It stands first: whatever else is missing, it would not help. */
+static void explain_drain(const Core *core, Explain *ret) {
+        ret->drain = core->drain;
+        if (core->drain.on)
+                (void)add_lack(ret, WAIT_REASON_DRAINED);
+}
+
 static void explain_waiting(const Core *core,
                             const Entry *entry,
                             uint64_t now_boot_us,
                             Explain *ret) {
         const Task *task = entry->task;
 
+        explain_drain(core, ret);
         if (explain_blocked(core, entry, ret)) {
                 if (entry->away)
                         (void)add_lack(ret, WAIT_REASON_AWAY);
@@ -316,6 +326,7 @@ static void explain_waiting(const Core *core,
 static void explain_clear(Explain *ret) {
         ret->n_lacks = 0;
         ret->any_gpu = false;
+        ret->drain = (Drain){};
         ret->place = 0;
         for (size_t i = 0; i < ELEMENTSOF(ret->grants); i++)
                 ret->grants[i] = (GpuGrant){};
@@ -361,6 +372,7 @@ int core_explain_needs(const Core *core,
         const User *user = table_find_user(core, uid);
 
         explain_clear(ret);
+        explain_drain(core, ret);
         ret->place = 1 + order_place(core, uid, priority, UINT64_MAX, now_boot_us, now_boot_us);
         if (user && user->n_offers >= core->policy.max_offers_per_uid)
                 (void)add_lack(ret, WAIT_REASON_OFFERS);

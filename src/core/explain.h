@@ -36,12 +36,13 @@ typedef enum WaitReason {
         WAIT_REASON_LIMIT,     /* as many elements of its array are active as may be at once */
         WAIT_REASON_ELEMENTS,  /* an array: none waits in it, some are not over */
         WAIT_REASON_OTHER,     /* what a daemon says that is newer than we are */
+        WAIT_REASON_DRAINED,   /* an admin has drained the machine: see Explain.drain */
 } WaitReason;
 
 enum {
-        N_WAIT_REASONS = WAIT_REASON_OTHER + 1,
+        N_WAIT_REASONS = WAIT_REASON_DRAINED + 1,
         EXPLAIN_HOLDERS_MAX = 8,
-        EXPLAIN_LACKS_MAX = GPU_MAX + 4,
+        EXPLAIN_LACKS_MAX = GPU_MAX + 5,
 };
 
 /* A task that holds, or is promised, what another waits for; or whose end it waits for. */
@@ -73,6 +74,7 @@ typedef struct Explain {
         size_t n_lacks; /* 0: nothing is missing; for a GPU `any`: one for each of them */
         Lack lacks[EXPLAIN_LACKS_MAX];
         bool any_gpu;                    /* the GPU lacks are alternatives: one of them would do */
+        Drain drain;                     /* on: nothing starts */
         size_t place;                    /* in the queue, from 1; 0: held, or not in line yet */
         GpuGrant grants[NEEDS_GPUS_MAX]; /* n_lacks is 0: the GPUs it would get now */
 } Explain;

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "core/needs.h"
 #include "util/string-table.h"
@@ -60,5 +61,17 @@ typedef struct GpusSample {
         const GpuTaskUse *uses; /* borrowed */
         uint64_t n_offers_before;
 } GpusSample;
+
+enum {
+        DRAIN_REASON_MAX = 256, /* bytes, NUL included */
+};
+
+/* Whether an admin has said that nothing more is to start; what runs goes on. */
+typedef struct Drain {
+        bool on;
+        uid_t by_uid;
+        uint64_t at_us;                /* CLOCK_REALTIME */
+        char reason[DRAIN_REASON_MAX]; /* UTF-8; empty: none was given */
+} Drain;
 
 DECLARE_STRING_TABLE(gpu_state, GpuState);

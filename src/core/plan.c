@@ -295,7 +295,7 @@ int core_plan(const Core *core, uint64_t now_boot_us, Plan *ret) {
         Order order;
         int r;
 
-        if (core->n_queued_classes == 0) {
+        if (core->n_queued_classes == 0 || core->drain.on) {
                 *ret = (Plan){ .wake_boot_us = TASK_TIME_INF };
                 return 0;
         }

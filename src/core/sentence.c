@@ -95,6 +95,7 @@ static bool is_of_gpu(const Lack *lack) {
         case WAIT_REASON_LIMIT:
         case WAIT_REASON_ELEMENTS:
         case WAIT_REASON_OTHER:
+        case WAIT_REASON_DRAINED:
                 break;
         }
 
@@ -286,6 +287,7 @@ static void say_matter(Line *line, const Lack *lack) {
         case WAIT_REASON_LIMIT:
         case WAIT_REASON_ELEMENTS:
         case WAIT_REASON_OTHER:
+        case WAIT_REASON_DRAINED:
                 return;
         }
 }
@@ -311,7 +313,16 @@ static void say_place(Line *line, const Lack *lack) {
                 say(line, "; --gpu %d:SIZE would share it", lack->gpu_index);
 }
 
-static void say_lack(Line *line, const Lack *lack) {
+/* `nothing starts: drained by root (kernel update)` */
+static void say_drained(Line *line, const Drain *drain) {
+        char user[USER_NAME_MAX];
+
+        say(line, "nothing starts: drained by %s", show_user(line, drain->by_uid, user));
+        if (drain->reason[0] != '\0')
+                say(line, " (%s)", drain->reason);
+}
+
+static void say_lack(Line *line, const Drain *drain, const Lack *lack) {
         switch (lack->reason) {
         case WAIT_REASON_HELD:
                 say(line, "held: it does not start before it is released");
@@ -339,6 +350,9 @@ static void say_lack(Line *line, const Lack *lack) {
                 return;
         case WAIT_REASON_OTHER:
                 say(line, "waits for something that this taskflow is too old to know");
+                return;
+        case WAIT_REASON_DRAINED:
+                say_drained(line, drain);
                 return;
         case WAIT_REASON_MEMORY:
         case WAIT_REASON_GPU_MEMORY:
@@ -423,7 +437,7 @@ void explain_sentence(const Explain *explain,
                 }
                 if (i > 0)
                         say(&line, "; ");
-                say_lack(&line, lack);
+                say_lack(&line, &explain->drain, lack);
         }
 
         if (shared)

@@ -183,6 +183,7 @@ typedef TAILQ_HEAD(UserList, User) UserList;
 struct Core {
         Policy policy;
         Ram ram;
+        Drain drain;
         bool gpus_seen; /* the probe answered once: if there are none, there are none */
         Look gpus_look; /* the last answer or failure, whatever it said */
         unsigned n_gpus;

@@ -46,11 +46,19 @@ size_t core_n_waiting_of(const Core *core, uid_t uid) {
 }
 
 bool core_is_waiting(const Core *core) {
-        return core->n_phase[PHASE_WAITING] > core->n_shut;
+        return !core->drain.on && core->n_phase[PHASE_WAITING] > core->n_shut;
 }
 
 bool core_uses_gpus(const Core *core) {
-        return core->n_gpu_tasks > 0;
+        const Entry *entry;
+
+        if (!core->drain.on || core->n_gpu_tasks == 0)
+                return core->n_gpu_tasks > 0;
+
+        TAILQ_FOREACH(entry, &core->active, link)
+        if (entry->task->needs.n_gpus > 0)
+                return true;
+        return false;
 }
 
 bool core_is_offered(const Core *core, uint64_t id) {

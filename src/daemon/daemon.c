@@ -259,6 +259,23 @@ static int take_stored_task(Task *task, void *userdata) {
         return possible ? 0 : note_doomed(loading, id, reason);
 }
 
+static int load_drain(Daemon *daemon) {
+        Event event = daemon_event(EVENT_DRAINED, 0);
+        Drain drain;
+        int r;
+
+        r = store_get_drain(daemon->store, &drain);
+        if (r < 0)
+                return r;
+        event.drain = &drain;
+        (void)core_apply(daemon->core, &event);
+        if (drain.on)
+                log_info(
+                        "the machine is drained, by uid %u: nothing starts before 'taskflow undrain'",
+                        drain.by_uid);
+        return 0;
+}
+
 static int load_tasks(Daemon *daemon, Error *error) {
         _cleanup_(loading_done) Loading loading = { .daemon = daemon };
         GpuSample gpus[GPU_MAX];
@@ -273,7 +290,9 @@ static int load_tasks(Daemon *daemon, Error *error) {
                 event.gpus = (GpusSample){ .known = true, .n_gpus = (unsigned)n, .gpus = gpus };
                 (void)core_apply(daemon->core, &event);
         }
-        r = store_load_active(daemon->store, take_stored_task, &loading);
+        r = load_drain(daemon);
+        if (r >= 0)
+                r = store_load_active(daemon->store, take_stored_task, &loading);
         if (r < 0)
                 return error_set(error, r, "cannot read the tasks in '%s': %s", daemon->state_dir,
                                  strerror(-r));

@@ -97,6 +97,7 @@ struct Daemon {
         bool sync_wanted;  /* and to the disk (decisions.md 16) */
         int store_error;   /* why it can't be written: negative errno; 0: it can */
         bool write_failed; /* in this turn: what agents were to be told may not be so */
+        bool drain_dirty;  /* whether the machine is drained is to be written */
         uint64_t look_interval_us; /* that runners were told last */
         SteadyClock purge_clock;
 

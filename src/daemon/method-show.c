@@ -365,6 +365,7 @@ void method_status(Peer *peer, Call *call, bool resumed) {
         status->n_held = counts.held;
         status->n_running = counts.running;
         count_cpus(daemon, status);
+        status->drain = *core_drain(daemon->core);
         status->personal = daemon->personal;
         status->daemon_uid = getuid();
         status->daemon_pid = getpid();

@@ -29,6 +29,8 @@ const Method methods[] = {
         { CALL_HOLD, ACCESS_ANYONE, method_hold },       /* likewise */
         { CALL_RELEASE, ACCESS_ANYONE, method_release }, /* likewise */
         { CALL_UPDATE, ACCESS_OWNER, method_update },
+        { CALL_DRAIN, ACCESS_ADMIN, method_drain },
+        { CALL_UNDRAIN, ACCESS_ADMIN, method_undrain },
         { CALL_WAIT, ACCESS_ANYONE, method_wait },
         { CALL_GET_INFO, ACCESS_ANYONE, method_get_info },
         { CALL_SUBMIT_MANY, ACCESS_ANYONE, method_submit_many },
@@ -72,6 +74,8 @@ static uint64_t call_task_id(const Call *call) {
         case CALL_CANCEL:
         case CALL_HOLD:
         case CALL_RELEASE:
+        case CALL_DRAIN:
+        case CALL_UNDRAIN:
         case CALL_WAIT:
         case CALL_GET_INFO:
         case CALL_OFFER:
@@ -101,8 +105,13 @@ static bool is_permitted(Peer *peer, const Call *call, Access access) {
         const Task *task;
         char text[128];
 
-        if (access == ACCESS_ANYONE)
+        if (access == ACCESS_ANYONE || (access == ACCESS_ADMIN && peer->is_admin))
                 return true;
+        if (access == ACCESS_ADMIN) {
+                refuse(peer, call, ERROR_NOT_PERMITTED,
+                       "only an admin may do that: 'admins' in taskflow.conf names them");
+                return false;
+        }
         task = core_find(daemon->core, id);
         if (access == ACCESS_RUNNER_LATE && peer->is_agent &&
             (!task || task_state_is_final(task->state)))

@@ -13,6 +13,7 @@
 typedef enum Access {
         ACCESS_ANYONE, /* a method that acts on tasks by ids checks each (methods_may_act()) */
         ACCESS_OWNER,  /* the task's user, or an admin */
+        ACCESS_ADMIN,
         ACCESS_RUNNER, /* the connection that submitted or attached the task */
         ACCESS_RUNNER_LATE, /* the same, or an agent and a task that is over: the method sees whose it was */
 } Access;
@@ -54,6 +55,8 @@ void method_cancel(Peer *peer, Call *call, bool resumed);
 void method_hold(Peer *peer, Call *call, bool resumed);
 void method_release(Peer *peer, Call *call, bool resumed);
 void method_update(Peer *peer, Call *call, bool resumed);
+void method_drain(Peer *peer, Call *call, bool resumed);
+void method_undrain(Peer *peer, Call *call, bool resumed);
 void method_wait(Peer *peer, Call *call, bool resumed);
 void method_submit_many(Peer *peer, Call *call, bool resumed);
 void method_agent(Peer *peer, Call *call, bool resumed);

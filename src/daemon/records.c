@@ -599,6 +599,8 @@ static int put_all(Daemon *daemon) {
                 if (task)
                         r = store_put_task(daemon->store, task);
         }
+        if (daemon->drain_dirty && r >= 0)
+                r = store_put_drain(daemon->store, core_drain(daemon->core));
         return r < 0 ? r : store_commit(daemon->store, daemon->sync_wanted);
 }
 
@@ -652,7 +654,7 @@ bool records_write(Daemon *daemon) {
 
         daemon->write_wanted = false;
         daemon->write_due = false;
-        if (!written && !store_is_dirty(daemon->store))
+        if (!written && !daemon->drain_dirty && !store_is_dirty(daemon->store))
                 return true;
         r = put_all(daemon);
         if (r < 0) {
@@ -670,6 +672,7 @@ bool records_write(Daemon *daemon) {
                 log_info("'%s' can be written again", daemon->state_dir);
         daemon->store_error = 0;
         daemon->sync_wanted = false;
+        daemon->drain_dirty = false;
         daemon->dirty = NULL;
         forget_written(daemon, written);
         return true;

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "store/database.h"
+#include "store/drain-row.h"
 #include "store/meta.h"
 #include "store/task-row.h"
 #include "util/macro.h"
@@ -262,6 +263,18 @@ static int copy_gpus(Copy *copy) {
         return 0;
 }
 
+/* That of the new database, if it is drained, is fresher; an older version had none. */
+static int copy_drain(Copy *copy) {
+        Drain drain = {};
+        int r;
+
+        r = drain_row_get(copy->to, &drain);
+        if (r < 0 || drain.on || drain_row_get(copy->from, &drain) < 0 || !drain.on)
+                return r;
+        r = begin(copy);
+        return r < 0 ? r : drain_row_put(copy->to, &drain);
+}
+
 static int copy_all(Copy *copy) {
         Meta meta;
         int r;
@@ -276,6 +289,9 @@ static int copy_all(Copy *copy) {
         if (r < 0)
                 return r;
         r = copy_gpus(copy);
+        if (r < 0)
+                return r;
+        r = copy_drain(copy);
         if (r < 0)
                 return r;
         return commit(copy);

@@ -139,6 +139,11 @@ const char *const sql_statements[N_SQL] = {
         [SQL_GPUS_CLEAR] = "DELETE FROM gpu",
         [SQL_GPU_PUT] =
                 "INSERT OR IGNORE INTO gpu (uuid, name, gpu_index, total_bytes) VALUES (?1, ?2, ?3, ?4)",
+
+        [SQL_DRAIN_GET] = "SELECT by_uid, at_us, reason FROM drain",
+        [SQL_DRAIN_CLEAR] = "DELETE FROM drain",
+        [SQL_DRAIN_PUT] =
+                "INSERT INTO drain (one, by_uid, at_us, reason) VALUES (1, ?1, ?2, ?3)",
 };
 /* clang-format on */
 
@@ -316,12 +321,19 @@ const char *const sql_migrations[] = {
               ") STRICT",
 
         [2] = "ALTER TABLE task ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0",
+        [3] = "CREATE TABLE drain ("
+              "  one INTEGER PRIMARY KEY CHECK (one = 1),"
+              "  by_uid INTEGER NOT NULL,"
+              "  at_us INTEGER NOT NULL,"
+              "  reason TEXT"
+              ") STRICT",
 };
 
 const char *const sql_set_version[] = {
         [0] = "PRAGMA user_version = 1",
         [1] = "PRAGMA user_version = 2",
         [2] = "PRAGMA user_version = 3",
+        [3] = "PRAGMA user_version = 4",
 };
 
 _Static_assert(ELEMENTSOF(sql_migrations) == ELEMENTSOF(sql_set_version), "a step without an end");

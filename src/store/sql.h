@@ -53,11 +53,14 @@ typedef enum SqlId {
         SQL_PURGE_TASKS, /* before time, at most */
         SQL_GPUS,        /* -> the columns of a GPU of the machine, by index */
         SQL_GPUS_CLEAR,
-        SQL_GPU_PUT, /* the columns of a GPU of the machine */
+        SQL_GPU_PUT,   /* the columns of a GPU of the machine */
+        SQL_DRAIN_GET, /* -> the columns of a drain, or nothing */
+        SQL_DRAIN_CLEAR,
+        SQL_DRAIN_PUT, /* the columns of a drain */
 } SqlId;
 
 enum {
-        N_SQL = SQL_GPU_PUT + 1,
+        N_SQL = SQL_DRAIN_PUT + 1,
         SQL_APPLICATION_ID = 0x74736b66, /* "tskf" */
 };
 

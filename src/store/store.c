@@ -13,6 +13,7 @@
 
 #include "store/database.h"
 #include "store/db.h"
+#include "store/drain-row.h"
 #include "store/ids.h"
 #include "store/meta.h"
 #include "store/recover.h"
@@ -218,6 +219,19 @@ int store_put_gpus(Store *store, const GpuSample *gpus, unsigned n_gpus) {
 }
 
 /* A row that was left out: @damage says why. */
+int store_put_drain(Store *store, const Drain *drain) {
+        int r;
+
+        r = txn_begin(&store->txn);
+        if (r < 0)
+                return r;
+        return changed(store, drain_row_put(&store->db, drain));
+}
+
+int store_get_drain(Store *store, Drain *ret) {
+        return drain_row_get(&store->db, ret);
+}
+
 static void note_damage(Store *store, const Error *damage) {
         store->n_damaged++;
         store->damage = *damage;

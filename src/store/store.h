@@ -94,6 +94,11 @@ int store_get_gpus(Store *store, GpuSample ret[static GPU_MAX]);
 
 /* Whether a sync has failed. Nothing can be written any more; whoever opens it again has all that is on the disk. */
 bool store_is_broken(const Store *store);
+/* Whether the machine is drained. Return: as store_put_task(). */
+int store_put_drain(Store *store, const Drain *drain);
+
+/* Reads it back. Return: 0 or negative errno. */
+int store_get_drain(Store *store, Drain *ret);
 
 /* Whether a transaction with changes is open. */
 bool store_is_dirty(const Store *store);

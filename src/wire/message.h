@@ -52,6 +52,8 @@ typedef enum CallType {
         CALL_HOLD,
         CALL_RELEASE,
         CALL_UPDATE,
+        CALL_DRAIN,
+        CALL_UNDRAIN,
         CALL_WAIT,     /* answered when they have ended */
         CALL_GET_INFO, /* org.varlink.service.GetInfo */
         /* an agent to the daemon */
@@ -171,6 +173,9 @@ typedef struct Call {
                         char *name; /* owned */
                 } update;
                 struct {
+                        char reason[DRAIN_REASON_MAX]; /* empty: none */
+                } drain;
+                struct {
                         IdList ids; /* none: all the caller's own */
                         bool any;
                 } wait;
@@ -286,6 +291,7 @@ typedef struct MachineStatus {
         uint64_t gpu_age_us; /* of the GPUs' figures; TASK_TIME_INF: none yet */
         size_t n_pending, n_held, n_running;
         unsigned n_cpus, n_cpus_promised;
+        Drain drain;
         bool personal; /* this queue is one user's alone */
         uid_t daemon_uid;
         pid_t daemon_pid;

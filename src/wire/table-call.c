@@ -154,6 +154,13 @@ static const Field resume_fields[] = {
 
 const Object object_call_resume = { "Resume", resume_fields };
 
+static const Field call_drain_fields[] = {
+        ROW_CHARS("reason", Call, drain.reason, FIELD_NULLABLE, NULL, "a text"),
+        {},
+};
+
+const Object object_call_drain = { "Drain", call_drain_fields };
+
 #define METHOD(_name) .method = WIRE_INTERFACE "." _name
 #define AGENT(_name)  .method = WIRE_AGENT_INTERFACE "." _name, .of_agent = true
 #define WITH_PIDFD    .fd = "pidfd"
@@ -179,6 +186,8 @@ const CallSpec call_specs[N_CALL_TYPES] = {
         [CALL_HOLD]      = { METHOD("Hold"),     .call = &object_call_hold,     .reply = &object_reply_ids },
         [CALL_RELEASE]   = { METHOD("Release"),  .call = &object_call_hold,     .reply = &object_reply_ids },
         [CALL_UPDATE]    = { METHOD("Update"),   .call = &object_call_update },
+        [CALL_DRAIN]     = { METHOD("Drain"),    .call = &object_call_drain },
+        [CALL_UNDRAIN]   = { METHOD("Undrain") },
         [CALL_WAIT]      = { METHOD("Wait"),     .call = &object_call_wait,     .reply = &object_reply_wait },
         [CALL_GET_INFO]  = { .method = "org.varlink.service.GetInfo",           .reply = &object_reply_get_info },
 

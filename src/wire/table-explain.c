@@ -58,6 +58,7 @@ static const Field explain_fields[] = {
         ROW_BOOL("any_gpu", Explain, any_gpu),
         ROW_NUMBER("place", Explain, place, FIELD_OMIT_ZERO, 0, INT64_MAX),
         ROW_FILLED("grants", Explain, grants, &object_grant, NEEDS_GPUS_MAX),
+        ROW_PART(offsetof(Explain, drain), &object_drain),
         {},
 };
 

@@ -14,6 +14,16 @@ static const char *gpu_state_to_word(unsigned value) {
         return gpu_state_to_string((GpuState)value);
 }
 
+static const Field drain_fields[] = {
+        ROW_BOOL("drained", Drain, on),
+        ROW_NUMBER("drained_by_uid", Drain, by_uid, FIELD_OMIT_ZERO, 0, UINT32_MAX),
+        ROW_NUMBER("drained_at_us", Drain, at_us, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_CHARS("drain_reason", Drain, reason, FIELD_NULLABLE, NULL, "a text"),
+        {},
+};
+
+const Object object_drain = { "Drain", drain_fields };
+
 static const Field ram_fields[] = {
         ROW_BOOL("known", RamView, known),
         ROW_NUMBER("total_bytes", RamView, total_bytes, 0, 0, INT64_MAX),
@@ -93,6 +103,7 @@ static const Field machine_fields[] = {
         ROW_NUMBER("n_running", MachineStatus, n_running, 0, 0, INT64_MAX),
         ROW_NUMBER("n_cpus", MachineStatus, n_cpus, 0, 0, INT32_MAX),
         ROW_NUMBER("n_cpus_promised", MachineStatus, n_cpus_promised, 0, 0, INT32_MAX),
+        ROW_PART(offsetof(MachineStatus, drain), &object_drain),
         ROW_BOOL("personal", MachineStatus, personal),
         ROW_NUMBER("daemon_uid", MachineStatus, daemon_uid, 0, 0, UINT32_MAX),
         ROW_NUMBER("daemon_pid", MachineStatus, daemon_pid, FIELD_SIGNED, 0, INT32_MAX),

@@ -40,13 +40,14 @@ extern const Object object_explain;
 
 /* table-machine.c */
 extern const Object object_machine_status;
+extern const Object object_drain; /* rows of others; base: a Drain */
 
 /* table-call.c, table-reply.c: one for each method that says something */
 extern const Object object_call_submit, object_call_attach, object_call_accept, object_call_started,
         object_call_used, object_call_ended, object_call_away, object_call_withdraw,
         object_call_list, object_call_show, object_call_cancel, object_call_hold,
         object_call_update, object_call_wait, object_call_offer, object_call_end, object_call_look,
-        object_call_submit_many, object_call_queue, object_call_resume;
+        object_call_submit_many, object_call_queue, object_call_resume, object_call_drain;
 extern const Object object_reply_submit, object_reply_dry_run, object_reply_attach,
         object_reply_list, object_reply_why, object_reply_status, object_reply_ids,
         object_reply_wait, object_reply_get_info, object_reply_submit_many, object_reply_agent,

@@ -333,6 +333,20 @@ static void put_counts(JsonText *text, const MachineStatus *status) {
         json_text_close(text, '}');
 }
 
+static void put_drain(JsonText *text, const Drain *drain) {
+        if (!drain->on) {
+                put_text(text, "drained", NULL);
+                return;
+        }
+
+        json_text_key(text, "drained");
+        json_text_open(text, '{');
+        put_text(text, "reason", drain->reason[0] ? drain->reason : NULL);
+        put_uint(text, "uid", drain->by_uid);
+        put_time(text, "since", drain->at_us);
+        json_text_close(text, '}');
+}
+
 static void put_daemon(JsonText *text, const MachineStatus *status) {
         json_text_key(text, "daemon");
         json_text_open(text, '{');
@@ -359,7 +373,7 @@ int machine_status_json(const MachineStatus *status, char **ret) {
         put_text(&text, "gpus_message", status->gpu_text[0] ? status->gpu_text : NULL);
         put_seconds(&text, "gpus_age_seconds", status->gpu_age_us);
         put_counts(&text, status);
-        put_text(&text, "drained", NULL); /* comes with `drain` */
+        put_drain(&text, &status->drain);
         put_daemon(&text, status);
         json_text_close(&text, '}');
         return json_text_take(&text, ret, NULL);

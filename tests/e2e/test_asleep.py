@@ -52,6 +52,15 @@ def test_a_held_task_alone_does_not_keep_it_awake(daemon):
     assert waiting.wait() == 0
 
 
+def test_what_waits_on_a_drained_machine_does_not_keep_it_awake(gpu_daemon):
+    daemon = gpu_daemon
+    assert daemon.run("drain").returncode == 0
+    waiting = daemon.queue("t", "--gpu", "0:1G", "-m", "1M")
+    assert_asleep(daemon.pid)
+    assert daemon.run("undrain").returncode == 0
+    assert waiting.wait() == 0
+
+
 def test_a_personal_daemon_sleeps_too(personal):
     assert personal.run("run", "-q", "true").returncode == 0
     assert_asleep(personal.daemon_pid())

@@ -604,12 +604,11 @@ def test_a_delay_that_is_none_asks_whether_detach_was_meant(daemon):
     assert "did you mean -D" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["top", "drain", "undrain"])
-def test_commands_that_are_not_there_yet_are_refused_by_name(daemon, name):
-    done = daemon.run(name, "1")
+def test_a_command_that_is_not_there_yet_is_refused_by_name(daemon):
+    done = daemon.run("top", "1")
     assert done.returncode in (1, 2)
     assert "not available yet" in done.stderr
-    assert name in done.stderr
+    assert "top" in done.stderr
 
 
 def test_help_and_version_go_to_stdout(daemon):

@@ -127,10 +127,8 @@ static void print_fields(const char *what, const Field *fields) {
 /* Who may call it. */
 static const char *who(CallType type) {
         static const char *const by_access[] = {
-                [ACCESS_ANYONE] = "anyone",
-                [ACCESS_OWNER] = "owner",
-                [ACCESS_RUNNER] = "runner",
-                [ACCESS_RUNNER_LATE] = "late",
+                [ACCESS_ANYONE] = "anyone", [ACCESS_OWNER] = "owner",      [ACCESS_ADMIN] = "admin",
+                [ACCESS_RUNNER] = "runner", [ACCESS_RUNNER_LATE] = "late",
         };
 
         if (call_specs[type].of_agent)

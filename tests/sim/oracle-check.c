@@ -417,6 +417,12 @@ void oracle_check_plan(Oracle *oracle, const Plan *plan, uint64_t now_boot_us) {
         uint64_t cpus = 0;
         Sums sums;
 
+        if (oracle->drained) {
+                if (plan->n_offers > 0 || plan->want_ram || plan->want_gpus)
+                        oracle_fault(oracle, "drained, and yet something is to be done");
+                return;
+        }
+
         sum_up_all(oracle, now_boot_us, &sums);
         for (size_t i = 0; i < plan->n_offers; i++) {
                 const OracleTask *task = oracle_find(oracle, plan->offers[i].task_id);
@@ -538,8 +544,9 @@ static void check_counts(Oracle *oracle, const Core *core) {
                 want.pending += pending ? n : 0;
                 want.held += task->stage == ORACLE_HELD ? n : 0;
                 want.running += task->stage == ORACLE_RUNNING;
-                n_startable += may_start(oracle, task);
-                n_gpu += task->n_gpus > 0 && (is_queued(oracle, task) || oracle_is_active(task));
+                n_startable += !oracle->drained && may_start(oracle, task);
+                n_gpu += task->n_gpus > 0 &&
+                         ((is_queued(oracle, task) && !oracle->drained) || oracle_is_active(task));
                 if (core_is_offered(core, task->id) != (task->stage == ORACLE_OFFERED))
                         oracle_fault(oracle, "task %" PRIu64 ": is it offered?", task->id);
                 check_waiting_of(oracle, core, task->uid);

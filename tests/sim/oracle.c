@@ -356,6 +356,7 @@ static bool is_legal(const Oracle *oracle, const OracleTask *task, const Event *
         case EVENT_SUBMITTED:
         case EVENT_RAM:
         case EVENT_GPUS:
+        case EVENT_DRAINED:
                 break;
         }
         return false;
@@ -556,6 +557,7 @@ static void apply(Oracle *oracle, OracleTask *task, const Event *event) {
         case EVENT_SUBMITTED:
         case EVENT_RAM:
         case EVENT_GPUS:
+        case EVENT_DRAINED:
                 return;
         }
 }
@@ -571,6 +573,8 @@ static void apply_general(Oracle *oracle, const Event *event, const Task *new, i
                 take_ram(oracle, event);
         else if (event->type == EVENT_GPUS)
                 take_gpus(oracle, event);
+        else if (event->type == EVENT_DRAINED)
+                oracle->drained = event->drain->on;
 }
 
 void oracle_apply(Oracle *oracle, const Event *event, const Task *new, int r) {
@@ -578,7 +582,7 @@ void oracle_apply(Oracle *oracle, const Event *event, const Task *new, int r) {
         int want;
 
         if (event->type == EVENT_SUBMITTED || event->type == EVENT_RAM ||
-            event->type == EVENT_GPUS) {
+            event->type == EVENT_GPUS || event->type == EVENT_DRAINED) {
                 apply_general(oracle, event, new, r);
         } else {
                 want = !task ? CORE_E_NO_TASK : is_legal(oracle, task, event) ? 0 : CORE_E_ILLEGAL;

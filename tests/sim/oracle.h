@@ -110,6 +110,7 @@ typedef struct Oracle {
         size_t n_alive_max;
         OracleTask **alive; /* borrowed, in the order of submission, elements behind their array */
         uint64_t n_offers;
+        bool drained;
         bool ram_known;
         uint64_t ram_total_bytes, ram_free_bytes, ram_boot_us, ram_n_offers, ram_last_offer;
         uint64_t gpus_boot_us, gpus_n_offers;

@@ -319,8 +319,19 @@ static void started(Round *round) {
         (void)drive_apply(&round->drive, &event);
 }
 
+static void drain(Round *round, bool on) {
+        Event event = drive_event(&round->drive, EVENT_DRAINED, 0);
+        Drain said = { .on = on, .by_uid = 7, .reason = "a new disk" };
+
+        event.drain = &said;
+        (void)drive_apply(&round->drive, &event);
+}
+
 static void some_event(Round *round) {
         uint64_t what = rng_below(&round->rng, 100);
+
+        if (rng_chance(&round->rng, 1))
+                drain(round, rng_chance(&round->rng, 30));
 
         if (rng_chance(&round->rng, 40))
                 round->drive.now_us += rng_below(&round->rng, 3 * US_PER_SEC);
@@ -367,6 +378,7 @@ static void help(Round *round, uint64_t id) {
 static void run_out(Round *round) {
         Drive *drive = &round->drive;
 
+        drain(round, false);
         for (unsigned step = 0; drive->oracle.n_alive > 0 && !drive_failed(drive); step++) {
                 drive->now_us += 10 * US_PER_SEC;
                 look_at_ram(round, round->ram_total_bytes);

@@ -171,7 +171,7 @@ static const struct {
           2,
           "taskflow: unknown option '-m'; a command comes first: taskflow run -m ...; see "
           "'taskflow --help'\n" },
-        { { "taskflow", "drain" }, 1, "taskflow: 'drain' is not available yet in version 0.1.0\n" },
+        { { "taskflow", "top" }, 1, "taskflow: 'top' is not available yet in version 0.1.0\n" },
         { { "taskflow", "help", "top" },
           1,
           "taskflow: 'top' is not available yet in version 0.1.0\n" },

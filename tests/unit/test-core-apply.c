@@ -101,7 +101,8 @@ static const int expected[N_EVENT_TYPES][N_STAGES] = {
 /* clang-format on */
 
 static bool is_of_task(EventType type) {
-        return type != EVENT_SUBMITTED && type != EVENT_RAM && type != EVENT_GPUS;
+        return type != EVENT_SUBMITTED && type != EVENT_RAM && type != EVENT_GPUS &&
+               type != EVENT_DRAINED;
 }
 
 static void test_an_event_leads_where_the_table_says(_unused_ void **state) {

@@ -254,6 +254,36 @@ static void test_held_away_and_too_many_offers_are_told(_unused_ void **state) {
         assert_string_equal(why(world, 3), "too many other tasks of its user are about to start");
 }
 
+static void say_drained(World *world, const Drain *drain) {
+        Event event = world_event(world, EVENT_DRAINED, 0);
+
+        event.drain = drain;
+        assert_int_equal(core_apply(world->core, &event), 0);
+}
+
+static void test_a_drained_machine_is_told_first(_unused_ void **state) {
+        Drain drain = { .on = true, .by_uid = BOB, .at_us = 7 };
+        WORLD(1);
+        uint64_t id;
+
+        world->ram_free_bytes = 40 * GIB;
+        look(world);
+        id = submit(world, (Ask){ .memory_bytes = 50 * GIB });
+        say_drained(world, &drain);
+        assert_int_equal(core_drain(world->core)->by_uid, BOB);
+        assert_non_null(strstr(why(world, id), "nothing starts: drained by bob; needs 50G of RAM"));
+        assert_int_equal(explain.place, 1);
+
+        strcpy(drain.reason, "new kernel");
+        say_drained(world, &drain);
+        id = submit(world, (Ask){});
+        assert_string_equal(why(world, id), "nothing starts: drained by bob (new kernel)");
+
+        say_drained(world, &(Drain){});
+        assert_string_equal(why(world, id), "nothing is missing: it can start now");
+        assert_int_equal(explain.drain.on, false);
+}
+
 static void test_a_gpu_that_the_settings_keep_back_is_told(_unused_ void **state) {
         WORLD(1);
         Policy policy = world_policy();
@@ -404,6 +434,7 @@ int main(void) {
                 cmocka_unit_test(test_a_gpu_in_use_is_not_had_whole_but_shared),
                 cmocka_unit_test(test_everything_that_is_missing_is_told),
                 cmocka_unit_test(test_held_away_and_too_many_offers_are_told),
+                cmocka_unit_test(test_a_drained_machine_is_told_first),
                 cmocka_unit_test(test_a_gpu_that_the_settings_keep_back_is_told),
                 cmocka_unit_test(test_a_gpu_that_was_never_seen_is_told_by_its_name),
                 cmocka_unit_test(test_before_the_first_look_at_ram_it_is_awaited),

@@ -234,9 +234,12 @@ static void test_recovery_takes_over_what_can_be_read(void **state) {
         GpuSample gpus[GPU_MAX];
         uint64_t id = 0;
         char database_id[STORE_DATABASE_ID_CHARS + 1];
+        Drain drain = {};
         Error error;
 
         (void)snprintf(database_id, sizeof(database_id), "%s", store_database_id(store));
+        assert_int_equal(store_put_drain(store, &(Drain){ .on = true, .reason = "new kernel" }), 0);
+        assert_int_equal(store_commit(store, false), 0);
         (void)store_free(store);
 
         /* the tables are whole, but not those that this version knows */
@@ -246,6 +249,9 @@ static void test_recovery_takes_over_what_can_be_read(void **state) {
         assert_int_equal(store_load_task(store, end - 1, &have), 0);
         assert_task_equal(have, want);
         assert_int_equal(store_get_gpus(store, gpus), 1);
+        assert_int_equal(store_get_drain(store, &drain), 0);
+        assert_true(drain.on);
+        assert_string_equal(drain.reason, "new kernel");
 
         /* its runners must not be matched by number with tasks that another database had */
         assert_string_not_equal(store_database_id(store), database_id);

@@ -536,6 +536,54 @@ static void test_a_purge_takes_what_ended_before(void **state) {
         assert_int_equal(ask(folder, "SELECT count(*) FROM task_gpu"), 0);
 }
 
+static void test_a_drain_outlives_the_store(void **state) {
+        Drain drain = { .on = true, .by_uid = 4294967294, .at_us = 123, .reason = "new \xc3\xa4" };
+        const Folder *folder = *state;
+        Drain have = { .on = true };
+        Store *store = open_store(folder);
+
+        assert_int_equal(store_get_drain(store, &have), 0);
+        assert_false(have.on);
+        assert_int_equal(store_put_drain(store, &(Drain){ .on = true, .reason = "first" }), 0);
+        assert_int_equal(store_put_drain(store, &drain), 0);
+        assert_true(store_is_dirty(store));
+        assert_int_equal(store_commit(store, true), 0);
+        (void)store_free(store);
+
+        store = open_store(folder);
+        assert_int_equal(store_get_drain(store, &have), 0);
+        assert_true(have.on);
+        assert_int_equal(have.by_uid, drain.by_uid);
+        assert_int_equal(have.at_us, drain.at_us);
+        assert_string_equal(have.reason, drain.reason);
+        assert_int_equal(store_put_drain(store, &(Drain){}), 0);
+        assert_int_equal(store_commit(store, true), 0);
+        (void)store_free(store);
+
+        store = open_store(folder);
+        assert_int_equal(store_get_drain(store, &have), 0);
+        assert_false(have.on);
+        (void)store_free(store);
+}
+
+/* What was damaged says less, but never that tasks may start. */
+static void test_a_drain_that_makes_no_sense_is_one(void **state) {
+        const Folder *folder = *state;
+        Store *store = open_store(folder);
+        Drain have = {};
+
+        assert_int_equal(store_put_drain(store, &(Drain){ .on = true, .reason = "x" }), 0);
+        assert_int_equal(store_commit(store, false), 0);
+        (void)store_free(store);
+        harm(folder, "UPDATE drain SET by_uid = -1, reason = printf('%300d', 1)");
+
+        store = open_store(folder);
+        assert_int_equal(store_get_drain(store, &have), 0);
+        assert_true(have.on);
+        assert_string_equal(have.reason, "");
+        (void)store_free(store);
+}
+
 static void test_gpus_come_back_as_unknown(void **state) {
         const Folder *folder = *state;
         Store *store = open_store(folder);
@@ -862,6 +910,8 @@ int main(void) {
                 store_test(test_ended_tasks_come_latest_first),
                 store_test(test_a_reader_may_stop_the_reading),
                 store_test(test_a_purge_takes_what_ended_before),
+                store_test(test_a_drain_outlives_the_store),
+                store_test(test_a_drain_that_makes_no_sense_is_one),
                 store_test(test_gpus_come_back_as_unknown),
                 store_test(test_of_two_gpus_with_one_uuid_the_first_is_kept),
                 store_test(test_files_are_the_daemons_alone_whatever_the_umask),

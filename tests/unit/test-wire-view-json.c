@@ -308,7 +308,10 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         assert_number(get(json, "memory"), "free_bytes", 54 * GIB);
         assert_keys(get(json, "tasks"), "pending,running,held");
         assert_number(get(json, "tasks"), "running", 3);
-        assert_null_value(json, "drained");
+        assert_keys(get(json, "drained"), "reason,uid,since");
+        assert_text(get(json, "drained"), "reason", "new kernel");
+        assert_number(get(json, "drained"), "uid", 1002);
+        assert_text(get(json, "drained"), "since", "2026-01-31T10:00:00.123Z");
 
         gpu = json_array_get(get(json, "gpus"), 0);
         assert_keys(

@@ -145,6 +145,7 @@ static inline Explain *sample_explain(void) {
         };
         explain->lacks[1] = (Lack){ .reason = WAIT_REASON_CPUS, .gpu_index = -1, .asked_bytes = 8 };
         explain->any_gpu = true;
+        explain->drain = (Drain){ .on = true, .by_uid = 1001, .at_us = 31, .reason = "a new disk" };
         explain->place = 5;
         explain->grants[0] =
                 (GpuGrant){ .uuid = "GPU-aaaa0000-1111", .index = 3, .bytes = 10 * GIB };
@@ -229,6 +230,9 @@ static inline void sample_call_of_command(CallType type, Call *call) {
         case CALL_HOLD:
         case CALL_RELEASE:
                 call->ids.ids = sample_ids();
+                return;
+        case CALL_DRAIN:
+                (void)strcpy(call->drain.reason, "new kernel");
                 return;
         case CALL_UPDATE:
                 call->update.id = 12;
@@ -348,6 +352,10 @@ static inline void sample_status(MachineStatus *status) {
                                    .n_running = 3,
                                    .n_cpus = 16,
                                    .n_cpus_promised = 4,
+                                   .drain = { .on = true,
+                                              .by_uid = 1002,
+                                              .at_us = 1769853600123000,
+                                              .reason = "new kernel" },
                                    .personal = true,
                                    .daemon_uid = 1000,
                                    .daemon_pid = 99,
