@@ -56,6 +56,7 @@ void daemon_reload(Daemon *daemon) {
         settings_done(&daemon->settings);
         daemon->settings = settings;
         core_set_policy(daemon->core, &daemon->settings.policy);
+        peers_judge(daemon->peers);
         r = gpu_watch_set_library(daemon->gpu_watch, daemon->settings.nvml_library);
         if (r < 0)
                 log_error("cannot use nvml_library '%s': %s", daemon->settings.nvml_library,

@@ -506,6 +506,11 @@ static Record *find_attached(Peer *peer, Call *call) {
                             call->attach.task->id);
                 return NULL;
         }
+        if (!peer->is_allowed) {
+                peer_refuse(peer, CALL_ATTACH, ERROR_NOT_PERMITTED,
+                            "the settings keep you out, and the task is not known");
+                return NULL;
+        }
         if (core_n_waiting_of(daemon->core, peer->uid) >= daemon->settings.max_pending_per_user) {
                 peer_refuse(peer, CALL_ATTACH, ERROR_LIMIT,
                             "you have as many tasks waiting as max_pending_per_user allows");

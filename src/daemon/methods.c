@@ -9,33 +9,36 @@
 
 #include "config.h"
 
+#define OF_DENIED .of_denied = true
+
 const Method methods[] = {
         { CALL_SUBMIT, ACCESS_ANYONE, method_submit },
         { CALL_DRY_RUN, ACCESS_ANYONE, method_dry_run },
-        { CALL_ATTACH, ACCESS_ANYONE,
-          method_attach }, /* proves by key and uid that the task is its own */
-        { CALL_ACCEPT, ACCESS_RUNNER, method_accept },
-        { CALL_DECLINE, ACCESS_RUNNER, method_decline },
-        { CALL_STARTED, ACCESS_RUNNER, method_started },
-        { CALL_USED, ACCESS_RUNNER, method_used },
-        { CALL_ENDED, ACCESS_RUNNER_LATE, method_ended },
-        { CALL_AWAY, ACCESS_RUNNER, method_away },
-        { CALL_WITHDRAW, ACCESS_RUNNER, method_withdraw },
+        { CALL_ATTACH, ACCESS_ANYONE, method_attach,
+          OF_DENIED }, /* proves by key and uid that the task is its own */
+        { CALL_ACCEPT, ACCESS_RUNNER, method_accept, OF_DENIED },
+        { CALL_DECLINE, ACCESS_RUNNER, method_decline, OF_DENIED },
+        { CALL_STARTED, ACCESS_RUNNER, method_started, OF_DENIED },
+        { CALL_USED, ACCESS_RUNNER, method_used, OF_DENIED },
+        { CALL_ENDED, ACCESS_RUNNER_LATE, method_ended, OF_DENIED },
+        { CALL_AWAY, ACCESS_RUNNER, method_away, OF_DENIED },
+        { CALL_WITHDRAW, ACCESS_RUNNER, method_withdraw, OF_DENIED },
         { CALL_LIST, ACCESS_ANYONE, method_list },
         { CALL_SHOW, ACCESS_ANYONE, method_show },
         { CALL_WHY, ACCESS_ANYONE, method_why },
         { CALL_STATUS, ACCESS_ANYONE, method_status },
-        { CALL_CANCEL, ACCESS_ANYONE, method_cancel },   /* each id is checked */
-        { CALL_HOLD, ACCESS_ANYONE, method_hold },       /* likewise */
-        { CALL_RELEASE, ACCESS_ANYONE, method_release }, /* likewise */
+        { CALL_CANCEL, ACCESS_ANYONE, method_cancel, OF_DENIED }, /* each id is checked */
+        { CALL_HOLD, ACCESS_ANYONE, method_hold },                /* likewise */
+        { CALL_RELEASE, ACCESS_ANYONE, method_release },          /* likewise */
         { CALL_UPDATE, ACCESS_OWNER, method_update },
         { CALL_DRAIN, ACCESS_ADMIN, method_drain },
         { CALL_UNDRAIN, ACCESS_ADMIN, method_undrain },
         { CALL_WAIT, ACCESS_ANYONE, method_wait },
-        { CALL_GET_INFO, ACCESS_ANYONE, method_get_info },
+        { CALL_GET_INFO, ACCESS_ANYONE, method_get_info, OF_DENIED },
         { CALL_SUBMIT_MANY, ACCESS_ANYONE, method_submit_many },
-        { CALL_AGENT, ACCESS_ANYONE, method_agent }, /* of the user that the kernel names */
-        { CALL_RESUME, ACCESS_RUNNER_LATE, method_resume },
+        { CALL_AGENT, ACCESS_ANYONE, method_agent,
+          OF_DENIED }, /* of the user that the kernel names */
+        { CALL_RESUME, ACCESS_RUNNER_LATE, method_resume, OF_DENIED },
 };
 
 const size_t n_methods = ELEMENTSOF(methods);
@@ -97,6 +100,15 @@ static void refuse(Peer *peer, const Call *call, ErrorName name, const char *tex
                 peer_refuse(peer, call->type, name, "%s", text);
 }
 
+/* Whether the settings let this user in, or at least do this; refuses otherwise. */
+static bool is_let_in(Peer *peer, const Call *call, const Method *method) {
+        if (peer->is_allowed || method->of_denied)
+                return true;
+        refuse(peer, call, ERROR_NOT_PERMITTED,
+               "the settings of this machine's taskflow keep you out (allow_users, deny_users)");
+        return false;
+}
+
 /* Whether the call may be served; refuses it otherwise. */
 static bool is_permitted(Peer *peer, const Call *call, Access access) {
         Daemon *daemon = peer_daemon(peer);
@@ -152,7 +164,8 @@ void methods_serve(Peer *peer, Call *call, bool resumed) {
         for (size_t i = 0; i < n_methods; i++) {
                 if (methods[i].type != call->type)
                         continue;
-                if (is_permitted(peer, call, methods[i].access))
+                if (is_let_in(peer, call, &methods[i]) &&
+                    is_permitted(peer, call, methods[i].access))
                         methods[i].serve(peer, call, resumed);
                 return;
         }

@@ -25,6 +25,7 @@ typedef struct Method {
         CallType type;
         Access access;
         method_fn serve;
+        bool of_denied; /* also for a user whom the settings keep out: what he has queued is seen to its end */
 } Method;
 
 /* Every CallType that a client may call has exactly one entry. */

@@ -26,6 +26,7 @@
 
 enum {
         MESSAGES_PER_WAKEUP = 16, /* so that one busy peer does not hold up the others */
+        GROUPS_MAX = 1024,        /* of a user; of one who has more, his main group alone counts */
 };
 
 typedef struct UserPeers {
@@ -339,17 +340,23 @@ static int on_peer(sd_event_source *source, int fd, uint32_t revents, void *user
         return 0;
 }
 
-/* The groups of the peer, by the kernel. */
-static bool peer_credentials_are_admin(int fd, const Settings *settings, uid_t uid, gid_t gid) {
-        gid_t groups[256];
-        socklen_t size = sizeof(groups);
+/* What the settings say of the peer; its groups, like its user, are the kernel's word. */
+static void peer_judge(Peer *peer) {
+        const Settings *settings = &peer->peers->daemon->settings;
+        gid_t groups[1 + GROUPS_MAX] = { peer->gid };
+        socklen_t size = GROUPS_MAX * sizeof(*groups);
+        size_t n = 1;
 
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0) {
-                groups[0] = gid;
-                size = sizeof(groups[0]);
-        }
-        return settings_is_admin(settings, uid, groups, size / sizeof(groups[0])) ||
-               settings_is_admin(settings, uid, &gid, 1);
+        if (getsockopt(channel_fd(peer->channel), SOL_SOCKET, SO_PEERGROUPS, groups + 1, &size) ==
+            0)
+                n += size / sizeof(*groups);
+        peer->is_admin = settings_is_admin(settings, peer->uid, groups, n);
+        peer->is_allowed = settings_is_allowed(settings, peer->uid, groups, n);
+}
+
+void peers_judge(Peers *peers) {
+        for (Peer *peer = peers->first; peer; peer = peer->next)
+                peer_judge(peer);
 }
 
 /* Says why and closes; there is no peer yet. */
@@ -388,8 +395,7 @@ int peers_add(Peers *peers, int fd) {
         peer->peers = peers;
         peer->pid = cred.pid;
         peer->uid = cred.uid;
-        peer->is_admin =
-                peer_credentials_are_admin(peer_fd, &peers->daemon->settings, cred.uid, cred.gid);
+        peer->gid = cred.gid;
         r = channel_new(&peer->channel, peer_fd, PEER_QUEUE_MAX_BYTES);
         if (r < 0) {
                 user_remove_peer(peers, cred.uid);
@@ -397,6 +403,7 @@ int peers_add(Peers *peers, int fd) {
                 return r;
         }
         (void)TAKE_FD(peer_fd);
+        peer_judge(peer);
 
         peer->next = peers->first;
         if (peer->next)

@@ -44,7 +44,9 @@ struct Peer {
         sd_event_source *io;
         pid_t pid;
         uid_t uid;
+        gid_t gid;
         bool is_admin;
+        bool is_allowed;   /* by the settings to use the daemon */
         bool is_agent;     /* of its user: owns the detached tasks */
         unsigned n_silent; /* records whose offer it did not answer */
         Record *records;   /* of the tasks that this connection runs, by owner_next */
@@ -84,6 +86,9 @@ size_t peers_n(const Peers *peers);
  * disk: they ask again, and hear why it can't be.
  */
 void peers_release(Peers *peers, bool written);
+
+/* Who is an admin and who is let in, by settings that were read again. */
+void peers_judge(Peers *peers);
 
 /* Every connection, by ->next, in no order. */
 Peer *peers_first(Peers *peers);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "core/gpu-word.h"
-#include "daemon/settings-admins.h"
+#include "daemon/settings-users.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
 #include "util/units.h"
@@ -101,8 +101,17 @@ const SettingsKey settings_keys[] = {
                 FIELD(nvml_library), .standard = "libnvidia-ml.so.1",
                 .help = "NVIDIA's library, found the loader's way",
         }, {
-                .name = "admins", .type = SETTINGS_TYPE_ADMINS, .standard = "root",
-                .help = "users, and @groups, who may act on everybody's tasks",
+                .name = "admins", .type = SETTINGS_TYPE_USERS,
+                FIELD(admins), .standard = "root",
+                .help = "users, and @groups, who may act on everybody's tasks, and drain",
+        }, {
+                .name = "allow_users", .type = SETTINGS_TYPE_USERS,
+                FIELD(allow_users), .words = { "all" }, .standard = "all",
+                .help = "users, and @groups, who may queue tasks and see the queue",
+        }, {
+                .name = "deny_users", .type = SETTINGS_TYPE_USERS,
+                FIELD(deny_users), .words = { "none" }, .standard = "none",
+                .help = "users, and @groups, who may not, although allow_users has them",
         }, {
                 .name = "max_pending_per_user", .type = SETTINGS_TYPE_COUNT,
                 FIELD(max_pending_per_user), .min = 1, .max = 100000000, .unit = 1,
@@ -456,8 +465,9 @@ int settings_key_set(const SettingsKey *key, const char *value, Settings *settin
                 return set_text(key, value, settings, error);
         case SETTINGS_TYPE_GPUS:
                 return set_gpus(value, settings, error);
-        case SETTINGS_TYPE_ADMINS:
-                return settings_set_admins(settings, value, error);
+        case SETTINGS_TYPE_USERS:
+                return settings_users_set((UserList *)((char *)settings + key->offset),
+                                          key->words[0], value, error);
         }
         abort();
 }

@@ -22,8 +22,8 @@ typedef enum SettingsType {
         SETTINGS_TYPE_PERCENT, /* 2.5%; permyriad */
         SETTINGS_TYPE_WORD,    /* which of `words` it is */
         SETTINGS_TYPE_TEXT,
-        SETTINGS_TYPE_GPUS,   /* of the policy */
-        SETTINGS_TYPE_ADMINS, /* of the settings */
+        SETTINGS_TYPE_GPUS,  /* of the policy */
+        SETTINGS_TYPE_USERS, /* a list, or the first of `words` */
 } SettingsType;
 
 typedef struct SettingsKey {

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/settings-admins.h"
 #include "daemon/settings-key.h"
+#include "daemon/settings-users.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
 #include "util/ini-file.h"
@@ -93,7 +93,7 @@ static int finish(Reading *reading, bool personal, Error *error) {
 
         if (!personal)
                 return 0;
-        r = settings_add_admin_uid(&reading->settings, geteuid());
+        r = settings_users_add_uid(&reading->settings.admins, geteuid());
         return r < 0 ? error_set(error, r, "out of memory") : 0;
 }
 
@@ -167,21 +167,20 @@ int settings_load(Settings *ret, const char *path, bool required, bool personal,
 }
 
 void settings_done(Settings *settings) {
-        free(settings->admin_uids);
-        free(settings->admin_gids);
+        settings_users_done(&settings->admins);
+        settings_users_done(&settings->allow_users);
+        settings_users_done(&settings->deny_users);
         *settings = (Settings){};
 }
 
 bool settings_is_admin(const Settings *settings, uid_t uid, const gid_t *gids, size_t n_gids) {
-        for (size_t i = 0; i < settings->n_admin_uids; i++)
-                if (settings->admin_uids[i] == uid)
-                        return true;
+        return settings_users_contain(&settings->admins, uid, gids, n_gids);
+}
 
-        for (size_t i = 0; i < settings->n_admin_gids; i++)
-                for (size_t k = 0; k < n_gids; k++)
-                        if (settings->admin_gids[i] == gids[k])
-                                return true;
-        return false;
+bool settings_is_allowed(const Settings *settings, uid_t uid, const gid_t *gids, size_t n_gids) {
+        return settings_is_admin(settings, uid, gids, n_gids) ||
+               (settings_users_contain(&settings->allow_users, uid, gids, n_gids) &&
+                !settings_users_contain(&settings->deny_users, uid, gids, n_gids));
 }
 
 int settings_print_defaults(FILE *f) {

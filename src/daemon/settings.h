@@ -19,16 +19,24 @@
 #include "core/task.h"
 #include "util/error.h"
 
+/* Some users, by number. */
+typedef struct UserList {
+        bool everybody;
+        size_t n_uids;
+        uid_t *uids; /* owned */
+        size_t n_gids;
+        gid_t *gids; /* owned */
+} UserList;
+
 typedef struct Settings {
         Policy policy;
         uint64_t sample_interval_us;
         uint64_t idle_exit_us; /* TASK_TIME_INF: never */
         PinMode pin_gpus;      /* DEFAULT stands for `any`, ON always, OFF never */
         char nvml_library[256];
-        size_t n_admin_uids;
-        uid_t *admin_uids; /* owned */
-        size_t n_admin_gids;
-        gid_t *admin_gids; /* owned */
+        UserList admins;
+        UserList allow_users;
+        UserList deny_users; /* of those allowed */
         uint64_t max_pending_per_user;
         bool show_commands_to_owner_only;
         uint64_t history_us;
@@ -60,6 +68,9 @@ int settings_parse(Settings *ret,
 
 /* Whether a peer with these credentials is an admin. */
 bool settings_is_admin(const Settings *settings, uid_t uid, const gid_t *gids, size_t n_gids);
+
+/* Whether it may use the daemon. Admins may in any case, so that a slip in a list locks nobody out who could mend it. */
+bool settings_is_allowed(const Settings *settings, uid_t uid, const gid_t *gids, size_t n_gids);
 
 /* Writes an example file: every key with its default, behind a '#'. Return: 0, or -EIO if it could not be written. */
 int settings_print_defaults(FILE *f);

@@ -27,7 +27,7 @@ static void check(const Settings *settings) {
         assert(settings->pin_gpus <= PIN_MODE_OFF);
         assert(memchr(settings->nvml_library, 0, sizeof(settings->nvml_library)));
         assert(settings->nvml_library[0] != '\0');
-        assert(settings->n_admin_uids + settings->n_admin_gids > 0);
+        assert(settings->admins.n_uids + settings->admins.n_gids > 0);
         assert(settings->max_pending_per_user > 0);
         assert(settings->history_us > 0 && settings->history_us < TASK_TIME_INF);
 }
@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
 
         check(&settings);
         assert(settings_is_admin(&settings, 0, NULL, 0) ||
-               settings.n_admin_uids + settings.n_admin_gids > 0);
+               settings.admins.n_uids + settings.admins.n_gids > 0);
         settings_done(&settings);
         return 0;
 }

@@ -44,7 +44,7 @@ static void assert_refused(const char *text, const char *says) {
                 fail_msg("%s: is taken", text);
         if (strncmp(error.text, "'conf' line ", 12) != 0 || !strstr(error.text, says))
                 fail_msg("%s: says \"%s\", not \"%s\"", text, error.text, says);
-        assert_null(settings.admin_uids);
+        assert_null(settings.admins.uids);
 }
 
 static void assert_line_refused(const char *line, const char *says) {
@@ -77,9 +77,9 @@ static void test_the_defaults_are_those_of_the_manual(void **state) {
         assert_int_equal(s.idle_exit_us, TASK_TIME_INF);
         assert_int_equal(s.pin_gpus, PIN_MODE_DEFAULT);
         assert_string_equal(s.nvml_library, "libnvidia-ml.so.1");
-        assert_int_equal(s.n_admin_uids, 1);
-        assert_int_equal(s.admin_uids[0], 0);
-        assert_int_equal(s.n_admin_gids, 0);
+        assert_int_equal(s.admins.n_uids, 1);
+        assert_int_equal(s.admins.uids[0], 0);
+        assert_int_equal(s.admins.n_gids, 0);
         assert_int_equal(s.max_pending_per_user, 100000);
         assert_false(s.show_commands_to_owner_only);
         assert_int_equal(s.history_us, 30 * UINT64_C(86400) * US_PER_SEC);
@@ -250,6 +250,9 @@ static void test_a_bad_value_is_refused_with_what_is_allowed(void **state) {
                 { "pin_gpus = on", "is none of 'any', 'always' and 'never'" },
                 { "admins = ,root", "a name is missing" },
                 { "admins = @", "a name is missing" },
+                { "admins = all", "there is no user 'all'" },
+                { "allow_users = none", "there is no user 'none'" },
+                { "deny_users = all", "there is no user 'all'" },
                 { "admins = nobody-of-this-name", "there is no user 'nobody-of-this-name'" },
                 { "admins = root, @no-such-group", "there is no group 'no-such-group'" },
                 { "admins = 4294967295", "admins: " },
@@ -361,12 +364,12 @@ static void test_names_become_numbers(void **state) {
         (void)snprintf(line, sizeof(line), "admins = %s, @%s , 4711,@4712", user->pw_name,
                        group->gr_name);
         s = parsed(line);
-        assert_int_equal(s.n_admin_uids, 2);
-        assert_int_equal(s.admin_uids[0], user->pw_uid);
-        assert_int_equal(s.admin_uids[1], 4711);
-        assert_int_equal(s.n_admin_gids, 2);
-        assert_int_equal(s.admin_gids[0], group->gr_gid);
-        assert_int_equal(s.admin_gids[1], 4712);
+        assert_int_equal(s.admins.n_uids, 2);
+        assert_int_equal(s.admins.uids[0], user->pw_uid);
+        assert_int_equal(s.admins.uids[1], 4711);
+        assert_int_equal(s.admins.n_gids, 2);
+        assert_int_equal(s.admins.gids[0], group->gr_gid);
+        assert_int_equal(s.admins.gids[1], 4712);
         settings_done(&s);
 }
 
@@ -379,6 +382,27 @@ static void test_an_admin_is_one_by_uid_or_any_group(void **state) {
         assert_false(settings_is_admin(&s, 0, NULL, 0));
         assert_true(settings_is_admin(&s, 1001, mine, 2));
         assert_false(settings_is_admin(&s, 8, mine, 1));
+        settings_done(&s);
+}
+
+static void test_who_is_denied_or_not_allowed_is_left_out(void **state) {
+        const gid_t mine[] = { 7, 8 };
+        Settings s = parsed("");
+
+        assert_true(settings_is_allowed(&s, 1001, NULL, 0));
+        settings_done(&s);
+
+        s = parsed("allow_users = 1001, @8\ndeny_users = 1002, @9, 0\n");
+        assert_true(settings_is_allowed(&s, 1001, NULL, 0));
+        assert_false(settings_is_allowed(&s, 1003, NULL, 0));
+        assert_true(settings_is_allowed(&s, 1003, mine, 2));
+        assert_false(settings_is_allowed(&s, 1002, mine, 2));
+        assert_false(settings_is_allowed(&s, 1001, (const gid_t[]){ 9 }, 1));
+        assert_true(settings_is_allowed(&s, 0, NULL, 0)); /* an admin, whatever is said of it */
+        settings_done(&s);
+
+        s = parsed("allow_users = all\ndeny_users = none\n");
+        assert_true(settings_is_allowed(&s, 1003, NULL, 0));
         settings_done(&s);
 }
 
@@ -499,6 +523,7 @@ int main(void) {
                 cmocka_unit_test(test_comments_and_nothing_are_fine),
                 cmocka_unit_test(test_names_become_numbers),
                 cmocka_unit_test(test_an_admin_is_one_by_uid_or_any_group),
+                cmocka_unit_test(test_who_is_denied_or_not_allowed_is_left_out),
                 cmocka_unit_test(test_a_file_may_be_missing_unless_it_is_required),
                 cmocka_unit_test(test_every_key_has_a_default_that_it_takes),
                 cmocka_unit_test(test_the_example_file_says_the_defaults),

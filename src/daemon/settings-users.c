@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-#include "daemon/settings-admins.h"
+#include "daemon/settings-users.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -19,17 +19,13 @@ enum {
         NSS_BYTES_MAX = 16 * 1024 * 1024,
 };
 
-/* settings_set_admins() fills one of its own, so that it can fail. */
-typedef struct Admins {
-        size_t n_uids;
-        uid_t *uids;
-        size_t n_gids;
-        gid_t *gids;
-} Admins;
+/* The one word that lets in, or keeps out, everybody. */
+static const char word_all[] = "all";
 
-static void admins_done(Admins *admins) {
-        free(admins->uids);
-        free(admins->gids);
+void settings_users_done(UserList *list) {
+        free(list->uids);
+        free(list->gids);
+        *list = (UserList){};
 }
 
 /* uid_t and gid_t are the same type. */
@@ -43,8 +39,8 @@ static int add_id(unsigned **ids, size_t *n, unsigned id) {
         return 0;
 }
 
-int settings_add_admin_uid(Settings *settings, uid_t uid) {
-        return add_id(&settings->admin_uids, &settings->n_admin_uids, uid);
+int settings_users_add_uid(UserList *list, uid_t uid) {
+        return add_id(&list->uids, &list->n_uids, uid);
 }
 
 /* Return: 0, ERANGE if @n bytes are too few, ENOENT, or what NSS says; as positive errno. */
@@ -112,7 +108,7 @@ static int resolve(const char *name, bool is_group, unsigned *ret, Error *error)
         return 0;
 }
 
-static int add_name(Admins *admins, const char *word, Error *error) {
+static int add_name(UserList *list, const char *word, Error *error) {
         bool is_group = word[0] == '@';
         unsigned id = 0;
         int r;
@@ -121,8 +117,8 @@ static int add_name(Admins *admins, const char *word, Error *error) {
         if (r < 0)
                 return r;
 
-        r = is_group ? add_id(&admins->gids, &admins->n_gids, id) :
-                       add_id(&admins->uids, &admins->n_uids, id);
+        r = is_group ? add_id(&list->gids, &list->n_gids, id) :
+                       add_id(&list->uids, &list->n_uids, id);
         return r < 0 ? error_set(error, r, "out of memory") : 0;
 }
 
@@ -139,26 +135,50 @@ char *settings_next_word(char **list) {
         return word + strspn(word, " \t");
 }
 
-int settings_set_admins(Settings *settings, const char *value, Error *error) {
-        _cleanup_(admins_done) Admins admins = {};
-        _cleanup_free_ char *list = NULL;
-        char *rest;
+/* The names of a list, each looked up. */
+static int add_names(UserList *list, const char *value, Error *error) {
+        _cleanup_free_ char *copy = strdup(value);
+        char *rest = copy;
         int r;
 
-        list = rest = strdup(value);
-        if (!list)
+        if (!copy)
                 return error_set(error, -ENOMEM, "out of memory");
         while (rest) {
-                r = add_name(&admins, settings_next_word(&rest), error);
+                r = add_name(list, settings_next_word(&rest), error);
                 if (r < 0)
                         return r;
         }
-
-        free(settings->admin_uids);
-        free(settings->admin_gids);
-        settings->n_admin_uids = admins.n_uids;
-        settings->admin_uids = TAKE_PTR(admins.uids);
-        settings->n_admin_gids = admins.n_gids;
-        settings->admin_gids = TAKE_PTR(admins.gids);
         return 0;
+}
+
+int settings_users_set(UserList *list, const char *word, const char *value, Error *error) {
+        _cleanup_(settings_users_done) UserList users = {};
+        int r = 0;
+
+        if (word && strcmp(value, word) == 0)
+                users.everybody = strcmp(word, word_all) == 0;
+        else
+                r = add_names(&users, value, error);
+        if (r < 0)
+                return r;
+
+        settings_users_done(list);
+        *list = users;
+        users = (UserList){};
+        return 0;
+}
+
+bool settings_users_contain(const UserList *list, uid_t uid, const gid_t *gids, size_t n_gids) {
+        if (list->everybody)
+                return true;
+
+        for (size_t i = 0; i < list->n_uids; i++)
+                if (list->uids[i] == uid)
+                        return true;
+
+        for (size_t i = 0; i < list->n_gids; i++)
+                for (size_t k = 0; k < n_gids; k++)
+                        if (list->gids[i] == gids[k])
+                                return true;
+        return false;
 }
