@@ -13,6 +13,8 @@
  *   daemon.c    the object; settings, start after a restart, end when idle
  *   server.c    listening, accepting
  *   peers.c     connections and their limits
+ *   accounts.c  what each user has of the daemon
+ *   audit.c     who did what to whose task, in the log
  *   methods.c   the table of methods, who may call which; method-*.c: what each does
  *   agents.c    the connections of agents, and the detached tasks that they own
  *   after.c     tasks that wait for the end of others

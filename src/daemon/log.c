@@ -4,6 +4,7 @@
 
 #include "daemon/log.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -66,6 +67,9 @@ _printf_(3, 0) static void say(int level, LogSubject subject, const char *fmt, v
                 n = (size_t)snprintf(text, sizeof(text), "task %s: ",
                                      task_ref_format(ref, sizeof(ref), subject.task_id));
         (void)vsnprintf(text + n, sizeof(text) - n, fmt, args);
+        for (char *c = text; *c; c++)
+                if (iscntrl((unsigned char)*c))
+                        *c = '?'; /* some words are a user's: no line may look like another */
         if (is_journal && send_to_journal(level, subject, text))
                 return;
         /* One write(), so that lines of several processes do not mix; the level as sd-daemon(3) has it. */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/log.h"
+#include "daemon/audit.h"
 #include "daemon/methods.h"
 #include "daemon/records.h"
 #include "util/cleanup.h"
@@ -52,10 +52,16 @@ static IdOutcome outcome_of_stranger(Daemon *daemon, uint64_t id, TaskState *ret
         return ID_OUTCOME_WRONG_STATE;
 }
 
-static void act_on_one(Peer *peer, uint64_t id, int signal, act_fn act, IdResult *result) {
+static void act_on_one(Peer *peer,
+                       CallType type,
+                       uint64_t id,
+                       int signal,
+                       act_fn act,
+                       IdResult *result) {
         Daemon *daemon = peer_daemon(peer);
         const Task *task = find_or_split(daemon, id, peer);
         Record *record = record_find(daemon, id);
+        uid_t owner;
 
         result->id = id;
         if (!task || !record) {
@@ -64,6 +70,7 @@ static void act_on_one(Peer *peer, uint64_t id, int signal, act_fn act, IdResult
         }
         result->state = task->state;
         if (!methods_may_act(peer, task->uid)) {
+                audit_refused(peer, type, id, task->uid);
                 result->outcome = ID_OUTCOME_NOT_YOURS;
                 return;
         }
@@ -73,7 +80,10 @@ static void act_on_one(Peer *peer, uint64_t id, int signal, act_fn act, IdResult
         }
         if (task->state == TASK_STATE_RUNNING)
                 fill_process(record, task, result);
+        owner = task->uid;
         result->outcome = act(peer, record, task, signal);
+        if (result->outcome != ID_OUTCOME_WRONG_STATE)
+                audit_act(peer, type, id, owner);
         task = core_find(daemon->core, id);
         result->state = task->state;
 }
@@ -146,7 +156,7 @@ static void act_on_all(Peer *peer, const Call *call, act_fn act) {
         }
         n = all.n;
         for (size_t i = 0; i < n; i++)
-                act_on_one(peer, all.ids[i], call->ids.signal, act, &results[i]);
+                act_on_one(peer, call->type, all.ids[i], call->ids.signal, act, &results[i]);
         free(all.ids);
         records_hold_answers(peer_daemon(peer));
         peer_reply(peer, &(Reply){ .to = call->type, .ids = { .n = n, .results = results } });
@@ -263,6 +273,7 @@ void method_update(Peer *peer, Call *call, bool resumed) {
         Daemon *daemon = peer_daemon(peer);
         Record *record = record_find(daemon, call->update.id);
         const Task *task = core_find(daemon->core, call->update.id);
+        uid_t owner = task->uid;
         Needs needs = {};
 
         if (task->state != TASK_STATE_PENDING && task->state != TASK_STATE_HELD) {
@@ -282,6 +293,7 @@ void method_update(Peer *peer, Call *call, bool resumed) {
                 return;
         }
         if (update_task(peer, record, call, &needs)) {
+                audit_act(peer, CALL_UPDATE, record->task_id, owner);
                 record_set_dirty(record);
                 peer_reply(peer, &(Reply){ .to = CALL_UPDATE });
         }

@@ -18,6 +18,7 @@
 
 #include "daemon/after.h"
 #include "daemon/agents.h"
+#include "daemon/audit.h"
 #include "daemon/log.h"
 #include "daemon/submit.h"
 #include "util/cleanup.h"
@@ -502,6 +503,8 @@ static Record *find_attached(Peer *peer, Call *call) {
                 return record_find(daemon, task->id);
         if (core_find(daemon->core, call->attach.task->id) &&
             strcmp(call->attach.database, store_database_id(daemon->store)) == 0) {
+                audit_refused(peer, CALL_ATTACH, call->attach.task->id,
+                              core_find(daemon->core, call->attach.task->id)->uid);
                 peer_refuse(peer, CALL_ATTACH, ERROR_NOT_PERMITTED, "task %" PRIu64 " is not yours",
                             call->attach.task->id);
                 return NULL;

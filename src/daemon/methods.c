@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "daemon/audit.h"
 #include "daemon/records.h"
 
 #include "config.h"
@@ -104,6 +105,7 @@ static void refuse(Peer *peer, const Call *call, ErrorName name, const char *tex
 static bool is_let_in(Peer *peer, const Call *call, const Method *method) {
         if (peer->is_allowed || method->of_denied)
                 return true;
+        audit_kept_out(peer, call->type);
         refuse(peer, call, ERROR_NOT_PERMITTED,
                "the settings of this machine's taskflow keep you out (allow_users, deny_users)");
         return false;
@@ -120,6 +122,7 @@ static bool is_permitted(Peer *peer, const Call *call, Access access) {
         if (access == ACCESS_ANYONE || (access == ACCESS_ADMIN && peer->is_admin))
                 return true;
         if (access == ACCESS_ADMIN) {
+                audit_kept_out(peer, call->type);
                 refuse(peer, call, ERROR_NOT_PERMITTED,
                        "only an admin may do that: 'admins' in taskflow.conf names them");
                 return false;
@@ -138,6 +141,8 @@ static bool is_permitted(Peer *peer, const Call *call, Access access) {
         if (access == ACCESS_OWNER ? methods_may_act(peer, task->uid) :
                                      record && record->owner == peer)
                 return true;
+        if (peer->uid != task->uid)
+                audit_refused(peer, call->type, id, task->uid);
         (void)snprintf(text, sizeof(text), "task %" PRIu64 " is not %s", task_ref_id(id),
                        access == ACCESS_OWNER ? "yours" : "this connection's");
         refuse(peer, call, ERROR_NOT_PERMITTED, text);

@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <uthash.h>
 
 #include "daemon/log.h"
 #include "daemon/methods.h"
@@ -29,48 +28,15 @@ enum {
         GROUPS_MAX = 1024,        /* of a user; of one who has more, his main group alone counts */
 };
 
-typedef struct UserPeers {
-        uid_t uid;
-        unsigned n_peers;
-        UT_hash_handle hh;
-} UserPeers;
-
 struct Peers {
         Daemon *daemon;
         Peer *first;
         Peer *held; /* by held_next */
         size_t n;
-        UserPeers *users;
+        Accounts accounts;
 };
 
 static void peer_serve(Peer *peer);
-
-static int user_add_peer(Peers *peers, uid_t uid) {
-        UserPeers *user = NULL;
-
-        HASH_FIND(hh, peers->users, &uid, sizeof(uid), user);
-        if (!user) {
-                user = calloc(1, sizeof(*user));
-                if (!user)
-                        return -ENOMEM;
-                user->uid = uid;
-                HASH_ADD(hh, peers->users, uid, sizeof(uid), user);
-        }
-        if (user->n_peers >= PEERS_PER_UID_MAX)
-                return -EMFILE;
-        user->n_peers++;
-        return 0;
-}
-
-static void user_remove_peer(Peers *peers, uid_t uid) {
-        UserPeers *user = NULL;
-
-        HASH_FIND(hh, peers->users, &uid, sizeof(uid), user);
-        if (!user || --user->n_peers > 0)
-                return;
-        HASH_DEL(peers->users, user);
-        free(user);
-}
 
 static void lister_free(Lister *lister) {
         if (!lister)
@@ -114,7 +80,7 @@ static void peer_close(Peer *peer) {
         lister_free(peer->lister);
         (void)sd_event_source_disable_unref(peer->io);
         (void)channel_free(peer->channel);
-        user_remove_peer(peers, peer->uid);
+        peer->account->n_peers--;
         if (peer->prev)
                 peer->prev->next = peer->next;
         else
@@ -365,7 +331,7 @@ static void refuse_connection(int fd) {
                 "{\"error\":\"" WIRE_INTERFACE
                 ".Limit\",\"parameters\":{\"message\":\"this user has 4096 connections already\"}}";
 
-        _Static_assert(PEERS_PER_UID_MAX == 4096, "the sentence names the limit");
+        _Static_assert(ACCOUNT_PEERS_MAX == 4096, "the sentence names the limit");
         (void)send(fd, text, sizeof(text), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -374,35 +340,35 @@ int peers_add(Peers *peers, int fd) {
         _cleanup_close_ int peer_fd = fd;
         struct ucred cred;
         socklen_t l = sizeof(cred);
+        Account *account;
         Peer *peer;
         int r;
 
         if (getsockopt(peer_fd, SOL_SOCKET, SO_PEERCRED, &cred, &l) < 0)
                 return 0; /* drop this one, keep listening */
-        r = user_add_peer(peers, cred.uid);
-        if (r == -EMFILE) {
+        account = accounts_get(&peers->accounts, cred.uid);
+        if (!account)
+                return -ENOMEM;
+        if (account->n_peers >= ACCOUNT_PEERS_MAX) {
                 refuse_connection(peer_fd);
                 return 0;
         }
-        if (r < 0)
-                return r;
 
         peer = calloc(1, sizeof(*peer));
-        if (!peer) {
-                user_remove_peer(peers, cred.uid);
+        if (!peer)
                 return -ENOMEM;
-        }
         peer->peers = peers;
+        peer->account = account;
         peer->pid = cred.pid;
         peer->uid = cred.uid;
         peer->gid = cred.gid;
         r = channel_new(&peer->channel, peer_fd, PEER_QUEUE_MAX_BYTES);
         if (r < 0) {
-                user_remove_peer(peers, cred.uid);
                 free(peer);
                 return r;
         }
         (void)TAKE_FD(peer_fd);
+        account->n_peers++;
         peer_judge(peer);
 
         peer->next = peers->first;
@@ -432,16 +398,11 @@ int peers_new(Peers **ret, Daemon *daemon) {
 }
 
 Peers *peers_free(Peers *peers) {
-        UserPeers *user, *next;
-
         if (!peers)
                 return NULL;
         while (peers->first)
                 peer_close(peers->first);
-        HASH_ITER(hh, peers->users, user, next) {
-                HASH_DEL(peers->users, user);
-                free(user);
-        }
+        accounts_done(&peers->accounts);
         free(peers);
         return NULL;
 }

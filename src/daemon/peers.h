@@ -14,12 +14,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "daemon/accounts.h"
 #include "daemon/daemon.h"
 #include "wire/frame.h"
 #include "wire/message.h"
 
 enum {
-        PEERS_PER_UID_MAX = 4096,               /* decisions.md 19 */
         PEER_QUEUE_MAX_BYTES = 4 * 1024 * 1024, /* a reader slower than this is cut */
 };
 
@@ -44,6 +44,7 @@ struct Peer {
         sd_event_source *io;
         pid_t pid;
         uid_t uid;
+        Account *account; /* of the uid */
         gid_t gid;
         bool is_admin;
         bool is_allowed;   /* by the settings to use the daemon */

@@ -99,3 +99,74 @@ def test_an_admin_changes_the_priority_of_anybodys_task_and_nobody_else(shared):
     assert [t["name"] for t in daemon.ps() if t["state"] == "pending"] == ["second", "first"]
     gate.open()
     assert [proc.wait() for proc in [filler, *procs]] == [0] * 3
+
+
+# The log
+
+
+def lines_of(daemon, word):
+    return [line for line in daemon.log_text().splitlines() if word in line]
+
+
+def test_what_an_admin_does_to_the_task_of_another_is_in_the_log(shared):
+    daemon, alice = shared.daemon, shared.alice
+    filler, gate = daemon.start("filler", "-c", str(N_CPUS), user=alice, cwd="/")
+    waiting = daemon.popen("run", "-n", "w", "-c", "1", "true", user=alice, cwd="/")
+    daemon.wait_state("w", "pending")
+    task_id = daemon.task("w")["id"]
+    for command, *more in (["hold"], ["release"], ["update", "-p", "7"], ["cancel"]):
+        assert daemon.run(command, str(task_id), *more).returncode == 0
+        line = lines_of(daemon, f"{command.capitalize()} of task {task_id} of uid {alice.uid} by uid 0, pid ")
+        assert len(line) == 1, daemon.log_text()
+    assert waiting.wait() != 0
+    gate.open()
+    assert filler.wait() == 0
+
+
+def test_what_people_do_to_their_own_tasks_is_not_in_the_log(shared):
+    daemon, alice = shared.daemon, shared.alice
+    proc, _ = daemon.start("t", user=alice, cwd="/", command="exec sleep 1000")
+    assert daemon.run("cancel", str(daemon.task("t")["id"]), user=alice).returncode == 0
+    assert proc.wait() == -signal.SIGTERM
+    assert not lines_of(daemon, "by uid"), daemon.log_text()
+
+
+def test_what_was_refused_is_in_the_log(make_shared, users):
+    shared = make_shared(settings={"deny_users": users[2].name})
+    daemon, alice, bob, carol = shared.daemon, shared.alice, shared.bob, users[2]
+    filler, gate = daemon.start("t", "-c", str(N_CPUS), user=alice, cwd="/")
+    task_id = daemon.task("t")["id"]
+    for command, *more in (["hold"], ["update", "-p", "7"], ["cancel"]):
+        assert daemon.run(command, str(task_id), *more, user=bob).returncode == 1
+        word = f"refused: {command.capitalize()} of task {task_id} of uid {alice.uid} by uid {bob.uid}, pid "
+        assert len(lines_of(daemon, word)) == 1, daemon.log_text()
+    assert daemon.run("drain", user=bob).returncode == 1
+    assert len(lines_of(daemon, f"refused: Drain by uid {bob.uid}, pid ")) == 1
+    assert daemon.run("ps", user=carol).returncode == 1
+    assert len(lines_of(daemon, f"refused: List by uid {carol.uid}, pid ")) == 1
+    gate.open()
+    assert filler.wait() == 0
+
+
+def test_who_drained_and_undrained_is_in_the_log_and_cannot_forge_a_line(shared):
+    daemon = shared.daemon
+    assert daemon.run("drain", "one\ntaskflowd: two\033[31m").returncode == 0
+    assert len(lines_of(daemon, "drained by uid 0, pid ")) == 1
+    assert lines_of(daemon, "one?taskflowd: two?[31m")
+    assert daemon.run("undrain").returncode == 0
+    assert len(lines_of(daemon, "undrained by uid 0, pid ")) == 1
+
+
+def test_refusals_do_not_fill_the_log(shared):
+    daemon, alice = shared.daemon, shared.alice
+    proc, gate = daemon.start("t", user=alice, cwd="/")
+    ids = ",".join([str(daemon.task("t")["id"])] * 5000)
+    call = '{"method":"io.taskflow.v1.Cancel","parameters":{"ids":[%s]}}' % ids
+    code = "import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\n" \
+           "s.sendall(sys.stdin.buffer.read() + b'\\0')\nprint(len(s.recv(100)))"
+    done = daemon.place.run(["/usr/bin/python3", "-c", code, daemon.socket], input=call, cwd="/",
+                            **shared.bob.kwargs())
+    assert done.stdout.strip() == "100", done.stderr
+    assert 1 <= len(lines_of(daemon, "refused: Cancel")) <= 40
+    gate.open()
+    assert proc.wait() == 0
