@@ -66,6 +66,12 @@ bool ids_report(const IdResult *result, const char *verb) {
                 (void)cli_fail(CLI_STATUS_REFUSED, "cannot %s task %s: it is %s", verb, id,
                                task_state_to_string(result->state));
                 return true;
+        case ID_OUTCOME_LIMIT:
+                (void)cli_fail(CLI_STATUS_REFUSED,
+                               "cannot %s task %s alone: its user has as many waiting tasks as "
+                               "max_pending_per_user allows",
+                               verb, id);
+                return true;
         }
         return false;
 }

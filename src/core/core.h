@@ -277,6 +277,8 @@ CoreCounts core_counts(const Core *core);
  */
 size_t core_n_waiting_of(const Core *core, uid_t uid);
 
+size_t core_n_running_of(const Core *core, uid_t uid);
+
 /* Whether any task is pending and could be offered something: else there is nothing to look for. */
 bool core_is_waiting(const Core *core);
 

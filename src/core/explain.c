@@ -301,6 +301,12 @@ static void explain_drain(const Core *core, Explain *ret) {
                 (void)add_lack(ret, WAIT_REASON_DRAINED);
 }
 
+/* Whether its user has as many open offers, or tasks that run, as one may have. */
+static bool is_full(const Core *core, const User *user) {
+        return user->n_offers >= core->policy.max_offers_per_uid ||
+               user->n_running + user->n_offers >= core->policy.max_active_per_uid;
+}
+
 static void explain_waiting(const Core *core,
                             const Entry *entry,
                             uint64_t now_boot_us,
@@ -318,7 +324,7 @@ static void explain_waiting(const Core *core,
                                      task->queued_boot_us, now_boot_us);
         if (entry->phase == PHASE_AWAY)
                 (void)add_lack(ret, WAIT_REASON_AWAY);
-        if (entry->class->user->n_offers >= core->policy.max_offers_per_uid)
+        if (is_full(core, entry->class->user))
                 (void)add_lack(ret, WAIT_REASON_OFFERS);
         explain_needs(core, &task->needs, now_boot_us, ret);
 }
@@ -374,7 +380,7 @@ int core_explain_needs(const Core *core,
         explain_clear(ret);
         explain_drain(core, ret);
         ret->place = 1 + order_place(core, uid, priority, UINT64_MAX, now_boot_us, now_boot_us);
-        if (user && user->n_offers >= core->policy.max_offers_per_uid)
+        if (user && is_full(core, user))
                 (void)add_lack(ret, WAIT_REASON_OFFERS);
         explain_needs(core, needs, now_boot_us, ret);
         return 0;

@@ -28,7 +28,7 @@ typedef enum WaitReason {
         WAIT_REASON_SETTLING, /* a task that just started there may still take more (ample) */
         WAIT_REASON_HELD,
         WAIT_REASON_AWAY,      /* its taskflow does not answer (stopped?) */
-        WAIT_REASON_OFFERS,    /* its user has too many open offers */
+        WAIT_REASON_OFFERS,    /* its user has too many open offers, or tasks that run */
         WAIT_REASON_LOOK,      /* it waits for a look at the machine: at most an instant */
         WAIT_REASON_GPU_KEPT,  /* the settings no longer give this GPU out */
         WAIT_REASON_AFTER,     /* it waits until its holders have succeeded */

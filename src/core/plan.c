@@ -233,6 +233,14 @@ static void go_on(Pass *pass, Order *order, const Entry *entry) {
         order_next(order);
 }
 
+/* Whether its user has as many open offers, or tasks that run, as one may have. */
+static bool lane_is_full(const Pass *pass, const Lane *lane) {
+        const Policy *policy = &pass->core->policy;
+
+        return lane->n_offers >= policy->max_offers_per_uid ||
+               lane->user->n_running + lane->n_offers >= policy->max_active_per_uid;
+}
+
 /* Judge the first in order, and go on to the next. */
 static int consider_first(Pass *pass, Order *order) {
         const Entry *entry = order_first(order);
@@ -241,7 +249,7 @@ static int consider_first(Pass *pass, Order *order) {
         bool ram, gpus;
         int r;
 
-        if (lane->n_offers >= pass->core->policy.max_offers_per_uid) {
+        if (lane_is_full(pass, lane)) {
                 pass->from_index = 0;
                 order_skip_lane(order);
                 return 0;

@@ -21,6 +21,7 @@ Policy policy_default(void) {
                  * stays below the usual reserve. */
                 .sample_max_age_us = 50 * US_PER_MSEC,
                 .max_offers_per_uid = 64,
+                .max_active_per_uid = 4096,
                 .n_cpus = 1,
                 .gpus_all = true,
         };

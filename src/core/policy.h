@@ -27,8 +27,9 @@ typedef struct Policy {
         uint64_t max_delay_us;              /* for others than admins; or TASK_TIME_INF */
         uint64_t sample_max_age_us; /* a start needs figures no older: policy_default() says why */
         unsigned max_offers_per_uid;
-        unsigned n_cpus; /* cores of the machine that are online */
-        bool gpus_all;   /* gpus = all; else only those listed */
+        unsigned max_active_per_uid; /* running ones and open offers */
+        unsigned n_cpus;             /* cores of the machine that are online */
+        bool gpus_all;               /* gpus = all; else only those listed */
         unsigned n_gpus;
         char gpus[GPU_MAX][GPU_WANT_MAX]; /* indices, UUIDs or their beginnings */
 } Policy;

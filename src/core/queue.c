@@ -350,6 +350,8 @@ static void count(Core *core, const Entry *entry, Phase phase, int by) {
                 user->n_waiting += n;
         if (phase == PHASE_OFFERED)
                 user->n_offers += n;
+        if (phase == PHASE_RUNNING)
+                user->n_running += n;
         if (entry->class->needs.n_gpus > 0 && (phase == PHASE_WAITING || phase_is_active(phase)))
                 core->n_gpu_tasks += n;
         count_element(core, entry, phase, (unsigned)by);

@@ -331,7 +331,7 @@ static void say_lack(Line *line, const Drain *drain, const Lack *lack) {
                 say(line, "its taskflow does not answer (stopped?)");
                 return;
         case WAIT_REASON_OFFERS:
-                say(line, "too many other tasks of its user are about to start");
+                say(line, "too many other tasks of its user run or are about to start");
                 return;
         case WAIT_REASON_CPUS:
                 say_cores(line, lack);

@@ -115,9 +115,10 @@ typedef TAILQ_HEAD(ClassList, Class) ClassList;
 
 struct User {
         uid_t uid;
-        size_t n_refs;          /* classes */
-        size_t n_waiting;       /* tasks that are pending or held */
-        size_t n_offers;        /* open */
+        size_t n_refs;    /* classes */
+        size_t n_waiting; /* tasks that are pending or held */
+        size_t n_offers;  /* open */
+        size_t n_running;
         ClassList classes;      /* those with somebody queued */
         TAILQ_ENTRY(User) link; /* of Core.users while it has such a class */
         UT_hash_handle hh;

@@ -45,6 +45,12 @@ size_t core_n_waiting_of(const Core *core, uid_t uid) {
         return user ? user->n_waiting : 0;
 }
 
+size_t core_n_running_of(const Core *core, uid_t uid) {
+        const User *user = table_find_user(core, uid);
+
+        return user ? user->n_running : 0;
+}
+
 bool core_is_waiting(const Core *core) {
         return !core->drain.on && core->n_phase[PHASE_WAITING] > core->n_shut;
 }

@@ -3,6 +3,7 @@
 #include "daemon/accounts.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "util/units.h"
 
@@ -17,6 +18,7 @@ Account *accounts_get(Accounts *accounts, uid_t uid) {
                 return NULL;
         account->uid = uid;
         account->n_lines = ACCOUNT_LINES_MAX;
+        TAILQ_INIT(&account->waiting);
         HASH_ADD(hh, accounts->by_uid, uid, sizeof(uid), account);
         return account;
 }
@@ -28,6 +30,24 @@ void accounts_done(Accounts *accounts) {
                 HASH_DEL(accounts->by_uid, account);
                 free(account);
         }
+}
+
+static size_t text_size(const char *s) {
+        return s ? strlen(s) + 1 : 0;
+}
+
+size_t account_task_size(const Task *task) {
+        size_t n = ACCOUNT_TASK_BYTES_EACH;
+
+        n += text_size(task->name) + text_size(task->command) + text_size(task->cwd);
+        n += text_size(task->output) + text_size(task->reason);
+        for (char **word = task->argv; word && *word; word++)
+                n += sizeof(*word) + text_size(*word);
+        n += task->needs.n_gpus * (sizeof(GpuNeed) + sizeof(GpuGrant) + sizeof(Usage));
+        n += task->n_after * sizeof(TaskAfter);
+        if (task->array)
+                n += sizeof(*task->array) + task->array->waiting.n * sizeof(IndexRange);
+        return n;
 }
 
 bool account_may_log(Account *account, uint64_t now_boot_us, uint64_t *ret_unsaid) {

@@ -437,7 +437,8 @@ Daemon *daemon_free(Daemon *daemon) {
                 peers_release(daemon->peers, written);
         HASH_ITER(hh, daemon->records, record, next)
         record_free(record);
-        (void)peers_free(daemon->peers);
+        daemon->peers = peers_free(daemon->peers);
+        accounts_done(&daemon->accounts);
         (void)server_free(daemon->server);
         (void)gpu_watch_free(daemon->gpu_watch);
         (void)core_free(daemon->core);

@@ -13,6 +13,8 @@
  *   daemon.c    the object; settings, start after a restart, end when idle
  *   server.c    listening, accepting
  *   peers.c     connections and their limits
+ *   service.c   whose messages are served next
+ *   limits.c    what connections may take of memory, and how long they are waited for
  *   accounts.c  what each user has of the daemon
  *   audit.c     who did what to whose task, in the log
  *   methods.c   the table of methods, who may call which; method-*.c: what each does
@@ -31,6 +33,7 @@
 #include <systemd/sd-event.h>
 
 #include "core/core.h"
+#include "daemon/accounts.h"
 #include "daemon/gpu-watch.h"
 #include "daemon/settings.h"
 #include "probe/ram.h"
@@ -86,6 +89,7 @@ struct Daemon {
         uint64_t gpus_ticket;               /* core_n_offers() when they were asked for */
 
         Server *server;
+        Accounts accounts; /* of all users */
         Peers *peers;
         Record *records;        /* by task id */
         Record *dirty;          /* those to be written */

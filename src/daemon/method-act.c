@@ -14,6 +14,7 @@
 #include "daemon/audit.h"
 #include "daemon/methods.h"
 #include "daemon/records.h"
+#include "daemon/submit.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 
@@ -28,17 +29,28 @@ static void fill_process(const Record *record, const Task *task, IdResult *resul
         result->runner_pid = record->runner_pid;
 }
 
-/* An element that waits in its array becomes a task of its own when something happens to it alone. */
-static const Task *find_or_split(Daemon *daemon, uint64_t id, Peer *peer) {
+/*
+ * An element that waits in its array becomes a task of its own when something happens to it alone. One that is cancelled is
+ * over at once; of others a user may have no more than if he had submitted them.
+ */
+static const Task *find_or_split(Daemon *daemon,
+                                 CallType type,
+                                 uint64_t id,
+                                 Peer *peer,
+                                 IdResult *result) {
         const Task *task = core_find(daemon->core, id);
         const Task *array = core_find(daemon->core, task_ref_id(id));
         int64_t index = task_ref_index(id);
         Record *record;
 
         if (task || !array || !array->array || index < 0 || !methods_may_act(peer, array->uid) ||
-            !index_set_contains(&array->array->waiting, (uint32_t)index) ||
-            record_split(record_find(daemon, array->id), (uint32_t)index, &record) < 0)
+            !index_set_contains(&array->array->waiting, (uint32_t)index))
                 return task;
+        if ((type != CALL_CANCEL && !submit_is_room_for(daemon, array->uid, 1)) ||
+            record_split(record_find(daemon, array->id), (uint32_t)index, &record) < 0) {
+                result->outcome = ID_OUTCOME_LIMIT;
+                return NULL;
+        }
         return core_find(daemon->core, id);
 }
 
@@ -59,11 +71,13 @@ static void act_on_one(Peer *peer,
                        act_fn act,
                        IdResult *result) {
         Daemon *daemon = peer_daemon(peer);
-        const Task *task = find_or_split(daemon, id, peer);
+        const Task *task = find_or_split(daemon, type, id, peer, result);
         Record *record = record_find(daemon, id);
         uid_t owner;
 
         result->id = id;
+        if (result->outcome == ID_OUTCOME_LIMIT)
+                return;
         if (!task || !record) {
                 result->outcome = outcome_of_stranger(daemon, id, &result->state);
                 return;
@@ -294,6 +308,7 @@ void method_update(Peer *peer, Call *call, bool resumed) {
         }
         if (update_task(peer, record, call, &needs)) {
                 audit_act(peer, CALL_UPDATE, record->task_id, owner);
+                record_count(record);
                 record_set_dirty(record);
                 peer_reply(peer, &(Reply){ .to = CALL_UPDATE });
         }

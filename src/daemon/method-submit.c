@@ -162,6 +162,19 @@ static void note_whole_gpus(const Daemon *daemon, const Task *task, Notices *not
         core_gpu_views_free(views, n_views > 0 ? (size_t)n_views : 0);
 }
 
+/* Whether its tasks take as much of our memory as one user's may. */
+static bool is_full(const Account *account) {
+        return account->n_task_bytes >= ACCOUNT_TASK_BYTES_MAX;
+}
+
+bool submit_is_room_for(Daemon *daemon, uid_t uid, size_t n) {
+        const Account *account = accounts_get(&daemon->accounts, uid);
+        size_t n_waiting = core_n_waiting_of(daemon->core, uid);
+        uint64_t most = daemon->settings.max_pending_per_user;
+
+        return account && !is_full(account) && n_waiting <= most && n <= most - n_waiting;
+}
+
 bool submit_is_within_limits(Peer *peer, CallType type, size_t n) {
         Daemon *daemon = peer_daemon(peer);
         size_t n_waiting = core_n_waiting_of(daemon->core, peer->uid);
@@ -179,6 +192,13 @@ bool submit_is_within_limits(Peer *peer, CallType type, size_t n) {
                             "you have %zu tasks waiting; with %zu more there would be over %" PRIu64
                             ", which is max_pending_per_user",
                             n_waiting, n, most);
+                return false;
+        }
+        if (is_full(peer->account)) {
+                peer_refuse(peer, type, ERROR_LIMIT,
+                            "your tasks take %d MiB of the daemon's memory, as much as one user's "
+                            "may: their commands, folders and names are long",
+                            ACCOUNT_TASK_BYTES_MAX >> 20);
                 return false;
         }
         if (daemon->store_error < 0) {
@@ -514,9 +534,12 @@ static Record *find_attached(Peer *peer, Call *call) {
                             "the settings keep you out, and the task is not known");
                 return NULL;
         }
-        if (core_n_waiting_of(daemon->core, peer->uid) >= daemon->settings.max_pending_per_user) {
+        if (!submit_is_room_for(daemon, peer->uid, 1) ||
+            core_n_running_of(daemon->core, peer->uid) >=
+                    core_policy(daemon->core)->max_active_per_uid) {
                 peer_refuse(peer, CALL_ATTACH, ERROR_LIMIT,
-                            "you have as many tasks waiting as max_pending_per_user allows");
+                            "you have as many tasks as max_pending_per_user, or the daemon's "
+                            "memory, allows");
                 return NULL;
         }
         return enter_attached(peer, call);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * A peer is served in one place, peer_serve(): it takes messages from its channel until there is none, or until one must
- * wait (parked, waiting, listing); then no further message is read, so that replies keep the order of their calls, and only
- * the end of the connection is watched for.
+ * A peer is served in one place, peer_work(), when it is its turn (service.h): it takes messages from its channel until there
+ * is none, or until one must wait (parked, waiting, listing); then no further message is read, so that replies keep the order
+ * of their calls, and only the end of the connection is watched for.
  */
 
 #include "daemon/peers.h"
@@ -17,9 +17,11 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/methods.h"
 #include "daemon/records.h"
+#include "daemon/service.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 
@@ -33,10 +35,9 @@ struct Peers {
         Peer *first;
         Peer *held; /* by held_next */
         size_t n;
-        Accounts accounts;
+        Service *service;
+        Limits *limits;
 };
-
-static void peer_serve(Peer *peer);
 
 static void lister_free(Lister *lister) {
         if (!lister)
@@ -78,6 +79,8 @@ static void peer_close(Peer *peer) {
         if (peer->is_waiting)
                 call_done(&peer->waiting);
         lister_free(peer->lister);
+        service_forget(peers->service, peer);
+        limits_forget(peers->limits, peer);
         (void)sd_event_source_disable_unref(peer->io);
         (void)channel_free(peer->channel);
         peer->account->n_peers--;
@@ -96,9 +99,14 @@ static bool peer_is_busy(const Peer *peer) {
         return peer->has_parked || peer->is_waiting || peer->lister || peer->ending;
 }
 
+/* So much waits to be sent that it shall read before it is served again. */
+static bool peer_is_clogged(const Peer *peer) {
+        return channel_n_unsent_bytes(peer->channel) > PEER_BACKLOG_BYTES;
+}
+
 /* What is to be waited for now. EPOLLHUP and EPOLLERR come always; EPOLLRDHUP while nothing is read. */
 static void peer_set_events(Peer *peer) {
-        uint32_t events = peer_is_busy(peer) ? EPOLLRDHUP : EPOLLIN;
+        uint32_t events = peer_is_busy(peer) ? EPOLLRDHUP : peer_is_clogged(peer) ? 0 : EPOLLIN;
 
         /* A list goes on as soon as there is room for its next part. */
         if (!peer->held && (channel_n_unsent_bytes(peer->channel) > 0 || peer->lister))
@@ -106,21 +114,32 @@ static void peer_set_events(Peer *peer) {
         (void)sd_event_source_set_io_events(peer->io, events);
 }
 
+/* After whatever has happened to it. Messages that came with the last read wait in the channel, where epoll does not see them. */
+static void peer_settle(Peer *peer) {
+        peer_set_events(peer);
+        if (!peer->served && !peer_is_busy(peer) && !peer_is_clogged(peer) &&
+            channel_has_message(peer->channel))
+                service_queue(peer->peers->service, peer);
+        limits_note(peer->peers->limits, peer);
+}
+
 /* Sends bytes, or keeps them until what was changed before is written; a peer that does not read is cut at its limit. */
 static void peer_send_bytes(Peer *peer, const char *bytes, size_t n) {
         int r;
 
+        if (peer->cut)
+                return;
         if (peer->peers->daemon->write_wanted)
                 hold(peer);
         r = peer->held ? channel_queue(peer->channel, bytes, n, -1) :
                          channel_send(peer->channel, bytes, n, -1);
-        if (r == FRAME_E_FULL)
-                log_about(LOG_WARNING, (LogSubject){ .uid = peer->uid },
-                          "connection of uid %u, pid %d does not read what it asked for: cut",
-                          peer->uid, peer->pid);
+        if (r == FRAME_E_FULL) {
+                peer_cut(peer, "it does not read what it asked for");
+                return;
+        }
         if (r != 0)
                 peer->ending = true;
-        peer_set_events(peer);
+        peer_settle(peer);
 }
 
 void peer_reply(Peer *peer, const Reply *reply) {
@@ -163,8 +182,42 @@ bool peer_has_hung_up(const Peer *peer) {
 void peer_end(Peer *peer) {
         peer->ending = true;
         hold(peer);
-        peer_set_events(peer);
+        peer_settle(peer);
         daemon_want_turn(peer->peers->daemon);
+}
+
+static void log_end(const Peer *peer, const char *text) {
+        uint64_t n_unsaid = 0;
+
+        if (account_may_log(peer->account, clock_boottime_us(), &n_unsaid))
+                log_info("connection of uid %u, pid %d ended: %s", peer->uid, peer->pid, text);
+}
+
+void peer_cut(Peer *peer, const char *fmt, ...) {
+        char text[sizeof(((Error *)NULL)->text)];
+        va_list args;
+
+        if (peer->cut)
+                return;
+        va_start(args, fmt);
+        (void)vsnprintf(text, sizeof(text), fmt, args);
+        va_end(args);
+        log_end(peer, text);
+        peer->cut = true;
+        channel_drop_unsent(peer->channel);
+        peer_end(peer);
+}
+
+void peer_dismiss(Peer *peer, const char *fmt, ...) {
+        char text[sizeof(((Error *)NULL)->text)];
+        va_list args;
+
+        va_start(args, fmt);
+        (void)vsnprintf(text, sizeof(text), fmt, args);
+        va_end(args);
+        log_end(peer, text);
+        peer_refuse(peer, CALL_GET_INFO, ERROR_LIMIT, "%s", text);
+        peer_end(peer);
 }
 
 void peer_refuse(Peer *peer, CallType to, ErrorName name, const char *fmt, ...) {
@@ -177,18 +230,24 @@ void peer_refuse(Peer *peer, CallType to, ErrorName name, const char *fmt, ...) 
         peer_reply(peer, &(Reply){ .to = to, .error = name, .message = text });
 }
 
-static void peer_resume(Peer *peer, bool looked) {
+static void peer_resume(Peer *peer) {
         Call call = peer->parked;
+        bool looked = peer->looked;
 
-        peer->has_parked = false;
+        peer->has_parked = peer->resume_due = peer->looked = false;
         peer->park_source = sd_event_source_disable_unref(peer->park_source);
         methods_serve(peer, &call, looked);
         call_done(&call);
-        peer_serve(peer);
+}
+
+static void peer_let_go_on(Peer *peer, bool looked) {
+        peer->resume_due = true;
+        peer->looked |= looked;
+        service_peer(peer->peers->service, peer);
 }
 
 static int on_park_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
-        peer_resume(userdata, true);
+        peer_let_go_on(userdata, true);
         return 0;
 }
 
@@ -204,7 +263,7 @@ void peer_park(Peer *peer, Call *call, uint64_t max_us) {
                 (void)sd_event_add_time(peer->peers->daemon->event, &peer->park_source,
                                         CLOCK_BOOTTIME, peer->park_end_boot_us, 0, on_park_timeout,
                                         peer);
-        peer_set_events(peer);
+        peer_settle(peer);
 }
 
 bool peer_park_is_over(const Peer *peer) {
@@ -229,6 +288,7 @@ static bool peer_serve_message(Peer *peer, const char *bytes, size_t n) {
                 return true;
         }
         peer->park_end_boot_us = 0;
+        peer->n_call_bytes = n;
         methods_serve(peer, &call, false);
         call_done(&call);
         return true;
@@ -236,14 +296,19 @@ static bool peer_serve_message(Peer *peer, const char *bytes, size_t n) {
 
 /* Takes messages until there is none or one must wait. Return: false if the connection has ended. */
 static bool peer_receive(Peer *peer) {
-        for (unsigned i = 0; i < MESSAGES_PER_WAKEUP && !peer_is_busy(peer); i++) {
+        for (unsigned i = 0;
+             i < MESSAGES_PER_WAKEUP && !peer_is_busy(peer) && !peer_is_clogged(peer); i++) {
                 const char *bytes;
                 size_t n;
                 int r;
 
                 r = channel_receive(peer->channel, &bytes, &n);
-                if (r == FRAME_E_AGAIN)
+                limits_note(peer->peers->limits, peer);
+                if (r == FRAME_E_AGAIN) {
+                        if (limits_are_exceeded(peer->peers->limits, peer))
+                                peer_dismiss(peer, "too much of its user's messages is not whole");
                         return true;
+                }
                 if (r == FRAME_E_TOO_BIG)
                         peer_refuse(peer, CALL_GET_INFO, ERROR_LIMIT,
                                     "a message may have %d bytes at most", FRAME_MESSAGE_MAX);
@@ -256,53 +321,64 @@ static bool peer_receive(Peer *peer) {
                 }
                 if (r != 0)
                         return false;
+                limits_touch(peer->peers->limits, peer);
                 if (!peer_serve_message(peer, bytes, n))
                         return false;
         }
         return true;
 }
 
-static void peer_serve(Peer *peer) {
+/* Sends more of what waits. Return: as channel_flush(). */
+static int peer_flush(Peer *peer) {
+        size_t n_unsent = channel_n_unsent_bytes(peer->channel);
         int r;
 
-        if (!peer_receive(peer)) {
-                peer_close(peer);
-                return;
-        }
-        if (peer->ending && !peer->held) {
-                r = channel_flush(peer->channel);
-                if (r != FRAME_E_AGAIN) {
-                        peer_close(peer);
-                        return;
-                }
-        }
-        peer_set_events(peer);
+        if (peer->held || n_unsent == 0)
+                return FRAME_E_AGAIN;
+        r = channel_flush(peer->channel);
+        if (channel_n_unsent_bytes(peer->channel) < n_unsent)
+                limits_touch(peer->peers->limits, peer);
+        return r;
+}
 
-        /* Messages that came with the last read wait in the channel, where epoll does not see them. */
-        if (!peer_is_busy(peer) && channel_has_message(peer->channel))
-                (void)sd_event_source_set_io_events(peer->io, EPOLLIN | EPOLLOUT);
+/* Return: false if the connection has ended. */
+static bool peer_serve(Peer *peer) {
+        if (peer->lister && channel_n_unsent_bytes(peer->channel) == 0)
+                lister_continue(peer);
+        if (peer->resume_due)
+                peer_resume(peer);
+        if (peer->wait_due && peer->is_waiting)
+                (void)wait_try(peer);
+        peer->wait_due = false;
+        return peer_receive(peer);
+}
+
+void peer_work(Peer *peer) {
+        bool goes_on;
+        int r;
+
+        r = peer_flush(peer);
+        goes_on = r == 0 || r == FRAME_E_AGAIN;
+        if (goes_on) {
+                peer->served = true;
+                goes_on = peer_serve(peer);
+                peer->served = false;
+        }
+        if (goes_on && peer->ending && !peer->held)
+                goes_on = channel_flush(peer->channel) == FRAME_E_AGAIN;
+        if (goes_on)
+                peer_settle(peer);
+        else
+                peer_close(peer);
 }
 
 static int on_peer(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Peer *peer = userdata;
-        Peers *peers = peer->peers;
-        int r;
 
-        if (peer_is_busy(peer) && (revents & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))) {
+        if (peer_is_busy(peer) && (revents & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
                 peer_close(peer);
-                return 0;
-        }
-        if (!peer->held && channel_n_unsent_bytes(peer->channel) > 0) {
-                r = channel_flush(peer->channel);
-                if (r != 0 && r != FRAME_E_AGAIN) {
-                        peer_close(peer);
-                        return 0;
-                }
-        }
-        if (peer->lister && channel_n_unsent_bytes(peer->channel) == 0)
-                lister_continue(peer);
-        peer_serve(peer);
-        daemon_hurry_turn(peers->daemon);
+        else
+                service_peer(peer->peers->service, peer);
         return 0;
 }
 
@@ -346,7 +422,7 @@ int peers_add(Peers *peers, int fd) {
 
         if (getsockopt(peer_fd, SOL_SOCKET, SO_PEERCRED, &cred, &l) < 0)
                 return 0; /* drop this one, keep listening */
-        account = accounts_get(&peers->accounts, cred.uid);
+        account = accounts_get(&peers->daemon->accounts, cred.uid);
         if (!account)
                 return -ENOMEM;
         if (account->n_peers >= ACCOUNT_PEERS_MAX) {
@@ -385,15 +461,24 @@ int peers_add(Peers *peers, int fd) {
         (void)sd_event_source_set_description(peer->io, "peer");
 
         /* The first message is mostly there already. */
-        peer_serve(peer);
+        service_peer(peers->service, peer);
         return 0;
 }
 
 int peers_new(Peers **ret, Daemon *daemon) {
-        *ret = calloc(1, sizeof(**ret));
-        if (!*ret)
+        _cleanup_(peers_freep) Peers *peers = calloc(1, sizeof(*peers));
+        int r;
+
+        if (!peers)
                 return -ENOMEM;
-        (*ret)->daemon = daemon;
+        peers->daemon = daemon;
+        r = service_new(&peers->service, daemon);
+        if (r < 0)
+                return r;
+        r = limits_new(&peers->limits, daemon);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(peers);
         return 0;
 }
 
@@ -402,7 +487,8 @@ Peers *peers_free(Peers *peers) {
                 return NULL;
         while (peers->first)
                 peer_close(peers->first);
-        accounts_done(&peers->accounts);
+        (void)service_free(peers->service);
+        (void)limits_free(peers->limits);
         free(peers);
         return NULL;
 }
@@ -429,7 +515,7 @@ void peers_release(Peers *peers, bool written) {
                 if (r < 0 || r == FRAME_E_CLOSED || (peer->ending && r == 0))
                         peer_close(peer);
                 else
-                        peer_set_events(peer);
+                        peer_settle(peer);
         }
 }
 
@@ -437,7 +523,7 @@ void peers_resume_parked(Peers *peers, bool looked) {
         for (Peer *peer = peers->first, *next; peer; peer = next) {
                 next = peer->next;
                 if (peer->has_parked)
-                        peer_resume(peer, looked);
+                        peer_let_go_on(peer, looked);
         }
 }
 
@@ -450,8 +536,10 @@ static bool waits_for(const Call *call, uint64_t task_id) {
 
 void peers_task_ended(Peers *peers, uint64_t task_id) {
         for (Peer *peer = peers->first; peer; peer = peer->next)
-                if (peer->is_waiting && waits_for(&peer->waiting, task_id))
-                        (void)wait_try(peer);
+                if (peer->is_waiting && waits_for(&peer->waiting, task_id)) {
+                        peer->wait_due = true;
+                        service_queue(peers->service, peer);
+                }
 }
 
 Daemon *peer_daemon(const Peer *peer) {

@@ -14,14 +14,26 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "daemon/accounts.h"
 #include "daemon/daemon.h"
 #include "wire/frame.h"
 #include "wire/message.h"
 
 enum {
         PEER_QUEUE_MAX_BYTES = 4 * 1024 * 1024, /* a reader slower than this is cut */
+        PEER_BACKLOG_BYTES = 64 * 1024, /* with so much to be read, no more calls are served */
 };
+
+/* About what a call that was read takes while it is parked: @n bytes of text, and the structs. */
+#define PEER_PARKED_SIZE(n) (4096 + 2 * (n))
+
+/* What a peer is waited for. */
+typedef enum Patience {
+        PATIENCE_ENDLESS, /* it waits for us, or is a runner: these say nothing for hours */
+        PATIENCE_HALF,    /* the rest of a message */
+        PATIENCE_UNREAD,  /* that it reads what it asked for */
+        PATIENCE_IDLE,    /* that it asks for something */
+        PATIENCE_ENDING,  /* that it reads our last words */
+} Patience;
 
 /* A list that is being sent in several replies. */
 typedef struct Lister {
@@ -52,23 +64,37 @@ struct Peer {
         unsigned n_silent; /* records whose offer it did not answer */
         Record *records;   /* of the tasks that this connection runs, by owner_next */
 
+        bool waits_for_turn; /* service.h */
+        TAILQ_ENTRY(Peer) turn_link;
+
+        /* limits.h */
+        size_t n_in_bytes, n_out_bytes; /* of memory, as its account has them */
+        Patience patience;
+        uint64_t patience_boot_us; /* since when */
+
         /* While one of these stands, no further message is read: replies keep the order of their calls. */
         bool has_parked;
         Call parked;                  /* waits for a look at the GPUs */
+        size_t n_call_bytes;          /* of the call that is served, or parked */
+        bool resume_due, looked;      /* it may go on; after a look */
         sd_event_source *park_source; /* how long at most; NULL: as long as the probe may take */
         uint64_t
                 park_end_boot_us; /* of the call that is served: it is parked no longer than until then; 0: never was */
         bool is_waiting;
-        Call waiting; /* WAIT, until its tasks have ended */
+        Call waiting;  /* WAIT, until its tasks have ended */
+        bool wait_due; /* one of them has */
         Lister *lister;
 
+        bool served; /* just now */
         bool ending; /* closed as soon as all is sent */
+        bool cut;    /* and nothing more is sent */
         bool held;   /* what it is told waits for a commit, see peers_release() */
         Peer *held_next;
 };
 
 int peers_new(Peers **ret, Daemon *daemon);
 Peers *peers_free(Peers *peers); /* ends every connection */
+DEFINE_CLEANUP(Peers *, peers_free);
 
 /**
  * peers_add() - somebody was let in
@@ -107,6 +133,15 @@ bool peer_has_hung_up(const Peer *peer);
 /* Ends the connection at the end of the turn, when what was said is out. */
 void peer_end(Peer *peer);
 
+/* Ends it without a word to it, but one in the log; closed at the end of the turn. */
+void peer_cut(Peer *peer, const char *fmt, ...) _printf_(2, 3);
+
+/* Ends it with an error sentence, which also goes to the log. */
+void peer_dismiss(Peer *peer, const char *fmt, ...) _printf_(2, 3);
+
+/* Does what there is to do for it: sends what waits, goes on with a list, serves its messages. It may be gone then. */
+void peer_work(Peer *peer);
+
 /* Replies with an error sentence. */
 void peer_refuse(Peer *peer, CallType to, ErrorName name, const char *fmt, ...) _printf_(4, 5);
 
@@ -117,7 +152,7 @@ void peer_park(Peer *peer, Call *call, uint64_t max_us);
 /* Whether the call was parked for as long as it may be. */
 bool peer_park_is_over(const Peer *peer);
 
-/* Serves the parked calls again. @looked: after a look at the GPUs, whatever it brought. */
+/* Serves the parked calls again, each in its turn. @looked: after a look at the GPUs, whatever it brought. */
 void peers_resume_parked(Peers *peers, bool looked);
 
 /* A task has ended: whoever waits for it may be answered. */

@@ -17,15 +17,29 @@
 #include "util/fd.h"
 #include "util/proc-id.h"
 
+void record_count(Record *record) {
+        const Task *task = core_find(record->daemon->core, record->task_id);
+        size_t n = task ? account_task_size(task) : 0;
+
+        record->account->n_task_bytes += n - record->n_bytes;
+        record->n_bytes = n;
+}
+
 int record_new(Record **ret, Daemon *daemon, uint64_t task_id) {
         Record *record;
 
         record = calloc(1, sizeof(*record));
         if (!record)
                 return -ENOMEM;
+        record->account = accounts_get(&daemon->accounts, core_find(daemon->core, task_id)->uid);
+        if (!record->account) {
+                free(record);
+                return -ENOMEM;
+        }
         record->daemon = daemon;
         record->task_id = task_id;
         record->pid_fd = -1;
+        record_count(record);
         HASH_ADD(hh, daemon->records, task_id, sizeof(record->task_id), record);
         if (ret)
                 *ret = record;
@@ -108,6 +122,7 @@ void record_free(Record *record) {
         remove_from_dirty(record);
         record->timer = sd_event_source_disable_unref(record->timer);
         drop_process(record);
+        record->account->n_task_bytes -= record->n_bytes;
         HASH_DEL(record->daemon->records, record);
         free(record);
 }

@@ -20,6 +20,8 @@
 struct Record {
         Daemon *daemon;
         uint64_t task_id;
+        Account *account;     /* of the task's user */
+        size_t n_bytes;       /* as the account has it */
         Peer *owner;          /* the runner's connection; NULL: away */
         Record *owner_next;   /* others of the same connection */
         Record **owner_pprev; /* what points at this one */
@@ -53,6 +55,9 @@ Record *record_find(Daemon *daemon, uint64_t task_id);
 
 /* What the log calls it. */
 LogSubject record_subject(const Record *record);
+
+/* The task is larger, or smaller, than it was. */
+void record_count(Record *record);
 
 /* Drops it; the core keeps its task. */
 void record_free(Record *record);

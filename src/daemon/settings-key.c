@@ -118,6 +118,11 @@ const SettingsKey settings_keys[] = {
                 .standard = "100000",
                 .help = "how many waiting tasks one user may have",
         }, {
+                .name = "client_timeout", .type = SETTINGS_TYPE_DURATION,
+                FIELD(client_timeout_us), .min = US_PER_SEC, .max = 86400 * US_PER_SEC,
+                .standard = "60s",
+                .help = "how long to wait for the rest of a message, for answers to be read, for a first word",
+        }, {
                 .name = "show_commands", .type = SETTINGS_TYPE_WORD,
                 FIELD(show_commands_to_owner_only), .words = { "everyone", "owner" },
                 .standard = "everyone",

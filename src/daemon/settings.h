@@ -38,6 +38,7 @@ typedef struct Settings {
         UserList allow_users;
         UserList deny_users; /* of those allowed */
         uint64_t max_pending_per_user;
+        uint64_t client_timeout_us;
         bool show_commands_to_owner_only;
         uint64_t history_us;
         uint64_t log_limit_bytes; /* UINT64_MAX: none */

@@ -22,6 +22,9 @@ typedef struct Notices {
 
 void notices_done(Notices *notices);
 
+/* Whether a user may have @n waiting tasks more. */
+bool submit_is_room_for(Daemon *daemon, uid_t uid, size_t n);
+
 /* Whether this user may have @n tasks more now, and they could be written; refuses otherwise. */
 bool submit_is_within_limits(Peer *peer, CallType type, size_t n);
 

@@ -489,3 +489,23 @@ int channel_flush(Channel *channel) {
 size_t channel_n_unsent_bytes(const Channel *channel) {
         return channel->out_end - channel->out_start;
 }
+
+size_t channel_n_unread_bytes(const Channel *channel) {
+        return channel->in_end - channel->in_start;
+}
+
+size_t channel_in_size(const Channel *channel) {
+        return channel->n_in_allocated;
+}
+
+size_t channel_out_size(const Channel *channel) {
+        return channel->n_out_allocated;
+}
+
+void channel_drop_unsent(Channel *channel) {
+        while (channel->n_out_fds > 0)
+                (void)fd_close(channel->out_fds[--channel->n_out_fds].fd);
+        free(channel->out);
+        channel->out = NULL;
+        channel->n_out_allocated = channel->out_start = channel->out_end = 0;
+}

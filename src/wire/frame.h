@@ -76,3 +76,13 @@ int channel_queue(Channel *channel, const char *bytes, size_t n, int fd);
 int channel_flush(Channel *channel);
 
 size_t channel_n_unsent_bytes(const Channel *channel);
+
+/* Of what was received and not given out yet. */
+size_t channel_n_unread_bytes(const Channel *channel);
+
+/* Memory that the buffers take: of what was received, and of what waits to be sent. */
+size_t channel_in_size(const Channel *channel);
+size_t channel_out_size(const Channel *channel);
+
+/* Drops what waits to be sent: a message may have gone out in part, so that nothing more can be said. */
+void channel_drop_unsent(Channel *channel);

@@ -87,6 +87,7 @@ static const char *const id_outcome_table[] = {
         [ID_OUTCOME_DONE] = "done",           [ID_OUTCOME_ENDING] = "ending",
         [ID_OUTCOME_NO_RUNNER] = "no-runner", [ID_OUTCOME_NO_SUCH_TASK] = "no-such-task",
         [ID_OUTCOME_NOT_YOURS] = "not-yours", [ID_OUTCOME_WRONG_STATE] = "wrong-state",
+        [ID_OUTCOME_LIMIT] = "limit",
 };
 
 DEFINE_STRING_TABLE(call_type, CallType);

@@ -237,10 +237,11 @@ typedef enum IdOutcome {
         ID_OUTCOME_NO_SUCH_TASK,
         ID_OUTCOME_NOT_YOURS,
         ID_OUTCOME_WRONG_STATE, /* HOLD of a running one, anything of one that is over */
+        ID_OUTCOME_LIMIT, /* HOLD of an element: its user has as many waiting tasks as he may */
 } IdOutcome;
 
 enum {
-        N_ID_OUTCOMES = ID_OUTCOME_WRONG_STATE + 1,
+        N_ID_OUTCOMES = ID_OUTCOME_LIMIT + 1,
 };
 
 DECLARE_STRING_TABLE(id_outcome, IdOutcome);

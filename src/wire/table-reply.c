@@ -89,7 +89,7 @@ static const Field id_result_fields[] = {
                  id_outcome_to_word,
                  id_outcome_from_string,
                  ID_OUTCOME_DONE,
-                 ID_OUTCOME_WRONG_STATE),
+                 ID_OUTCOME_LIMIT),
         ROW_STATE(IdResult, state, FIELD_OPTIONAL),
         ROW_OR_NULL("pid", IdResult, pid, 0, FIELD_SIGNED, 1, INT32_MAX),
         ROW_NUMBER("pid_start_ticks", IdResult, pid_start_ticks, FIELD_OMIT_ZERO, 0, INT64_MAX),

@@ -78,6 +78,7 @@ def test_check_config_says_whether_a_file_is_good_and_starts_nothing(place):
         "priority_limit = 50\npriority_age = inf\nmax_delay = 1d\nwhole_gpu_used = 10%\nidle_exit = inf\n"
         "gpus = 0, GPU-12ab\ngpu_pick = pack\npin_gpus = always\nnvml_library = libnvidia-ml.so.1\n"
         "admins = root, @root\n"
+        "allow_users = all\ndeny_users = none\nclient_timeout = 5s\n"
         "max_pending_per_user = 10\nshow_commands = owner\nhistory_days = 7\n"
     )
     done = place.run([TASKFLOWD, "--config", config, "--check-config", "--state", place.folder / "state"])

@@ -191,13 +191,18 @@ static Verdict judge_cpus(const Oracle *oracle, const Sums *sums, uint64_t cpus)
         return cpus == 0 || sums->cpus + cpus <= oracle->policy.n_cpus ? VERDICT_YES : VERDICT_NO;
 }
 
-static size_t open_offers(const Oracle *oracle, uid_t uid) {
-        size_t n = 0;
+/* Whether a user may have no offer more, with @n of this plan. */
+static bool is_full(const Oracle *oracle, uid_t uid, size_t n) {
+        size_t n_offers = n, n_active = n;
 
-        for (size_t i = 0; i < oracle->n_alive; i++)
-                n += oracle_alive(oracle, i)->uid == uid &&
-                     oracle_alive(oracle, i)->stage == ORACLE_OFFERED;
-        return n;
+        for (size_t i = 0; i < oracle->n_alive; i++) {
+                const OracleTask *task = oracle_alive(oracle, i);
+
+                n_offers += task->uid == uid && task->stage == ORACLE_OFFERED;
+                n_active += task->uid == uid && oracle_is_active(task);
+        }
+        return n_offers >= oracle->policy.max_offers_per_uid ||
+               n_active >= oracle->policy.max_active_per_uid;
 }
 
 /* In line: pending, its runner is there, and it waits for no other to end. */
@@ -220,8 +225,7 @@ static Verdict judge_task(const Oracle *oracle, const Sums *sums, const OracleTa
         verdict = MIN(verdict, judge_cpus(oracle, sums, task->cpus));
         if (verdict > VERDICT_NO)
                 verdict = MIN(verdict, judge_gpus(oracle, sums, task, 0, 0, 0));
-        if (verdict > VERDICT_NO &&
-            open_offers(oracle, task->uid) >= oracle->policy.max_offers_per_uid)
+        if (verdict > VERDICT_NO && is_full(oracle, task->uid, 0))
                 return VERDICT_NO;
         return verdict;
 }
@@ -403,8 +407,7 @@ static void check_whole(Oracle *oracle, const OracleTask *task, const Plan *plan
         if (!task->is_array || !may_start(oracle, task) || task->memory_bytes > 0 ||
             task->cpus > 0 || task->n_gpus > 0 || n == oracle_n_waits(task) ||
             plan->n_offers == PLAN_OFFERS_MAX ||
-            open_offers(oracle, task->uid) + n_offers_in(oracle, plan, task->uid, 0) >=
-                    oracle->policy.max_offers_per_uid)
+            is_full(oracle, task->uid, n_offers_in(oracle, plan, task->uid, 0)))
                 return;
         for (size_t i = 0; i < plan->n_offers; i++)
                 n += plan->offers[i].task_id != task->id &&

@@ -57,6 +57,7 @@ static Policy some_policy(Rng *rng) {
         policy.priority_limit = (unsigned)rng_between(rng, 0, 2) * 100;
         policy.priority_age_us = rng_chance(rng, 30) ? TASK_TIME_INF : 30 * US_PER_SEC;
         policy.max_offers_per_uid = (unsigned)rng_between(rng, 1, 8);
+        policy.max_active_per_uid = (unsigned)rng_between(rng, 1, 30);
         return policy;
 }
 

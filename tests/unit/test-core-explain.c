@@ -251,7 +251,8 @@ static void test_held_away_and_too_many_offers_are_told(_unused_ void **state) {
         policy.max_offers_per_uid = 0;
         core_set_policy(world->core, &policy);
         submit(world, (Ask){});
-        assert_string_equal(why(world, 3), "too many other tasks of its user are about to start");
+        assert_string_equal(why(world, 3),
+                            "too many other tasks of its user run or are about to start");
 }
 
 static void say_drained(World *world, const Drain *drain) {

@@ -321,6 +321,29 @@ static void test_a_user_has_a_most_of_open_offers(_unused_ void **state) {
         assert_int_equal(offer_next(world), 0);
 }
 
+static void test_a_user_has_a_most_of_tasks_that_run(_unused_ void **state) {
+        Policy policy = world_policy();
+        WORLD(0);
+
+        policy.max_active_per_uid = 2;
+        core_set_policy(world->core, &policy);
+        for (int i = 0; i < 4; i++)
+                submit(world, (Ask){ .uid = ALICE });
+        submit(world, (Ask){ .uid = BOB });
+        assert_plan(world, 3, false, false);
+        assert_int_equal(offer_next(world), 1);
+        assert_int_equal(apply(world, EVENT_ACCEPTED, 1), 0);
+        assert_int_equal(offer_next(world), 2);
+        assert_int_equal(apply(world, EVENT_ACCEPTED, 2), 0);
+        assert_int_equal(core_n_running_of(world->core, ALICE), 2);
+        assert_int_equal(offer_next(world), 5);
+        assert_int_equal(offer_next(world), 0);
+        assert_int_equal(end(world, 1, TASK_STATE_DONE), 0);
+        assert_int_equal(offer_next(world), 3);
+        assert_int_equal(core_n_running_of(world->core, ALICE), 1);
+        assert_int_equal(core_n_running_of(world->core, CHUCK), 0);
+}
+
 static void test_a_task_that_does_not_fit_is_overtaken(_unused_ void **state) {
         WORLD(0);
 
@@ -446,6 +469,7 @@ int main(void) {
                 cmocka_unit_test(test_what_asks_for_nothing_measured_starts_at_once),
                 cmocka_unit_test(test_a_plan_has_a_most_of_offers),
                 cmocka_unit_test(test_a_user_has_a_most_of_open_offers),
+                cmocka_unit_test(test_a_user_has_a_most_of_tasks_that_run),
                 cmocka_unit_test(test_a_task_that_does_not_fit_is_overtaken),
                 cmocka_unit_test(test_held_and_passed_over_tasks_are_not_offered),
                 cmocka_unit_test(test_an_offer_has_the_grants_in_the_order_of_the_needs),

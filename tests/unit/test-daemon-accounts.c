@@ -43,10 +43,41 @@ static void test_refusals_fill_no_log(void **state) {
         accounts_done(&accounts);
 }
 
+/* What docs/security.md reckons with: it grows with each text, and never says less than there is. */
+static void test_a_task_is_as_large_as_its_words(void **state) {
+        char *argv[] = { (char[]){ "make" }, (char[]){ "all" }, NULL };
+        TaskAfter after[3] = {};
+        IndexRange ranges[5] = {};
+        TaskArray array = { .waiting = { .n = 5, .ranges = ranges } };
+        Task task = {};
+        size_t before, after_words;
+
+        before = account_task_size(&task);
+        assert_true(before >= sizeof(Task));
+        task.command = (char[]){ "0123456789" };
+        assert_int_equal(account_task_size(&task), before + 11);
+        task.name = task.cwd = task.output = task.reason = task.command;
+        after_words = account_task_size(&task);
+        assert_int_equal(after_words, before + 5 * 11);
+        task.argv = argv;
+        assert_int_equal(account_task_size(&task), after_words + 2 * sizeof(char *) + 5 + 4);
+        task.argv = NULL;
+        task.after = after;
+        task.n_after = 3;
+        assert_int_equal(account_task_size(&task), after_words + 3 * sizeof(TaskAfter));
+        task.array = &array;
+        assert_true(account_task_size(&task) >=
+                    after_words + 3 * sizeof(TaskAfter) + sizeof(array) + 5 * sizeof(IndexRange));
+        task.array = NULL;
+        task.needs.n_gpus = 64;
+        assert_true(account_task_size(&task) >= after_words + 64 * sizeof(GpuNeed));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_each_user_has_one_account),
                 cmocka_unit_test(test_refusals_fill_no_log),
+                cmocka_unit_test(test_a_task_is_as_large_as_its_words),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

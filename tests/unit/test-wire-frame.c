@@ -390,6 +390,29 @@ static void test_what_is_queued_goes_out_with_the_next_that_is_sent(_unused_ voi
         free_pair(&pair);
 }
 
+static void test_what_buffers_take_is_known_and_may_be_dropped(_unused_ void **state) {
+        _cleanup_close_ int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        size_t n_before = n_open_fds(), n;
+        const char *bytes;
+        Pair pair = new_pair();
+
+        assert_int_equal(channel_in_size(pair.channel) + channel_out_size(pair.channel), 0);
+        give(&pair, "half", 4);
+        assert_int_equal(channel_receive(pair.channel, &bytes, &n), FRAME_E_AGAIN);
+        assert_int_equal(channel_n_unread_bytes(pair.channel), 4);
+        assert_true(channel_in_size(pair.channel) >= 4);
+
+        assert_int_equal(channel_queue(pair.channel, "never", 5, null_fd), 0);
+        assert_true(channel_out_size(pair.channel) >= 6);
+        assert_int_equal(n_open_fds(), n_before + 3);
+        channel_drop_unsent(pair.channel);
+        assert_int_equal(channel_out_size(pair.channel), 0);
+        assert_int_equal(channel_n_unsent_bytes(pair.channel), 0);
+        assert_int_equal(n_open_fds(), n_before + 2);
+        assert_int_equal(channel_flush(pair.channel), 0);
+        free_pair(&pair);
+}
+
 static void test_queue_has_a_limit(_unused_ void **state) {
         Pair pair = new_pair();
         char bytes[1000];
@@ -468,6 +491,7 @@ int main(void) {
                 cmocka_unit_test(test_what_is_sent_arrives),
                 cmocka_unit_test(test_queue_keeps_order_and_descriptors),
                 cmocka_unit_test(test_what_is_queued_goes_out_with_the_next_that_is_sent),
+                cmocka_unit_test(test_what_buffers_take_is_known_and_may_be_dropped),
                 cmocka_unit_test(test_queue_has_a_limit),
                 cmocka_unit_test(test_descriptors_in_the_queue_have_a_limit),
                 cmocka_unit_test(test_idle_channel_is_small_also_after_a_big_message),
