@@ -263,6 +263,9 @@ const Task *core_find_key(const Core *core, uid_t uid, const uint8_t key[static 
  */
 ssize_t core_list(const Core *core, const Task ***ret);
 
+/* Those of one user, in the same order; it costs little however many others have. */
+ssize_t core_list_of(const Core *core, uid_t uid, const Task ***ret);
+
 /* Of an array each element counts that waits in it. */
 typedef struct CoreCounts {
         size_t pending; /* offered ones included */

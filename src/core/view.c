@@ -104,8 +104,19 @@ static bool is_hollow(const Entry *entry) {
         return entry->task->array && entry->n_waiting == 0 && !phase_is_over(entry->phase);
 }
 
+/* Whose tasks are listed: one user's, or everybody's. */
+typedef struct Whose {
+        bool one;
+        uid_t uid;
+} Whose;
+
+static bool is_whose(Whose whose, uid_t uid) {
+        return !whose.one || whose.uid == uid;
+}
+
 /* Those of a list that are in one of two phases, sorted. Returns how many. */
 static size_t collect(const EntryList *list,
+                      Whose whose,
                       Phase one,
                       Phase other,
                       bool hollow,
@@ -115,15 +126,16 @@ static size_t collect(const EntryList *list,
         size_t n = 0;
 
         TAILQ_FOREACH(entry, list, link)
-        if ((entry->phase == one || entry->phase == other) && is_hollow(entry) == hollow)
+        if ((entry->phase == one || entry->phase == other) && is_hollow(entry) == hollow &&
+            is_whose(whose, entry->task->uid))
                 out[n++] = entry->task;
 
         qsort(out, n, sizeof(*out), compare);
         return n;
 }
 
-/* Everybody in the order they would start, as if it were now that the last one came. */
-static int collect_queued(const Core *core, const Task **out, size_t *ret_n) {
+/* In the order they would start, as if it were now that the last one came. Others' lanes are left out whole. */
+static int collect_queued(const Core *core, Whose whose, const Task **out, size_t *ret_n) {
         const Entry *entry;
         const User *user;
         const Class *class;
@@ -143,15 +155,21 @@ static int collect_queued(const Core *core, const Task **out, size_t *ret_n) {
         if (r < 0)
                 return r;
 
-        for (; (entry = order_first(&order)); order_next(&order))
+        while ((entry = order_first(&order))) {
+                if (!is_whose(whose, entry->task->uid)) {
+                        order_skip_lane(&order);
+                        continue;
+                }
                 out[n++] = entry->task;
+                order_next(&order);
+        }
 
         order_done(&order);
         *ret_n = n;
         return 0;
 }
 
-ssize_t core_list(const Core *core, const Task ***ret) {
+static ssize_t list(const Core *core, Whose whose, const Task ***ret) {
         const Task **tasks;
         size_t n = 0, n_queued;
         int r;
@@ -167,23 +185,34 @@ ssize_t core_list(const Core *core, const Task ***ret) {
         if (!tasks)
                 return -ENOMEM;
 
-        n = collect(&core->active, PHASE_RUNNING, PHASE_RUNNING, false, by_start, tasks);
-        n += collect(&core->active, PHASE_OFFERED, PHASE_OFFERED, false, by_order, tasks + n);
-        r = collect_queued(core, tasks + n, &n_queued);
+        n = collect(&core->active, whose, PHASE_RUNNING, PHASE_RUNNING, false, by_start, tasks);
+        n += collect(&core->active, whose, PHASE_OFFERED, PHASE_OFFERED, false, by_order,
+                     tasks + n);
+        r = collect_queued(core, whose, tasks + n, &n_queued);
         if (r < 0) {
                 free(tasks);
                 return r;
         }
         n += n_queued;
-        n += collect(&core->blocked, PHASE_BLOCKED, PHASE_BLOCKED, false, by_priority, tasks + n);
-        n += collect(&core->away, PHASE_AWAY, PHASE_AWAY, false, by_order, tasks + n);
-        n += collect(&core->held, PHASE_HELD, PHASE_HELD, false, by_order, tasks + n);
-        n += collect(&core->ended, PHASE_ENDED, PHASE_LOST, false, by_order, tasks + n);
-        n += collect(&core->blocked, PHASE_BLOCKED, PHASE_BLOCKED, true, by_order, tasks + n);
-        n += collect(&core->held, PHASE_HELD, PHASE_HELD, true, by_order, tasks + n);
+        n += collect(&core->blocked, whose, PHASE_BLOCKED, PHASE_BLOCKED, false, by_priority,
+                     tasks + n);
+        n += collect(&core->away, whose, PHASE_AWAY, PHASE_AWAY, false, by_order, tasks + n);
+        n += collect(&core->held, whose, PHASE_HELD, PHASE_HELD, false, by_order, tasks + n);
+        n += collect(&core->ended, whose, PHASE_ENDED, PHASE_LOST, false, by_order, tasks + n);
+        n += collect(&core->blocked, whose, PHASE_BLOCKED, PHASE_BLOCKED, true, by_order,
+                     tasks + n);
+        n += collect(&core->held, whose, PHASE_HELD, PHASE_HELD, true, by_order, tasks + n);
 
         *ret = tasks;
         return (ssize_t)n;
+}
+
+ssize_t core_list(const Core *core, const Task ***ret) {
+        return list(core, (Whose){}, ret);
+}
+
+ssize_t core_list_of(const Core *core, uid_t uid, const Task ***ret) {
+        return list(core, (Whose){ .one = true, .uid = uid }, ret);
 }
 
 RamView core_view_ram(const Core *core, uint64_t now_boot_us) {

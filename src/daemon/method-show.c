@@ -223,7 +223,8 @@ void method_list(Peer *peer, Call *call, bool resumed) {
         Lister *lister;
         ssize_t n;
 
-        n = core_list(daemon->core, &tasks);
+        n = call->list.has_uid ? core_list_of(daemon->core, call->list.uid, &tasks) :
+                                 core_list(daemon->core, &tasks);
         lister = calloc(1, sizeof(*lister));
         if (n < 0 || !lister) {
                 free(lister);
@@ -238,8 +239,7 @@ void method_list(Peer *peer, Call *call, bool resumed) {
         lister->uid = call->list.uid;
         lister->ended_before = UINT64_MAX;
         for (ssize_t i = 0; lister->ids && i < n; i++)
-                if (!lister->has_uid || tasks[i]->uid == lister->uid)
-                        lister->ids[lister->n_ids++] = tasks[i]->id;
+                lister->ids[lister->n_ids++] = tasks[i]->id;
         peer->lister = lister;
         if (call->list.explain)
                 daemon_look_at_ram(daemon);

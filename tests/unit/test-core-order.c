@@ -190,6 +190,36 @@ static void test_the_list_has_the_running_first_and_the_ended_last(_unused_ void
         free(tasks);
 }
 
+/* What one user has, in the order of the whole list, whatever the others have in between. */
+static void test_the_list_of_one_user_is_a_part_of_the_whole(_unused_ void **state) {
+        static const uid_t uids[] = { ALICE, BOB, CHUCK };
+        WORLD(0);
+        const Task **all, **own;
+
+        for (unsigned i = 0; i < 60; i++)
+                submit(world,
+                       (Ask){ .uid = uids[i * 7 % 3],
+                              .memory_bytes = i % 4 * GIB,
+                              .state = i % 11 == 10 ? TASK_STATE_HELD : TASK_STATE_PENDING });
+        for (int i = 0; i < 5; i++)
+                (void)offer_next(world);
+
+        for (size_t i = 0; i < ELEMENTSOF(uids); i++) {
+                ssize_t n_all = core_list(world->core, &all),
+                        n_own = core_list_of(world->core, uids[i], &own), n = 0;
+
+                for (ssize_t k = 0; k < n_all; k++)
+                        if (all[k]->uid == uids[i])
+                                assert_int_equal(own[n++]->id, all[k]->id);
+                assert_int_equal(n_own, n);
+                assert_int_equal(n, 20);
+                free(all);
+                free(own);
+        }
+        assert_int_equal(core_list_of(world->core, 4711, &own), 0);
+        free(own);
+}
+
 static void test_a_class_keeps_its_order_through_any_coming_and_going(_unused_ void **state) {
         WORLD(0);
         uint64_t seed = 7;
@@ -288,6 +318,7 @@ int main(void) {
                 cmocka_unit_test(test_those_passed_over_are_listed_last),
                 cmocka_unit_test(test_an_update_moves_a_task),
                 cmocka_unit_test(test_the_list_has_the_running_first_and_the_ended_last),
+                cmocka_unit_test(test_the_list_of_one_user_is_a_part_of_the_whole),
                 cmocka_unit_test(test_a_class_keeps_its_order_through_any_coming_and_going),
                 cmocka_unit_test(test_the_place_is_that_in_the_list),
                 cmocka_unit_test(test_they_start_in_the_order_of_the_list),
