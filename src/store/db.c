@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "util/cleanup.h"
 #include "util/macro.h"
@@ -13,7 +14,14 @@
  * Room that is taken before it is needed, of the database and of its WAL. When the disk fills up, what is in the WAL can
  * then still be moved into the database, and the WAL used again: how tasks end is kept though nothing new fits.
  */
-#define CHUNK_BYTES 262144
+#define CHUNK_BYTES  262144
+#define AHEAD_BYTES  1048576
+#define PLENTY_BYTES (256 * AHEAD_BYTES)
+
+enum {
+        PAGE_BYTES = 4096,
+        FRAME_HEAD_BYTES = 24, /* of a page in the WAL */
+};
 
 /*
  * The errno of the system call behind an error of I/O, if it is one that tells something. Another may be left from
@@ -161,6 +169,38 @@ static int get_wal(Db *db, sqlite3_file **ret) {
         return 0;
 }
 
+/* Whether a MiB more or less is of no matter. */
+static bool has_plenty_of_room(Db *db) {
+        struct statvfs fs;
+
+        return statvfs(sqlite3_db_filename(db->handle, "main"), &fs) == 0 &&
+               (uint64_t)fs.f_bavail * fs.f_frsize >= PLENTY_BYTES;
+}
+
+/*
+ * Zeros behind what is in the WAL, ahead of what will be written: blocks that are new to a file, or reserved and never written, make a
+ * sync half as slow again on ext4. SQLite ignores what is no frame of its own.
+ */
+static void fill_ahead(Db *db, sqlite3_file *wal) {
+        static const char zeros[64 * 1024];
+        sqlite3_int64 n;
+
+        if (db->n_filled_bytes == 0 && wal->pMethods->xFileSize(wal, &n) == SQLITE_OK)
+                db->n_filled_bytes = n;
+        if (db->n_filled_bytes > db->n_wal_bytes + CHUNK_BYTES / 2 || !has_plenty_of_room(db))
+                return;
+        while (db->n_filled_bytes < db->n_wal_bytes + AHEAD_BYTES) {
+                if (wal->pMethods->xWrite(wal, zeros, sizeof(zeros), db->n_filled_bytes) !=
+                    SQLITE_OK)
+                        return;
+                db->n_filled_bytes += (sqlite3_int64)sizeof(zeros);
+        }
+}
+
+void db_note_wal(Db *db, int n_pages) {
+        db->n_wal_bytes = (sqlite3_int64)n_pages * (PAGE_BYTES + FRAME_HEAD_BYTES);
+}
+
 /* As far as there is room: without it nothing is wrong yet. */
 static int reserve_room(Db *db) {
         int chunk_bytes = CHUNK_BYTES;
@@ -172,6 +212,10 @@ static int reserve_room(Db *db) {
         if (r < 0 || !wal)
                 return r;
         (void)sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk_bytes);
+        if (has_plenty_of_room(db)) {
+                fill_ahead(db, wal);
+                return 0;
+        }
         (void)wal->pMethods->xFileControl(wal, SQLITE_FCNTL_CHUNK_SIZE, &chunk_bytes);
         (void)wal->pMethods->xFileControl(wal, SQLITE_FCNTL_SIZE_HINT, &n_bytes);
         return 0;
@@ -301,7 +345,10 @@ int db_sync(Db *db) {
         r = get_wal(db, &wal);
         if (r < 0 || !wal)
                 return r;
-        return db_errno(NULL, wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL));
+        r = db_errno(NULL, wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL));
+        if (r == 0)
+                fill_ahead(db, wal);
+        return r;
 }
 
 int db_checkpoint(Db *db, DbCheckpoint how) {

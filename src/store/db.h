@@ -30,6 +30,8 @@ typedef struct Db {
         sqlite3 *handle;
         const DbSql *sql;
         sqlite3_stmt *statements[DB_STATEMENTS_MAX];
+        sqlite3_int64 n_wal_bytes;    /* in use, see db_note_wal() */
+        sqlite3_int64 n_filled_bytes; /* of the WAL: zeros behind those */
         unsigned old_version; /* of the tables of tasks, if it is not this one: for recover.c */
 } Db;
 
@@ -79,6 +81,9 @@ int db_quick_check(Db *db);
 
 /* Brings all commits to the disk. Return: 0 or negative errno. */
 int db_sync(Db *db);
+
+/* After a commit: how many pages the WAL has now, of which db_sync() keeps some ready in advance. */
+void db_note_wal(Db *db, int n_pages);
 
 typedef enum DbCheckpoint {
         DB_CHECKPOINT_SOME, /* what can be moved at once */

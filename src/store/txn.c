@@ -28,6 +28,7 @@ static int run(Db *db, SqlId id) {
 static int on_wal(void *userdata, sqlite3 *handle, const char *name, int n_pages) {
         Txn *txn = userdata;
 
+        db_note_wal(txn->db, n_pages);
         if (n_pages >= CHECKPOINT_PAGES && db_checkpoint(txn->db, DB_CHECKPOINT_SOME) == DB_E_SYNC)
                 txn->broken = -EIO;
         return SQLITE_OK;
