@@ -97,11 +97,13 @@ static void go_to_the_end(Service *service, Account *account) {
         TAILQ_INSERT_TAIL(&service->ring, account, ring_link);
 }
 
-/* Serves a user until his turn is over. */
+/* Serves a user until his turn is over, whatever the clock says of that. */
 static void give_turn(Service *service, Account *account) {
         uint64_t start_us = clock_boottime_us(), us = 0;
+        unsigned n = 0;
 
-        while (!TAILQ_EMPTY(&account->waiting) && (int64_t)us < account->turn_us) {
+        while (!TAILQ_EMPTY(&account->waiting) && (int64_t)us < account->turn_us &&
+               n++ < SERVED_PER_TURN) {
                 Peer *peer = TAILQ_FIRST(&account->waiting);
 
                 take_out(service, peer);
