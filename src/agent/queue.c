@@ -35,6 +35,7 @@ static void submission_free(Submission *submission) {
         call_done(&call);
         if (submission->has_reply)
                 reply_done(&submission->reply);
+        (void)bundle_free(submission->bundle);
         free(submission->notice);
         free(submission);
 }
@@ -109,6 +110,20 @@ static const uint64_t *ids_of(const Reply *reply, size_t *ret_n) {
         return reply->to == CALL_SUBMIT ? &reply->submit.id : reply->submit_many.ids.ids;
 }
 
+static void note_ids(Agent *agent, Submission *submission) {
+        size_t n;
+        const uint64_t *ids = ids_of(&submission->reply, &n);
+
+        for (size_t i = 0; i < n && i < submission->n; i++) {
+                Job *job = job_of(agent, submission, i);
+
+                if (!job || job->id == ids[i])
+                        continue;
+                job_note_id(job, ids[i]);
+                job_watch_time(job);
+        }
+}
+
 /* Queued at both: the command may know. */
 static void complete(Agent *agent, Submission *submission) {
         Reply *reply = &submission->reply;
@@ -130,6 +145,10 @@ static void complete(Agent *agent, Submission *submission) {
                 out.submit_many.notices[out.submit_many.n_notices++] = notices[i];
         if (submission->notice && out.submit_many.n_notices < WIRE_NOTICES_MAX)
                 out.submit_many.notices[out.submit_many.n_notices++] = submission->notice;
+        if (submission->peer)
+                peer_answer(submission->peer, &out);
+        submission->peer = NULL;
+        note_ids(agent, submission); /* nobody waits for that: by its key each is found again */
         answer(agent, submission, &out);
 }
 
@@ -142,20 +161,6 @@ static void take_back(Agent *agent, Submission *submission) {
                 conversation_withdraw(agent->conversation, ids[i],
                                       "its agent could not write down how to run it");
         refuse_unwritten(agent, submission);
-}
-
-static void note_ids(Agent *agent, Submission *submission) {
-        size_t n;
-        const uint64_t *ids = ids_of(&submission->reply, &n);
-
-        for (size_t i = 0; i < n && i < submission->n; i++) {
-                Job *job = job_of(agent, submission, i);
-
-                if (!job)
-                        continue;
-                job_note_id(job, ids[i]);
-                job_watch_time(job);
-        }
 }
 
 void queue_on_reply(Agent *agent, Submission *submission, Reply *reply) {
@@ -172,10 +177,23 @@ void queue_on_reply(Agent *agent, Submission *submission, Reply *reply) {
                 take_back(agent, submission);
                 return;
         }
-        note_ids(agent, submission);
         if (submission->written)
                 complete(agent, submission);
+        else
+                note_ids(agent, submission);
         conversation_retry_offers(agent->conversation);
+}
+
+/* What the commands will not have back. Without memory nothing is said of it. */
+static void note_missing(Submission *submission) {
+        BundlePart part = bundle_context(submission->bundle);
+        _cleanup_(context_freep) Context *context = NULL;
+
+        if (submission->peer && context_parse(&context, part.bytes, part.n) == 0) {
+                context_look_at(context, peer_pid(submission->peer));
+                (void)context_missing(context, &submission->notice);
+        }
+        submission->bundle = bundle_free(submission->bundle);
 }
 
 void queue_on_commit(Agent *agent, int r) {
@@ -183,10 +201,12 @@ void queue_on_commit(Agent *agent, int r) {
                 next = submission->next;
                 if (submission->written || submission->refused < 0)
                         continue;
-                if (r == 0)
+                if (r == 0) {
                         submission->written = true;
-                else
+                        note_missing(submission); /* the daemon is still at work, mostly */
+                } else {
                         submission->refused = r;
+                }
                 if (r < 0 && submission->has_reply)
                         take_back(agent, submission);
                 else if (r < 0 && !submission->said)
@@ -355,15 +375,10 @@ static int remove_former(Agent *agent, Submission *submission) {
 
 static int keep_all(Agent *agent, Submission *submission, const Bundle *bundle) {
         BundlePart part = bundle_context(bundle);
-        _cleanup_(context_freep) Context *context = NULL;
         uint64_t context_id;
         int r;
 
-        r = context_parse(&context, part.bytes, part.n);
-        if (r == 0)
-                r = context_missing(context, &submission->notice);
-        if (r == 0)
-                r = name_logs(agent, submission);
+        r = name_logs(agent, submission);
         if (r == 0)
                 r = remove_former(agent, submission);
         if (r == 0)
@@ -421,7 +436,8 @@ void queue_take(Agent *agent, Peer *peer, Call *call, int fd) {
                 return;
         }
         agent->sync_wanted = true;
+        agent_want_turn(agent);
+        submission->bundle = TAKE_PTR(bundle);
         if (conversation_connect(agent->conversation) && queue_write(agent))
                 conversation_submit(agent->conversation, submission);
-        agent_want_turn(agent);
 }

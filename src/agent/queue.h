@@ -10,6 +10,7 @@
  */
 
 #include "agent/agent.h"
+#include "runner/bundle.h"
 
 struct Submission {
         Submission *next;
@@ -24,7 +25,8 @@ struct Submission {
                 until_boot_us; /* said on an earlier connection: how long the next one is waited for */
         bool has_reply;        /* the daemon has answered, and the disk not yet: */
         Reply reply;
-        char *notice; /* what the tasks can't get back; NULL: nothing */
+        Bundle *bundle; /* owned; until it was looked for: */
+        char *notice;   /* what the tasks can't get back; NULL: nothing */
 };
 
 /**

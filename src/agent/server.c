@@ -88,6 +88,15 @@ static void set_events(Peer *peer) {
         (void)sd_event_source_set_io_events(peer->io, events);
 }
 
+pid_t peer_pid(const Peer *peer) {
+        struct ucred cred;
+        socklen_t n = sizeof(cred);
+
+        return getsockopt(channel_fd(peer->channel), SOL_SOCKET, SO_PEERCRED, &cred, &n) == 0 ?
+                       cred.pid :
+                       0;
+}
+
 void peer_answer(Peer *peer, const Reply *reply) {
         _cleanup_free_ char *bytes = NULL;
         size_t n;

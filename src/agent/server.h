@@ -21,6 +21,9 @@ size_t server_n_peers(const Server *server);
 
 /* The answer to what it waits for; serves its next message. */
 void peer_answer(Peer *peer, const Reply *reply);
+
+/* The process that connected; 0: not known here. */
+pid_t peer_pid(const Peer *peer);
 void peer_refuse(Peer *peer, CallType to, ErrorName name, const char *fmt, ...) _printf_(4, 5);
 
 /* Answers those who want to know how the agent is, if it has said to the daemon all that it knows, or can't. */

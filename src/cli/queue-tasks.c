@@ -72,14 +72,16 @@ static int make_bundle(const NewTask *tasks, size_t n, int *ret_fd, Error *error
 }
 
 /*
- * Whether there is a daemon at all: else it is said here and at once, as for a task in the foreground. A personal one is started by us,
- * because to its first start belongs a line for people, whom the agent cannot reach.
+ * Whether there is an agent, or else a daemon at all: if not it is said here and at once, as for a task in the foreground. A personal
+ * daemon is started by us, because to its first start belongs a line for people, whom an agent cannot reach; one that is there has
+ * its daemon. It wakes up while we collect what to send.
  */
-static int look_for_daemon(TaskQueue *queue, Error *error) {
+static int look_around(TaskQueue *queue, Error *error) {
         _cleanup_(client_freep) Client *daemon = NULL;
+        Error none;
         int r;
 
-        if (queue->agent || queue->daemon_seen)
+        if (queue->agent || queue->daemon_seen || agent_connect(&queue->agent, 0, &none) == 0)
                 return 0;
         r = session_connect(&daemon, CLIENT_START | (queue->quiet ? CLIENT_QUIET : 0), error);
         if (r != 0)
@@ -203,7 +205,7 @@ int queue_tasks(TaskQueue *queue, NewTask *tasks, size_t n, uint64_t *ret_ids, E
         call.submit_many.items = items; /* lent: encoding frees nothing */
         call.submit_many.n = n;
 
-        r = look_for_daemon(queue, error);
+        r = look_around(queue, error);
         if (r == 0)
                 r = make_bundle(tasks, n, &fd, error);
         if (r == 0)

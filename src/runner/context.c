@@ -22,7 +22,7 @@
 #include "util/cleanup.h"
 #include "util/nul-text.h"
 
-#define MAGIC "taskflow-context-1"
+#define MAGIC "taskflow-context-2"
 
 enum {
         NICE_OFFSET = 20,
@@ -41,12 +41,17 @@ static const struct {
         { "ipc", "the shared memory" },   { "uts", "the host name" },
 };
 
-static uint64_t read_namespace(size_t i) {
-        char path[32];
+static uint64_t read_namespace(pid_t pid, size_t i) {
+        char path[48];
         struct stat st;
 
-        (void)snprintf(path, sizeof(path), "/proc/self/ns/%s", namespaces[i].file);
+        (void)snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, namespaces[i].file);
         return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+void context_look_at(Context *context, pid_t pid) {
+        for (size_t i = 0; i < N_CONTEXT_NAMESPACES; i++)
+                context->namespaces[i] = read_namespace(pid, i);
 }
 
 static int read_nice(void) {
@@ -156,8 +161,6 @@ int context_capture(char **ret, size_t *ret_n, Error *error) {
         r = put_groups(&writer);
         if (r < 0)
                 return error_set(error, r, "cannot read the groups: %s", strerror(-r));
-        for (size_t i = 0; i < N_CONTEXT_NAMESPACES; i++)
-                nul_put_number(&writer, read_namespace(i));
         nul_put_vector(&writer, environ);
 
         if (writer.n > CONTEXT_MAX)
@@ -231,7 +234,7 @@ static bool get_groups(NulReader *reader, Context *context) {
 }
 
 static bool get_numbers(NulReader *reader, Context *context) {
-        uint64_t mask, nice, io_priority, inode;
+        uint64_t mask, nice, io_priority;
 
         if (!nul_get_number(reader, 0, MODE_MAX, &mask) || !get_limits(reader, context) ||
             !nul_get_number(reader, 0, 2 * NICE_OFFSET - 1, &nice) ||
@@ -241,11 +244,6 @@ static bool get_numbers(NulReader *reader, Context *context) {
         context->umask = (mode_t)mask;
         context->nice = (int)nice - NICE_OFFSET;
         context->io_priority = (int)io_priority;
-        for (size_t i = 0; i < N_CONTEXT_NAMESPACES; i++) {
-                if (!nul_get_number(reader, 0, UINT64_MAX, &inode))
-                        return false;
-                context->namespaces[i] = inode;
-        }
         return true;
 }
 
@@ -392,8 +390,10 @@ static int miss_groups(const Context *context, FILE *out) {
 }
 
 static void miss_namespaces(const Context *context, FILE *out) {
+        static uint64_t own[N_CONTEXT_NAMESPACES];
+
         for (size_t i = 0; i < N_CONTEXT_NAMESPACES; i++) {
-                uint64_t have = read_namespace(i);
+                uint64_t have = own[i] ? own[i] : (own[i] = read_namespace(getpid(), i));
 
                 if (have != 0 && context->namespaces[i] != 0 && have != context->namespaces[i])
                         (void)fprintf(out, ", %s of this place (another namespace)",

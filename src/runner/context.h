@@ -43,7 +43,7 @@ typedef struct Context {
         gid_t gid;                              /* effective */
         size_t n_groups;
         gid_t *groups;                             /* supplementary; sorted */
-        uint64_t namespaces[N_CONTEXT_NAMESPACES]; /* inodes; 0: not known */
+        uint64_t namespaces[N_CONTEXT_NAMESPACES]; /* inodes; 0: not known, see context_look_at() */
         char **environment;
 } Context;
 
@@ -66,6 +66,15 @@ int context_capture(char **ret, size_t *ret_n, Error *error);
 int context_parse(Context **ret, const char *bytes, size_t n);
 Context *context_free(Context *context);
 DEFINE_CLEANUP(Context *, context_free);
+
+/**
+ * context_look_at() - the namespaces that a process is in
+ * @pid:        the submitter's, while it waits
+ *
+ * They are no part of the bytes: in a process that has just begun it takes longer to look at them than to do all the rest, and whoever
+ * compares them has time for it. What may not be looked at stays unknown.
+ */
+void context_look_at(Context *context, pid_t pid);
 
 /**
  * context_apply() - make the calling process as the submitter was, but for the environment

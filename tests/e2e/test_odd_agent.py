@@ -171,16 +171,6 @@ def test_one_that_never_answers_is_given_up(daemon, make_agent):
     assert len(agent.calls) == 5
 
 
-def test_without_a_daemon_nothing_is_asked_of_it(daemon, make_agent):
-    agent = make_agent(queue)
-    daemon.stop()
-    for args in (["run", "-D", "true"], ["submit", "-"]):
-        done = daemon.run(*args, input="true\n")
-        assert (done.returncode, done.stdout) == (125, "")
-        assert os.fspath(daemon.socket) in done.stderr
-    assert agent.calls == []
-
-
 def test_a_refusal_is_passed_on(daemon, make_agent):
     make_agent(refuse)
     done = daemon.run("run", "-D", "true")

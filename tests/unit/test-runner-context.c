@@ -186,6 +186,7 @@ static void test_what_is_missing_is_named(_unused_ void **state) {
 
         context->limits[RLIMIT_NOFILE] = (struct rlimit){ 70, 80 };
         context->gid = 7;
+        context_look_at(context, getpid());
         context->namespaces[5]++;
         free(context->groups);
         context->groups = groups;
