@@ -201,26 +201,33 @@ static void look_at_record(Run *run) {
                 run_finish(run, RUN_PHASE_ENDED);
 }
 
+int run_claim_back(Run *run) {
+        int r;
+
+        r = claim(run->agent, run->ref, run->attempt);
+        if (r != 0)
+                return r;
+        run->phase = RUN_PHASE_CLAIMED;
+        run->agent->n_claimed++;
+        conversation_resume(run->agent->conversation, run->ref, run->attempt, false);
+        return 0;
+}
+
 /* No keeper has said that it took the order: one that died before that leaves nothing, and any other is kept from it. */
 static void take_back_order(Run *run) {
-        Agent *agent = run->agent;
         Record record = {};
         int r;
 
         if (run->keeper != 0 || run->ordering || run->ordered_boot_us == 0 ||
             clock_boottime_us() - run->ordered_boot_us < UNTAKEN_US)
                 return;
-        r = claim(agent, run->ref, run->attempt);
-        if (r == RECORD_FILE_E_EXISTS && run_read_record(run, &record) == 0) {
+        r = run_claim_back(run);
+        if (r == RECORD_FILE_E_EXISTS && run_read_record(run, &record) == 0)
                 run_adopt(run, &record);
-        } else if (r == 0) {
+        else if (r == 0)
                 say_warning("task %" PRIu64
                             " was not started, since no keeper took it: it waits again",
                             task_ref_id(run->ref));
-                run->phase = RUN_PHASE_CLAIMED;
-                agent->n_claimed++;
-                conversation_resume(agent->conversation, run->ref, run->attempt, false);
-        }
 }
 
 static int on_adopt(sd_event_source *source, uint64_t usec, void *userdata) {

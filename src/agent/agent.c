@@ -11,6 +11,7 @@
 #include "agent/conversation.h"
 #include "agent/jobs.h"
 #include "agent/logs.h"
+#include "agent/orders.h"
 #include "agent/queue.h"
 #include "agent/runs.h"
 #include "agent/say.h"
@@ -68,6 +69,8 @@ static void arrange_idle(Agent *agent) {
 static void turn(Agent *agent) {
         agent->n_wanted = 0;
         (void)sd_event_source_set_enabled(agent->turn_source, SD_EVENT_OFF);
+        orders_send(agent);
+        tell_due(agent);
         conversation_pump(agent->conversation);
         commit(agent);
         if (agent_has_work(agent))
@@ -136,19 +139,24 @@ static int open_run(Agent *agent) {
         return agent->run_fd < 0 ? -errno : 0;
 }
 
+/* A timer that is off. */
+static int add_timer(Agent *agent, sd_event_source **ret, sd_event_time_handler_t handler) {
+        int r;
+
+        r = sd_event_add_time(agent->event, ret, CLOCK_MONOTONIC, 0, US_PER_MSEC, handler, agent);
+        return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
+}
+
 static int make_sources(Agent *agent) {
         int r;
 
-        r = sd_event_add_time_relative(agent->event, &agent->idle_source, CLOCK_MONOTONIC,
-                                       agent->idle_us, 0, on_idle, agent);
+        r = add_timer(agent, &agent->idle_source, on_idle);
+        if (r >= 0)
+                r = add_timer(agent, &agent->write_source, on_write);
+        if (r >= 0)
+                r = add_timer(agent, &agent->row_source, rows_on_time);
         if (r < 0)
                 return r;
-        (void)sd_event_source_set_enabled(agent->idle_source, SD_EVENT_OFF);
-        r = sd_event_add_time_relative(agent->event, &agent->write_source, CLOCK_MONOTONIC,
-                                       WRITE_AGAIN_US, 0, on_write, agent);
-        if (r < 0)
-                return r;
-        (void)sd_event_source_set_enabled(agent->write_source, SD_EVENT_OFF);
         return sd_event_add_defer(agent->event, &agent->turn_source, on_turn, agent);
 }
 
@@ -202,6 +210,7 @@ int agent_new(Agent **ret, const AgentOptions *options, Error *error) {
         }
         agent->nursery = options->nursery;
         agent->run_fd = -1;
+        agent->due_end = &agent->due;
         agent->idle_us = idle_us();
         agent->look_interval_us = LOOK_INTERVAL_US;
         agent->folder = strdup(options->folder);
@@ -238,6 +247,7 @@ Agent *agent_free(Agent *agent) {
         spool_free(agent->spool);
         (void)sd_event_source_disable_unref(agent->look_source);
         (void)sd_event_source_disable_unref(agent->adopt_source);
+        (void)sd_event_source_disable_unref(agent->row_source);
         (void)sd_event_source_disable_unref(agent->idle_source);
         (void)sd_event_source_disable_unref(agent->write_source);
         sd_event_unref(agent->event);

@@ -14,6 +14,8 @@
  *   runs.c          starts, from the offer to the end
  *   orders.c        what keepers are told
  *   keepers.c       what they tell, and how they end
+ *   rows.c          starts that were granted in advance
+ *   tell.c          when the daemon hears of starts and ends
  *   adopt.c         starts of an earlier agent's time, by their records
  *   looks.c         what running tasks hold
  *   queue.c         from a command's Queue to the daemon's answer
@@ -70,6 +72,7 @@ struct Agent {
         Job *jobs_by_id;         /* those whose id is known */
         Run *runs;               /* the newest of each ref; ->older has others */
         Run *ordering;           /* by ->next_ordering: those that wait for room in the nursery */
+        Run *due, **due_end;     /* by ->next_due: those that the daemon is to hear of */
         size_t n_over;           /* runs that go after the next commit */
         size_t n_claimed;        /* runs that are claims */
         Submission *submissions; /* not answered yet, oldest first */
@@ -84,6 +87,7 @@ struct Agent {
         sd_event_source *idle_source;
         sd_event_source *write_source; /* on while a commit has failed */
         sd_event_source *look_source;
+        sd_event_source *row_source;   /* gives back what has stood in a row for long */
         sd_event_source *adopt_source; /* looks again at records whose keeper is about to start */
 };
 

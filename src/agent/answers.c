@@ -70,7 +70,6 @@ static void on_listed(Conversation *conversation, const Reply *reply) {
 static void on_accepted(Conversation *conversation, const Asked *asked, const Reply *reply) {
         Agent *agent = conversation->agent;
         Run *run = run_find(agent, asked->ref, asked->attempt);
-        Job *job;
 
         if (!run || run->phase != RUN_PHASE_ACCEPTING)
                 return;
@@ -78,10 +77,7 @@ static void on_accepted(Conversation *conversation, const Asked *asked, const Re
                 run_free(run);
                 return;
         }
-        job = job_find(agent, asked->ref);
-        if (job && task_ref_index(asked->ref) < 0)
-                job_keep(job);
-        if (!job) /* withdrawn meanwhile */
+        if (!job_find(agent, asked->ref)) /* withdrawn meanwhile */
                 run_free(run);
         reconcile_task(agent, &(Said){ .said = LIFE_SAID_GRANTED,
                                        .ref = asked->ref,
@@ -215,10 +211,12 @@ static bool keep_early(Conversation *conversation, Call *offer) {
 
 static void on_offer(Conversation *conversation, Call *offer) {
         if (!keep_early(conversation, offer))
-                reconcile_task(conversation->agent, &(Said){ .said = LIFE_SAID_OFFERED,
-                                                             .ref = offer->offer.id,
-                                                             .attempt = offer->offer.attempt,
-                                                             .offer = offer });
+                reconcile_task(conversation->agent,
+                               &(Said){ .said = offer->offer.granted ? LIFE_SAID_GRANTED :
+                                                                       LIFE_SAID_OFFERED,
+                                        .ref = offer->offer.id,
+                                        .attempt = offer->offer.attempt,
+                                        .offer = offer });
 }
 
 void conversation_retry_offers(Conversation *conversation) {
@@ -243,17 +241,27 @@ static void on_withdrawn(Conversation *conversation, const Call *call) {
                 job_drop(job);
 }
 
+static void end(Agent *agent, const Call *call) {
+        Run *run = run_newest(agent, call->end.id), *older;
+
+        for (; run; run = older) {
+                older = run->older;
+                if (run->phase == RUN_PHASE_IN_ROW)
+                        row_cancel(run, call->end.signal);
+                else
+                        run_cancel(run, call->end.signal);
+        }
+}
+
 void talk_on_call(Conversation *conversation, Call *call) {
         Agent *agent = conversation->agent;
-        Run *run;
 
         switch (call->type) {
         case CALL_OFFER:
                 on_offer(conversation, call);
                 return;
         case CALL_END:
-                for (run = run_newest(agent, call->end.id); run; run = run->older)
-                        run_cancel(run, call->end.signal);
+                end(agent, call);
                 return;
         case CALL_WITHDRAWN:
                 on_withdrawn(conversation, call);

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "agent/orders.h"
 #include "agent/queue.h"
 #include "agent/runs.h"
 #include "agent/say.h"
@@ -96,11 +97,14 @@ void talk_lose(Conversation *conversation) {
 
         close_client(conversation);
         HASH_ITER(hh, agent->runs, run, next) {
-                for (Run *each = run; each; each = each->older)
+                for (Run *each = run; each; each = each->older) {
                         each->telling = false;
+                        tell_forget(each);
+                }
                 if (run->phase == RUN_PHASE_ACCEPTING)
                         run_free(run);
         }
+        rows_forget(agent);
         for (Submission *submission = agent->submissions; submission; submission = submission->next)
                 submission->said = false;
         plan_retry(conversation);
@@ -148,6 +152,20 @@ static bool tell(Conversation *conversation, const Call *call, int fd, const Ask
                                     (conversation->n_asked_room - 1)] = *asked;
         agent_want_turn(conversation->agent);
         return true;
+}
+
+void conversation_hold(Conversation *conversation) {
+        if (conversation->client)
+                client_hold(conversation->client);
+}
+
+void conversation_let_go(Conversation *conversation) {
+        Error error = {};
+
+        if (!conversation->client || client_let_go(conversation->client, &error) == 0)
+                return;
+        say_warning("%s", error.text);
+        talk_lose(conversation);
 }
 
 void conversation_submit(Conversation *conversation, Submission *submission) {
@@ -362,6 +380,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
         Conversation *conversation = userdata;
 
         receive(conversation);
+        orders_send(conversation->agent);
         set_events(conversation);
         agent_want_turn(conversation->agent);
         return 0;

@@ -50,6 +50,9 @@ void conversation_pump(Conversation *conversation);
  * Each is said if it is READY, and forgotten if not: after the next connect all is looked at again. Resume, and what follows it, is said as
  * soon as there is room, if it is still so then: after a connect there may be thousands.
  */
+void conversation_hold(
+        Conversation *conversation); /* what is said until let go goes out together */
+void conversation_let_go(Conversation *conversation);
 void conversation_submit(Conversation *conversation, Submission *submission);
 void conversation_accept(Conversation *conversation, const Run *run);
 void conversation_decline(Conversation *conversation, uint64_t ref, uint64_t offer);

@@ -31,6 +31,45 @@ int keeper_order_compose(const KeeperOrder *order, char **ret, size_t *ret_n) {
         return nul_writer_take(&writer, ret, ret_n);
 }
 
+/* Many have the same context: it is there once for all that follow each other. */
+static int put_order(NulWriter *writer, const KeeperOrder *order, const KeeperOrder *last) {
+        _cleanup_free_ char *bytes = NULL;
+        KeeperOrder lean = *order;
+        size_t n;
+        int r;
+
+        if (last && last->n_context == order->n_context &&
+            memcmp(last->context, order->context, order->n_context) == 0)
+                lean.n_context = 0;
+        r = keeper_order_compose(&lean, &bytes, &n);
+        if (r == 0)
+                nul_put_bytes(writer, bytes, n);
+        return r;
+}
+
+int keeper_row_compose(const KeeperOrder *orders, size_t n, char **ret, size_t *ret_n) {
+        NulWriter writer = { 0 };
+
+        nul_put_number(&writer, n);
+        for (size_t i = 0; i < n; i++) {
+                int r = put_order(&writer, &orders[i], i > 0 ? &orders[i - 1] : NULL);
+
+                if (r < 0) {
+                        nul_writer_done(&writer);
+                        return r;
+                }
+        }
+        return nul_writer_take(&writer, ret, ret_n);
+}
+
+int keeper_row_open(KeeperRow *ret, const char *bytes, size_t n) {
+        *ret = (KeeperRow){ .reader = nul_reader(bytes, n) };
+        if (!nul_get_number(&ret->reader, 1, KEEPER_ROW_MAX, &ret->n_left))
+                return -EBADMSG;
+        ret->n_together = ((unsigned)ret->n_left + 1) / 2;
+        return 0;
+}
+
 static bool get_gpus(NulReader *reader, GpuGrant *gpus, unsigned n) {
         for (unsigned i = 0; i < n; i++) {
                 const char *uuid;
@@ -73,5 +112,25 @@ int keeper_order_parse(KeeperOrder *ret, GpuGrant **ret_gpus, const char *bytes,
         order.gpus = gpus;
         *ret_gpus = TAKE_PTR(gpus);
         *ret = order;
+        return 0;
+}
+
+int keeper_row_next(KeeperRow *row, KeeperOrder *ret, GpuGrant **ret_gpus) {
+        const char *bytes;
+        size_t n;
+        int r;
+
+        row->n_left--;
+        if (!nul_get_bytes(&row->reader, &bytes, &n))
+                return -EBADMSG;
+        r = keeper_order_parse(ret, ret_gpus, bytes, n);
+        if (r < 0)
+                return r;
+        if (ret->n_context == 0) {
+                ret->context = row->context;
+                ret->n_context = row->n_context;
+        }
+        row->context = ret->context;
+        row->n_context = ret->n_context;
         return 0;
 }

@@ -15,6 +15,11 @@
 
 #include "agent/record-file.h"
 #include "core/task.h"
+#include "util/nul-text.h"
+
+enum {
+        KEEPER_ROW_MAX = 32, /* orders in one row; ends in one message */
+};
 
 #define KEEPER_ORDER_MAX (16 * MIB) /* of bytes of one: a context, a task's part, and some paths */
 
@@ -47,11 +52,29 @@ int keeper_order_compose(const KeeperOrder *order, char **ret, size_t *ret_n);
  */
 int keeper_order_parse(KeeperOrder *ret, GpuGrant **ret_gpus, const char *bytes, size_t n);
 
+/* Orders that one keeper carries out one after the other, composed: KEEPER_ROW_MAX at most. @ret: to be freed. Return: 0, or -ENOMEM. */
+int keeper_row_compose(const KeeperOrder *orders, size_t n, char **ret, size_t *ret_n);
+
+/* Reads them. All is borrowed from the bytes of the row. */
+typedef struct KeeperRow {
+        NulReader reader;
+        uint64_t n_left;
+        unsigned n_together; /* ends that are said together */
+        const char *context; /* of the last one */
+        size_t n_context;
+} KeeperRow;
+
+/* Return: 0, or -EBADMSG. */
+int keeper_row_open(KeeperRow *ret, const char *bytes, size_t n);
+
+/* The next one, while n_left is not 0. Return: as keeper_order_parse(). */
+int keeper_row_next(KeeperRow *row, KeeperOrder *ret, GpuGrant **ret_gpus);
+
 typedef enum KeeperNewsType {
-        KEEPER_NEWS_TAKEN, /* it has the order: pid, start_ticks; with its pidfd */
+        KEEPER_NEWS_TAKEN, /* it has the order, or the row: of the first one: pid, start_ticks; with its pidfd */
         KEEPER_NEWS_CLAIMED, /* somebody has claimed this start before: nothing was or will be done; the record says more */
-        KEEPER_NEWS_STARTED, /* the command runs: pid, start_ticks, at_us; with its pidfd */
-        KEEPER_NEWS_ENDED,   /* it is over, or could not be started: end */
+        KEEPER_NEWS_STARTED, /* the command runs: pid, start_ticks, at_us; with its pidfd. Not of one that has ended meanwhile */
+        KEEPER_NEWS_ENDED, /* it is over, or could not be started: end */
 } KeeperNewsType;
 
 typedef struct KeeperNews {
@@ -62,5 +85,6 @@ typedef struct KeeperNews {
         uint64_t start_ticks;
         uint64_t at_us; /* STARTED: CLOCK_REALTIME */
         bool recorded;  /* ENDED: the record says so too; else there is none, or its disk is full */
+        bool goes_on;   /* ENDED: it carries out the next order of its row */
         RecordEnd end;
 } KeeperNews;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * In order: claim the start (record-file.h), open the log, start the command, note it, wait, note the end. The claim comes before
+ * In order, for each of a row: claim the start (record-file.h), open the log, start the command, note it, wait, note the end. The claim comes before
  * everything that could start anything; a keeper that dies between claim and note leaves a record without a command, which nobody
  * starts again.
  *
- * All signals are blocked from before its birth, and taken from sigtimedwait(): nothing interrupts, and between two of them the
+ * All signals are blocked from before its birth, and taken from keeper_wait(): nothing interrupts, and between two of them the
  * process sleeps. News to the agent is sent without waiting; what its socket has no room for is sent again later.
  */
 
@@ -28,6 +28,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/keeper-wait.h"
 #include "agent/launch.h"
 #include "agent/packet.h"
 #include "agent/say.h"
@@ -43,27 +44,27 @@
 #include "util/error.h"
 #include "util/units.h"
 
-#define KILL_AFTER_US  (10 * US_PER_SEC) /* interface.md */
-#define KILL_AGAIN_US  US_PER_SEC        /* what was forked while we killed, or does not die yet */
-#define SAY_AGAIN_MS   50                /* an agent that reads so late has other cares */
-#define NOTE_AGAIN_SEC 2                 /* for room on the disk */
-#define FAREWELL_MS    100               /* between the signals to the command and to us */
+#define KILL_AFTER_US (10 * US_PER_SEC)  /* interface.md */
+#define KILL_AGAIN_US US_PER_SEC         /* what was forked while we killed, or does not die yet */
+#define SAY_AGAIN_US  (50 * US_PER_MSEC) /* an agent that reads so late has other cares */
+#define SAY_SOON_US \
+        (5 *        \
+         US_PER_MSEC) /* that a command has started, unless it has ended by then; and with that the ends before it */
+#define NOTE_AGAIN_SEC 2   /* for room on the disk */
+#define FAREWELL_MS    100 /* between the signals to the command and to us */
 #define LEAVE_SEC      1
-#define SLEEP_MAX_US \
-        (3600 *      \
-         US_PER_SEC) /* the timer stands still while the machine sleeps, the limit does not */
-#define NEVER UINT64_MAX
+#define NEVER          UINT64_MAX
 
 enum {
         STATUS_FAILED = 125,
         STATUS_CANNOT_EXEC = 126,
         STATUS_NOT_FOUND = 127,
-        N_NEWS = KEEPER_NEWS_ENDED + 1,
+        N_NEWS = KEEPER_NEWS_STARTED + 1,
 };
 
 /* One order that is carried out. */
 typedef struct Keeping {
-        const Keeper *keeper;
+        Keeper *keeper;
         uint64_t ref;
         unsigned attempt;
         char *folder;
@@ -74,9 +75,11 @@ typedef struct Keeping {
         Spawned child;
         uint64_t started_at_us;
 
-        /* to be said; a bit of each type, in that order */
+        /* to be said before its end; a bit of each type, in that order */
         unsigned news_due;
         KeeperNews news[N_NEWS];
+        uint64_t started_said_boot_us; /* when STARTED is to be; or NEVER */
+        bool ends_due;                 /* those of the row, now */
 
         uint64_t limit_boot_us; /* or NEVER */
         uint64_t kill_boot_us;  /* or NEVER */
@@ -87,9 +90,25 @@ typedef struct Keeping {
         int wait_status;
         bool noted; /* the record has the end */
         bool over;
+        unsigned n_together; /* ends of a row */
+        bool is_last;
+        bool may_go_on; /* nothing of it is left that would become mixed with the next one's */
 } Keeping;
 
+/* All that it listens to. */
+static void fill_set(sigset_t *set) {
+        static const int passed_on[] = { SIGINT,  SIGQUIT, SIGTERM,  SIGHUP, SIGUSR1,
+                                         SIGUSR2, SIGCONT, SIGWINCH, SIGTSTP };
+
+        (void)sigemptyset(set);
+        (void)sigaddset(set, SIGCHLD);
+        (void)sigaddset(set, SIGRTMIN);
+        for (size_t i = 0; i < ELEMENTSOF(passed_on); i++)
+                (void)sigaddset(set, passed_on[i]);
+}
+
 int keeper_prepare(Keeper *keeper, int report_fd, keeper_agent_fn start_agent) {
+        sigset_t set;
         int r;
 
         *keeper = (Keeper){ .parent = getppid(),
@@ -102,6 +121,10 @@ int keeper_prepare(Keeper *keeper, int report_fd, keeper_agent_fn start_agent) {
         (void)prctl(PR_SET_NAME, "taskflow-keeper");
         if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
                 return -errno;
+        fill_set(&set);
+        r = keeper_wait_init(&set);
+        if (r < 0)
+                return r;
         r = proc_id_read(getpid(), &keeper->id);
         if (r < 0)
                 return r;
@@ -146,8 +169,28 @@ static int fd_of_news(const Keeping *keeping, KeeperNewsType type) {
         return -1;
 }
 
-/* News is of no use to anybody if the agent is gone; what it has no room for is said later. */
+/* News is of no use to anybody if the agent is gone; what it has no room for is said later. Return: whether all ends are said. */
+static bool say_ends(Keeping *keeping) {
+        Keeper *keeper = keeping->keeper;
+
+        if (keeper->n_ends > 0 &&
+            packet_send(keeper->report_fd, keeper->ends, keeper->n_ends * sizeof(KeeperNews), -1) ==
+                    PACKET_E_AGAIN)
+                return false;
+        keeper->n_ends = 0;
+        keeping->ends_due = false;
+        return true;
+}
+
+/* Whether it has news that the agent had no room for. */
+static bool is_behind(const Keeping *keeping) {
+        return keeping->news_due != 0 || keeping->ends_due;
+}
+
+/* The ends before it, what is to be said of it, its own end. */
 static void say_due(Keeping *keeping) {
+        if (is_behind(keeping) && !say_ends(keeping))
+                return;
         for (unsigned type = 0; type < N_NEWS; type++) {
                 if (!(keeping->news_due & 1U << type))
                         continue;
@@ -164,6 +207,20 @@ static void say(Keeping *keeping, const KeeperNews *news) {
         keeping->news[news->type].ref = keeping->ref;
         keeping->news[news->type].attempt = keeping->attempt;
         keeping->news_due |= 1U << news->type;
+        say_due(keeping);
+}
+
+/* In a row the ends are said together, half of them at a time: so that the daemon hears of it before the row is over. */
+static void say_end(Keeping *keeping, const KeeperNews *news) {
+        Keeper *keeper = keeping->keeper;
+
+        keeping->news_due &= ~(1U << KEEPER_NEWS_STARTED);
+        keeping->started_said_boot_us = NEVER;
+        keeper->ends[keeper->n_ends] = *news;
+        keeper->ends[keeper->n_ends].ref = keeping->ref;
+        keeper->ends[keeper->n_ends].attempt = keeping->attempt;
+        keeper->n_ends++;
+        keeping->ends_due = !news->goes_on || keeper->n_ends >= keeping->n_together;
         say_due(keeping);
 }
 
@@ -201,15 +258,23 @@ static bool is_record_wanted(int fd) {
 static void say_the_rest(Keeping *keeping) {
         struct pollfd agent = { .fd = keeping->keeper->report_fd, .events = POLLOUT };
 
-        for (say_due(keeping); keeping->news_due != 0; say_due(keeping))
-                (void)poll(&agent, 1, SAY_AGAIN_MS);
+        for (say_due(keeping); is_behind(keeping); say_due(keeping))
+                (void)poll(&agent, 1, SAY_AGAIN_US / US_PER_MSEC);
+}
+
+/* Whether no process of the command is left. */
+static bool is_alone(void) {
+        return waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD;
 }
 
 static void finish(Keeping *keeping, const RecordEnd *end) {
         keeping->noted =
                 keeping->record_fd >= 0 && record_file_note_end(keeping->record_fd, end) == 0;
-        say(keeping,
-            &(KeeperNews){ .type = KEEPER_NEWS_ENDED, .recorded = keeping->noted, .end = *end });
+        keeping->may_go_on = keeping->noted && is_alone();
+        say_end(keeping, &(KeeperNews){ .type = KEEPER_NEWS_ENDED,
+                                        .recorded = keeping->noted,
+                                        .goes_on = keeping->may_go_on && !keeping->is_last,
+                                        .end = *end });
         while (!keeping->noted && keeping->record_fd >= 0 && is_record_wanted(keeping->record_fd)) {
                 (void)sleep(NOTE_AGAIN_SEC);
                 say_due(keeping);
@@ -230,6 +295,7 @@ _Noreturn static void fail(Keeping *keeping, int status, const char *why) {
         (void)snprintf(end.reason, sizeof(end.reason), "could not be started: %s", why);
         if (keeping->log_fd >= 0)
                 (void)dprintf(keeping->log_fd, "taskflow: %s\n", why);
+        keeping->is_last = true;
         finish(keeping, &end);
         _exit(0);
 }
@@ -268,10 +334,15 @@ static void note_start(Keeping *keeping) {
         (void)proc_start_ticks(keeping->child.pid, &ticks, NULL);
         (void)record_file_note_command(keeping->record_fd, keeping->child.pid, ticks,
                                        keeping->started_at_us);
-        say(keeping, &(KeeperNews){ .type = KEEPER_NEWS_STARTED,
-                                    .pid = keeping->child.pid,
-                                    .start_ticks = ticks,
-                                    .at_us = keeping->started_at_us });
+        keeping->news[KEEPER_NEWS_STARTED] = (KeeperNews){
+                .type = KEEPER_NEWS_STARTED,
+                .ref = keeping->ref,
+                .attempt = keeping->attempt,
+                .pid = keeping->child.pid,
+                .start_ticks = ticks,
+                .at_us = keeping->started_at_us,
+        };
+        keeping->started_said_boot_us = clock_boottime_us() + SAY_SOON_US;
         if (keeping->time_limit_us != TASK_TIME_INF)
                 keeping->limit_boot_us = clock_boottime_us() + keeping->time_limit_us;
 }
@@ -457,9 +528,15 @@ static void on_signal(Keeping *keeping, const siginfo_t *info) {
 static void run_timers(Keeping *keeping) {
         uint64_t now;
 
-        if (keeping->over || (keeping->limit_boot_us == NEVER && keeping->kill_boot_us == NEVER))
+        if (keeping->over || (keeping->limit_boot_us == NEVER && keeping->kill_boot_us == NEVER &&
+                              keeping->started_said_boot_us == NEVER))
                 return;
         now = clock_boottime_us();
+        if (keeping->started_said_boot_us <= now) {
+                keeping->started_said_boot_us = NEVER;
+                keeping->news_due |= 1U << KEEPER_NEWS_STARTED;
+                say_due(keeping);
+        }
         if (keeping->limit_boot_us <= now)
                 end_command(keeping, TASK_STATE_TIMEOUT, SIGTERM);
         if (keeping->kill_boot_us <= now) {
@@ -470,32 +547,13 @@ static void run_timers(Keeping *keeping) {
 }
 
 /* The next signal, or that a timer is due. Return: whether there was a signal. */
-static bool wait_for_signal(const Keeping *keeping, const sigset_t *set, siginfo_t *ret) {
-        uint64_t until = MIN(keeping->limit_boot_us, keeping->kill_boot_us);
-        uint64_t now, us;
+static bool wait_for_signal(const Keeping *keeping, siginfo_t *ret) {
+        uint64_t until = MIN(MIN(keeping->limit_boot_us, keeping->kill_boot_us),
+                             keeping->started_said_boot_us);
 
-        if (until == NEVER && keeping->news_due == 0)
-                return sigwaitinfo(set, ret) > 0;
-        now = clock_boottime_us();
-        us = until > now ? MIN(until - now, SLEEP_MAX_US) : 0;
-        if (keeping->news_due != 0)
-                us = MIN(us, SAY_AGAIN_MS * US_PER_MSEC);
-        return sigtimedwait(set, ret,
-                            &(struct timespec){
-                                    .tv_sec = (time_t)(us / US_PER_SEC),
-                                    .tv_nsec = (long)(us % US_PER_SEC * NS_PER_USEC) }) > 0;
-}
-
-/* All that it listens to. */
-static void fill_set(sigset_t *set) {
-        static const int passed_on[] = { SIGINT,  SIGQUIT, SIGTERM,  SIGHUP, SIGUSR1,
-                                         SIGUSR2, SIGCONT, SIGWINCH, SIGTSTP };
-
-        (void)sigemptyset(set);
-        (void)sigaddset(set, SIGCHLD);
-        (void)sigaddset(set, SIGRTMIN);
-        for (size_t i = 0; i < ELEMENTSOF(passed_on); i++)
-                (void)sigaddset(set, passed_on[i]);
+        if (is_behind(keeping))
+                until = MIN(until, clock_boottime_us() + SAY_AGAIN_US);
+        return keeper_wait(until, ret);
 }
 
 /* What came before anybody could know whose keeper this is was not for this command. */
@@ -504,62 +562,89 @@ static void forget_signals(const sigset_t *set) {
                 ;
 }
 
-static void mind(Keeping *keeping, const sigset_t *set) {
+static void mind(Keeping *keeping) {
         while (!keeping->over) {
                 siginfo_t info;
 
-                if (wait_for_signal(keeping, set, &info))
+                if (wait_for_signal(keeping, &info))
                         on_signal(keeping, &info);
                 say_due(keeping);
                 run_timers(keeping);
         }
 }
 
-/* Whether nothing of the command is left that would become mixed with the next one's. */
-static bool is_alone(void) {
-        return waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD;
-}
-
-bool keeper_run(Keeper *keeper, char *bytes, size_t n) {
-        GpuGrant *gpus = NULL;
-        KeeperOrder order;
-        sigset_t set;
-        int r;
+/* @row: from which it was taken. Return: whether this process may keep another one. */
+static bool keep(Keeper *keeper, const KeeperOrder *order, const KeeperRow *row, bool first) {
+        sigset_t stray;
         Keeping keeping = {
                 .keeper = keeper,
+                .ref = order->ref,
+                .attempt = order->attempt,
+                .time_limit_us = order->time_limit_us,
                 .record_fd = -1,
                 .log_fd = -1,
                 .proc_fd = -1,
                 .child.pidfd = -1,
                 .limit_boot_us = NEVER,
                 .kill_boot_us = NEVER,
+                .started_said_boot_us = NEVER,
+                .n_together = row->n_together,
+                .is_last = row->n_left == 0,
         };
 
-        /* An order of our own agent that can't be read is a bug, or no memory: the agent will find that nobody has taken it. */
-        r = keeper_order_parse(&order, &gpus, bytes, n);
-        if (r < 0) {
-                say_error("an order to start a task can't be read: %s", strerror(-r));
-                _exit(1);
-        }
-        fill_set(&set);
-        forget_signals(&set);
-        keeping.ref = order.ref;
-        keeping.attempt = order.attempt;
-        keeping.time_limit_us = order.time_limit_us;
-        say(&keeping, &(KeeperNews){ .type = KEEPER_NEWS_TAKEN,
-                                     .pid = keeper->id.pid,
-                                     .start_ticks = keeper->id.start_ticks });
-        keeping.folder = strdup(order.folder);
+        fill_set(&stray);
+        if (!first) /* the agent knows since the last end that this one is next, and may have cancelled it */
+                (void)sigdelset(&stray, SIGRTMIN);
+        forget_signals(&stray);
+        if (first)
+                say(&keeping, &(KeeperNews){ .type = KEEPER_NEWS_TAKEN,
+                                             .pid = keeper->id.pid,
+                                             .start_ticks = keeper->id.start_ticks });
+        keeping.folder = strdup(order->folder);
         if (!keeping.folder)
                 fail(&keeping, STATUS_FAILED, "out of memory");
-        start(&keeping, &order);
-        free(gpus);
-        free(bytes);
-        mind(&keeping, &set);
+        start(&keeping, order);
+        mind(&keeping);
 
         free(keeping.folder);
         spawned_done(&keeping.child);
         (void)fd_close(keeping.record_fd);
         (void)fd_close(keeping.proc_fd);
-        return keeping.noted && is_alone();
+        return keeping.may_go_on;
+}
+
+/* What is in a row when the agent dies the next one will say that it was not started, so it must not be. */
+static bool is_still_wanted(const Keeper *keeper) {
+        struct pollfd agent = { .fd = keeper->report_fd };
+
+        return keeper_set_mortal(true) && getppid() == keeper->parent && poll(&agent, 1, 0) == 0;
+}
+
+/* What our own agent sends and can't be read is a bug, or no memory: the agent will find that nobody has taken it. */
+_Noreturn static void give_up(int r) {
+        say_error("an order to start a task can't be read: %s", strerror(-r));
+        _exit(1);
+}
+
+bool keeper_run(Keeper *keeper, char *bytes, size_t n) {
+        bool again = true, first = true;
+        KeeperRow row;
+        int r;
+
+        r = keeper_row_open(&row, bytes, n);
+        if (r < 0)
+                give_up(r);
+        while (again && row.n_left > 0 && (first || is_still_wanted(keeper))) {
+                GpuGrant *gpus = NULL;
+                KeeperOrder order;
+
+                r = keeper_row_next(&row, &order, &gpus);
+                if (r < 0)
+                        give_up(r);
+                again = keep(keeper, &order, &row, first);
+                first = false;
+                free(gpus);
+        }
+        free(bytes);
+        return again;
 }

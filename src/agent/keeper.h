@@ -37,6 +37,9 @@ typedef struct Keeper {
         int pidfd;     /* of itself */
         int null_fd;
         keeper_agent_fn start_agent; /* NULL: nobody is started */
+
+        KeeperNews ends[KEEPER_ROW_MAX]; /* of this row, not said yet */
+        unsigned n_ends;
 } Keeper;
 
 /**
@@ -57,10 +60,11 @@ int keeper_prepare(Keeper *keeper, int report_fd, keeper_agent_fn start_agent);
 bool keeper_set_mortal(bool mortal);
 
 /**
- * keeper_run() - carry an order out
- * @bytes:      as of keeper_order_compose(); on the heap, taken
+ * keeper_run() - carry out a row of orders
+ * @bytes:      as of keeper_row_compose(); on the heap, taken
  *
- * Returns when the command has ended and all that was to be written and said is; does not return if nothing could be started.
+ * Returns when the last command has ended and all that was to be written and said is; does not return if nothing could be started. The
+ * next one is not started if the agent is gone.
  *
  * Return: whether the process may keep another command: nothing of this one is left in it. Else it must end.
  */

@@ -61,6 +61,7 @@ void run_on_keeper_gone(Run *run) {
         int fd, r;
 
         run_stop_watching(run);
+        row_note_over(run);
         run->keeper_gone = true;
         r = run_read_record(run, &record);
         if (r < 0 && r != -ENOENT) {
@@ -70,6 +71,13 @@ void run_on_keeper_gone(Run *run) {
         if (r == 0 && record.state == RECORD_STATE_ENDED) {
                 run->end = record.end;
                 run_finish(run, RUN_PHASE_ENDED);
+                return;
+        }
+        if (r == -ENOENT && run->sent) { /* the next of a row, to which it did not come */
+                run->keeper_gone = false;
+                run->keeper = 0;
+                run->sent = false;
+                run_start(run);
                 return;
         }
         if (r == 0 && record.has_command && run->pid == 0)
@@ -86,11 +94,32 @@ void run_on_keeper_gone(Run *run) {
 static int on_watched_end(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Run *run = userdata;
 
-        if (run->keeper_gone)
+        if (run->phase == RUN_PHASE_CLAIMED) {
+                run_stop_watching(run);
+                row_note_over(run);
+        } else if (run->keeper_gone) {
                 run_finish_lost(run, "its keeper was gone when it ended");
-        else
+        } else {
                 run_on_keeper_gone(run);
+        }
         return 0;
+}
+
+void run_move_watch(Run *run, Run *next) {
+        run_stop_watching(next);
+        next->watch_fd = TAKE_FD(run->watch_fd);
+        next->watch_source = TAKE_PTR(run->watch_source);
+        if (next->watch_source)
+                (void)sd_event_source_set_userdata(next->watch_source, next);
+}
+
+void run_hand_over(Run *run, Run *next) {
+        next->phase = RUN_PHASE_STARTING;
+        next->keeper = run->keeper;
+        next->unwatched = run->unwatched;
+        run_move_watch(run, next);
+        if (next->cancelled)
+                run_cancel(next, next->cancel_signal);
 }
 
 void run_watch(Run *run, int fd) {
@@ -160,11 +189,12 @@ static void on_taken(Run *run, const KeeperNews *news, int *fd) {
                 run_cancel(run, run->cancel_signal);
 }
 
-static void on_started(Run *run, const KeeperNews *news, int fd) {
+static void on_started(Run *run, const KeeperNews *news, int *fd) {
         if (run->phase != RUN_PHASE_STARTING)
                 return;
         run_note_running(run, news->pid, news->start_ticks);
-        conversation_tell_started(run->agent->conversation, run, fd);
+        run->started_fd = TAKE_FD(*fd);
+        tell_later(run);
 }
 
 static void on_claimed(Run *run) {
@@ -187,6 +217,9 @@ static void on_news(Agent *agent, const KeeperNews *news, int *fd) {
 
         if (!run)
                 return;
+        if (news->type == KEEPER_NEWS_CLAIMED ||
+            (news->type == KEEPER_NEWS_ENDED && !news->goes_on))
+                row_note_over(run);
         switch (news->type) {
         case KEEPER_NEWS_TAKEN:
                 on_taken(run, news, fd);
@@ -195,13 +228,14 @@ static void on_news(Agent *agent, const KeeperNews *news, int *fd) {
                 on_claimed(run);
                 return;
         case KEEPER_NEWS_STARTED:
-                on_started(run, news, *fd);
+                on_started(run, news, fd);
                 return;
         case KEEPER_NEWS_ENDED:
                 if (!run_is_live(run))
                         return;
                 run->end = news->end;
                 run->noted = news->recorded;
+                run->goes_on = news->goes_on;
                 run_finish(run, RUN_PHASE_ENDED);
                 return;
         }
@@ -233,6 +267,7 @@ static int on_nursery(sd_event_source *source, int fd, uint32_t revents, void *u
                 return r;
         }
         orders_send(agent);
+        tell_due(agent);
         agent_want_turn(agent);
         return 0;
 }

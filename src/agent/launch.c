@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/keeper-wait.h"
 #include "util/fd.h"
 
 /* A FIFO that nobody reads must not hold us up, so it is not waited for; what is opened waits like any other. */
@@ -50,6 +51,7 @@ static int prepare_child(void *userdata) {
             dup2(launch->log_fd, STDERR_FILENO) < 0 ||
             close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
                 return errno;
+        keeper_wait_undo();
         (void)sigemptyset(&none);
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
         return context_apply(launch->context);

@@ -21,7 +21,7 @@ typedef enum LifeSaid {
         LIFE_SAID_WAITING, /* pending or held; attempt: the last one that was accepted, 0: none */
         LIFE_SAID_RUNNING, /* attempt was accepted */
         LIFE_SAID_OFFERED, /* attempt would be the next */
-        LIFE_SAID_GRANTED, /* our Accept of attempt was answered */
+        LIFE_SAID_GRANTED, /* attempt may start: our Accept was answered, or it needs none */
 } LifeSaid;
 
 typedef enum LifeRecord {

@@ -55,6 +55,8 @@ struct Nursery {
         int fd;
         int pidfd;
         pid_t pid;
+        KeeperNews news[KEEPER_ROW_MAX]; /* of one message */
+        size_t n_news, next_news;
 };
 
 /* What the nursery and all its keepers see. */
@@ -346,14 +348,14 @@ static int outcome_of(int r) {
         return r == -EPIPE || r == -ECONNRESET ? NURSERY_E_GONE : r;
 }
 
-int nursery_spawn(Nursery *nursery, const KeeperOrder *order) {
+int nursery_spawn(Nursery *nursery, const KeeperOrder *orders, size_t n_orders) {
         static const char placeholder[] = "memfd";
         _cleanup_free_ char *bytes = NULL;
         _cleanup_close_ int memfd = -1;
         size_t n;
         int r;
 
-        r = keeper_order_compose(order, &bytes, &n);
+        r = keeper_row_compose(orders, n_orders, &bytes, &n);
         if (r < 0)
                 return r;
         if (n <= MESSAGE_MAX)
@@ -380,17 +382,21 @@ int nursery_pidfd(const Nursery *nursery) {
 
 int nursery_next(Nursery *nursery, KeeperNews *ret, int *ret_fd) {
         _cleanup_close_ int fd = -1;
-        KeeperNews news;
         ssize_t n;
 
-        n = packet_receive(nursery->fd, &news, sizeof(news), MSG_DONTWAIT, &fd);
-        if (n < 0)
-                return n == -EAGAIN ? NURSERY_E_AGAIN : outcome_of((int)n);
-        if (n == 0)
-                return NURSERY_E_GONE;
-        if (n != sizeof(news))
-                return -EBADMSG;
-        *ret = news;
+        if (nursery->next_news == nursery->n_news) {
+                n = packet_receive(nursery->fd, nursery->news, sizeof(nursery->news), MSG_DONTWAIT,
+                                   &fd);
+                if (n < 0)
+                        return n == -EAGAIN ? NURSERY_E_AGAIN : outcome_of((int)n);
+                if (n == 0)
+                        return NURSERY_E_GONE;
+                if (n % (ssize_t)sizeof(KeeperNews) != 0)
+                        return -EBADMSG;
+                nursery->n_news = (size_t)n / sizeof(KeeperNews);
+                nursery->next_news = 0;
+        }
+        *ret = nursery->news[nursery->next_news++];
         *ret_fd = TAKE_FD(fd);
         return 0;
 }

@@ -39,13 +39,14 @@ enum {
 };
 
 /**
- * nursery_spawn() - have an order carried out
+ * nursery_spawn() - have orders carried out, by one keeper, one after the other
  *
- * KEEPER_NEWS_TAKEN is the answer. Orders wait until a keeper is free for them: a nursery that cannot fork tries on.
+ * KEEPER_NEWS_TAKEN, of the first, is the answer. The next one follows if an end says so with `goes_on`; else the rest is to be
+ * ordered anew. Orders wait until a keeper is free for them: a nursery that cannot fork tries on.
  *
  * Return: 0; NURSERY_E_AGAIN: try again after the next news, or in a second; NURSERY_E_GONE; or negative errno.
  */
-int nursery_spawn(Nursery *nursery, const KeeperOrder *order);
+int nursery_spawn(Nursery *nursery, const KeeperOrder *orders, size_t n);
 
 /* To be polled for reading: there may be news. Does not block. */
 int nursery_fd(const Nursery *nursery);

@@ -19,7 +19,6 @@
 
 /* Nothing was started, and that is its end. */
 static void fail(Run *run, int r) {
-        run->phase = RUN_PHASE_ENDED;
         run->end = (RecordEnd){
                 .state = TASK_STATE_FAILED,
                 .exit_status = -1,
@@ -29,79 +28,111 @@ static void fail(Run *run, int r) {
                        "it could not be started: what is to be run can't be read: %s",
                        strerror(-r));
         say_error("task %" PRIu64 ": %s", task_ref_id(run->ref), run->end.reason);
-        conversation_tell_ended(run->agent->conversation, run);
+        run_finish(run, RUN_PHASE_ENDED);
 }
 
-/* What the spool has of it. */
+/* One order, with what the spool has of it. */
 typedef struct Kept {
         SpoolTask task;
-        void *context;
+        void *context; /* owned, or borrowed from the one before */
         size_t n_context;
+        bool own_context;
+        char *log;
+        KeeperOrder order; /* borrows from these, and from its run */
 } Kept;
 
 static void kept_done(Kept *kept) {
         spool_task_done(&kept->task);
-        free(kept->context);
+        if (kept->own_context)
+                free(kept->context);
+        free(kept->log);
 }
 
-static int load(const Run *run, Kept *ret) {
+static int load(const Run *run, Kept *kept, const Kept *last) {
         const Job *job = job_find(run->agent, run->ref);
         int r;
 
         if (!job)
                 return -ENOENT;
-        r = spool_load_key(run->agent->spool, job->key, &ret->task);
+        r = spool_load_key(run->agent->spool, job->key, &kept->task);
         if (r < 0)
                 return r;
-        return spool_load_context(run->agent->spool, ret->task.context_id, &ret->context,
-                                  &ret->n_context);
+        if (last && last->task.context_id == kept->task.context_id) {
+                kept->context = last->context;
+                kept->n_context = last->n_context;
+                return 0;
+        }
+        r = spool_load_context(run->agent->spool, kept->task.context_id, &kept->context,
+                               &kept->n_context);
+        kept->own_context = r >= 0;
+        return r;
 }
 
-/* The path of its log, to be freed. */
-static int find_log(const Run *run, const SpoolTask *kept, char **ret, bool *ret_own) {
+/* The path of its log. */
+static int find_log(const Run *run, Kept *kept, bool *ret_own) {
         BundleTask task;
         int r;
 
-        r = bundle_task_parse(&task, kept->argv, kept->n_argv);
+        r = bundle_task_parse(&task, kept->task.argv, kept->task.n_argv);
         if (r < 0)
                 return r;
         *ret_own = !task.output;
-        *ret = task.output ? output_expand(task.output, run->ref, run->name) :
-                             logs_path(run->agent->logs, run->ref);
+        kept->log = task.output ? output_expand(task.output, run->ref, run->name) :
+                                  logs_path(run->agent->logs, run->ref);
         bundle_task_done(&task);
-        return *ret ? 0 : -ENOMEM;
+        return kept->log ? 0 : -ENOMEM;
 }
 
-/* Return: as nursery_spawn(). */
-static int send_one(const Run *run) {
-        _cleanup_(kept_done) Kept kept = {};
-        _cleanup_free_ char *log = NULL;
-        KeeperOrder order;
+static int prepare(const Run *run, Kept *kept, const Kept *last) {
         bool own;
         int r;
 
-        r = load(run, &kept);
+        r = load(run, kept, last);
+        if (r >= 0)
+                r = find_log(run, kept, &own);
         if (r < 0)
                 return r;
-        r = find_log(run, &kept.task, &log, &own);
-        if (r < 0)
-                return r;
-        order = (KeeperOrder){
+        kept->order = (KeeperOrder){
                 .ref = run->ref,
                 .attempt = run->attempt,
                 .n_gpus = run->n_gpus,
                 .gpus = run->gpus,
                 .pin = run->pin,
                 .time_limit_us = run->time_limit_us,
-                .context = kept.context,
-                .n_context = kept.n_context,
-                .task = kept.task.argv,
-                .n_task = kept.task.n_argv,
-                .log = log,
+                .context = kept->context,
+                .n_context = kept->n_context,
+                .task = kept->task.argv,
+                .n_task = kept->task.n_argv,
+                .log = kept->log,
                 .log_is_own = own,
                 .folder = run->agent->folder,
         };
-        return nursery_spawn(run->agent->nursery, &order);
+        return 0;
+}
+
+/* A run and those behind it. Return: as nursery_spawn(). */
+static int send_row(Run *first) {
+        KeeperOrder orders[KEEPER_ROW_MAX];
+        Kept kept[KEEPER_ROW_MAX] = {};
+        size_t n_max = row_prepare_order(first) ? KEEPER_ROW_MAX : 1, n = 0;
+        Run *run = first;
+        int r = 0;
+
+        for (; run && n < n_max; run = run->behind) {
+                r = prepare(run, &kept[n], n > 0 ? &kept[n - 1] : NULL);
+                if (r < 0)
+                        break;
+                orders[n] = kept[n].order;
+                n++;
+        }
+        if (n > 0)
+                r = nursery_spawn(first->agent->nursery, orders, n);
+        if (r == -E2BIG && n > 1)
+                r = nursery_spawn(first->agent->nursery, orders, n = 1);
+        for (size_t i = 0; i < MIN(n + 1, (size_t)KEEPER_ROW_MAX); i++)
+                kept_done(&kept[i]);
+        row_note_order(first, r == 0 ? n : 1);
+        return r;
 }
 
 void orders_send(Agent *agent) {
@@ -111,7 +142,7 @@ void orders_send(Agent *agent) {
                 Run *run = agent->ordering;
                 int r;
 
-                r = send_one(run);
+                r = send_row(run);
                 if (r == NURSERY_E_GONE)
                         return; /* all begins anew at once */
                 if (r == NURSERY_E_AGAIN) {
@@ -152,5 +183,5 @@ void run_start(Run *run) {
                 at = &(*at)->next_ordering;
         *at = run;
         run->ordering = true;
-        orders_send(run->agent);
+        agent_want_turn(run->agent);
 }

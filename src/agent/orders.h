@@ -8,7 +8,7 @@
 
 #include "agent/runs.h"
 
-/* Sends those that wait, as far as the nursery has room. */
+/* Sends those that wait, each with those behind it in its row, as far as the nursery has room: after all that came together. */
 void orders_send(Agent *agent);
 
 /* Takes one back that has not been sent. */

@@ -35,17 +35,15 @@ static bool is_sound(const Call *offer) {
         return offer->offer.attempt > 0;
 }
 
-static void accept(Agent *agent, const Said *said) {
+/* The start that an offer is about; NULL: there can't be one. */
+static Run *take_offer(Agent *agent, const Said *said) {
         Call *offer = said->offer;
         Run *run = NULL;
 
-        assert(offer); /* the table says it of an offer only */
         if (is_sound(offer) && !run_find(agent, said->ref, said->attempt))
                 run = run_new(agent, said->ref, said->attempt);
-        if (!run) {
-                conversation_decline(agent->conversation, said->ref, offer->offer.offer);
-                return;
-        }
+        if (!run)
+                return NULL;
         run->phase = RUN_PHASE_ACCEPTING;
         run->offer = offer->offer.offer;
         run->n_gpus = offer->offer.n_gpus;
@@ -53,7 +51,18 @@ static void accept(Agent *agent, const Said *said) {
         run->pin = offer->offer.pin;
         run->time_limit_us = offer->offer.time_limit_us;
         run->name = TAKE_PTR(offer->offer.name);
-        conversation_accept(agent->conversation, run);
+        return run;
+}
+
+static void accept(Agent *agent, const Said *said) {
+        Run *run;
+
+        assert(said->offer); /* the table says it of an offer only */
+        run = take_offer(agent, said);
+        if (run)
+                conversation_accept(agent->conversation, run);
+        else
+                conversation_decline(agent->conversation, said->ref, said->offer->offer.offer);
 }
 
 /* It was accepted, and there is no record: nobody will start it on this attempt. */
@@ -64,6 +73,8 @@ static void resume_not_started(Agent *agent, const Said *said) {
         r = run_claim(agent, said->ref, said->attempt);
         if (r == RECORD_FILE_E_EXISTS) { /* a keeper of the last agent's was about to */
                 run = run_find(agent, said->ref, said->attempt);
+                if (run && run->phase == RUN_PHASE_IN_ROW)
+                        return; /* its keeper is about to start it */
                 if (!run)
                         run = run_load(agent, said->ref, said->attempt);
                 if (run && run->phase != RUN_PHASE_ACCEPTING && run->phase != RUN_PHASE_CLAIMED)
@@ -78,6 +89,17 @@ static void resume_not_started(Agent *agent, const Said *said) {
                 say_warning("cannot claim task %" PRIu64 ": %s", task_ref_id(said->ref),
                             strerror(-r));
         conversation_resume(agent->conversation, said->ref, said->attempt, false);
+}
+
+/* The daemon has written it down: in answer to our Accept, or with an offer that needs none. */
+static void start(Agent *agent, const Said *said) {
+        Run *run =
+                said->offer ? take_offer(agent, said) : run_find(agent, said->ref, said->attempt);
+
+        if (run && run->phase == RUN_PHASE_ACCEPTING)
+                row_take(run, said->offer ? said->offer->offer.behind : 0);
+        else if (said->offer)
+                resume_not_started(agent, said);
 }
 
 static void withdraw(Agent *agent, const Said *said, Run *run) {
@@ -124,9 +146,7 @@ static void act(Agent *agent, LifeAction action, const Said *said, Run *run) {
                 conversation_decline(agent->conversation, said->ref, said->offer->offer.offer);
                 return;
         case LIFE_START:
-                run = run_find(agent, said->ref, said->attempt);
-                if (run && run->phase == RUN_PHASE_ACCEPTING)
-                        run_start(run);
+                start(agent, said);
                 return;
         case LIFE_NOTHING:
         case LIFE_WATCH:
@@ -214,7 +234,8 @@ static void settle_unseen(Agent *agent, Run *newest) {
         };
 
         while (gone && newest && newest->phase == RUN_PHASE_CLAIMED) {
-                run_drop(newest);
+                if (!run_let_go(newest))
+                        return;
                 newest = run_newest(agent, said.ref);
         }
         if (newest)

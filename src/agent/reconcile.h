@@ -16,7 +16,7 @@ typedef struct Said {
         LifeSaid said;
         uint64_t ref;
         unsigned attempt;
-        Call *offer; /* OFFERED: which; what is taken out of it */
+        Call *offer; /* OFFERED, GRANTED: which, NULL if ours was answered; what is taken out of it */
 } Said;
 
 /* One task or element that the daemon speaks of. */

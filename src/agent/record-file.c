@@ -33,8 +33,9 @@
 #define MARK_END     UINT64_C(0x646e65666c7466ff)
 
 enum {
-        RECYCLED_MAX = 8, /* as many as are ended between two looks of the agent */
-        READS_MAX = 3,    /* a part that is being written while we read is whole a moment later */
+        RECYCLED_MAX = 64,  /* as many as may be ended between two looks of the agent */
+        RECYCLED_TRIES = 8, /* names that are tried */
+        READS_MAX = 3,      /* a part that is being written while we read is whole a moment later */
 };
 
 typedef struct HeadPart {
@@ -160,11 +161,17 @@ bool record_file_is_recycled(const char *name) {
         return false;
 }
 
+/*
+ * The names are a ring: one end puts them there, the other takes them, and each goes on where it was successful last. Where the
+ * two have lost each other they meet again after some tries.
+ */
+static unsigned next_put, next_taken;
+
 int record_file_recycle(int dir_fd, const char *name) {
         char recycled[RECORD_NAME_MAX];
 
-        for (unsigned i = 0; i < RECYCLED_MAX; i++) {
-                recycled_name(i, recycled);
+        for (unsigned i = 0; i < RECYCLED_TRIES; i++) {
+                recycled_name(next_put++ % RECYCLED_MAX, recycled);
                 if (renameat2(dir_fd, name, dir_fd, recycled, RENAME_NOREPLACE) == 0)
                         return 0;
                 if (errno != EEXIST)
@@ -194,11 +201,11 @@ static bool is_called(int fd, int dir_fd, const char *name) {
 static int claim_recycled(int dir_fd, const char *name, const Image *image) {
         char recycled[RECORD_NAME_MAX];
 
-        for (unsigned i = 0; i < RECYCLED_MAX; i++) {
+        for (unsigned i = 0; i < RECYCLED_TRIES; i++) {
                 _cleanup_close_ int fd = -1;
                 int r;
 
-                recycled_name(i, recycled);
+                recycled_name(next_taken++ % RECYCLED_MAX, recycled);
                 fd = openat(dir_fd, recycled, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
                 if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || !is_called(fd, dir_fd, recycled))
                         continue;

@@ -40,6 +40,7 @@ Run *run_new(Agent *agent, uint64_t ref, unsigned attempt) {
                 .ref = ref,
                 .attempt = attempt,
                 .watch_fd = -1,
+                .started_fd = -1,
                 .time_limit_us = TASK_TIME_INF,
                 .look = look_make(),
                 .end.exit_status = -1,
@@ -80,6 +81,8 @@ void run_free(Run *run) {
         run->agent->n_over -= run->phase == RUN_PHASE_OVER;
         run->agent->n_claimed -= run->phase == RUN_PHASE_CLAIMED;
         unlink_run(run);
+        row_leave(run);
+        tell_forget(run);
         orders_forget(run);
         run_stop_watching(run);
         (void)sd_event_source_disable_unref(run->kill_source);
@@ -105,13 +108,22 @@ void run_drop(Run *run) {
         run_free(run);
 }
 
+bool run_let_go(Run *run) {
+        if (run->phase == RUN_PHASE_CLAIMED && run->row && !run->row->over) {
+                run->dropped = true;
+                return false;
+        }
+        run_drop(run);
+        return true;
+}
+
 void runs_drop_older(Agent *agent, uint64_t ref, unsigned attempt) {
         Run *run = run_newest(agent, ref), *older;
 
         for (; run; run = older) {
                 older = run->older;
                 if (run->attempt < attempt)
-                        run_drop(run);
+                        (void)run_let_go(run);
         }
 }
 
@@ -154,7 +166,7 @@ void runs_drop_claims(Agent *agent, uint64_t id) {
                 for (; run; run = older) {
                         older = run->older;
                         if (run->phase == RUN_PHASE_CLAIMED)
-                                run_drop(run);
+                                (void)run_let_go(run);
                 }
         }
 }
@@ -180,7 +192,8 @@ bool runs_has_live(const Agent *agent, uint64_t id) {
                 if (task_ref_id(head->ref) != id)
                         continue;
                 for (const Run *run = head; run; run = run->older)
-                        if (run_is_live(run) || run->phase == RUN_PHASE_ACCEPTING)
+                        if (run_is_live(run) || run->phase == RUN_PHASE_ACCEPTING ||
+                            run->phase == RUN_PHASE_IN_ROW)
                                 return true;
         }
         return false;
@@ -200,10 +213,11 @@ void runs_count(const Agent *agent, unsigned *ret_running, uint64_t *ret_undeliv
 /* It is over: the daemon is to know. */
 void run_finish(Run *run, RunPhase phase) {
         run->phase = phase;
+        row_go_on(run);
         run_stop_watching(run);
         run->kill_source = sd_event_source_disable_unref(run->kill_source);
         looks_arrange(run->agent);
-        conversation_tell_ended(run->agent->conversation, run);
+        tell_later(run);
         agent_want_turn(run->agent);
 }
 

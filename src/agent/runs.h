@@ -19,12 +19,19 @@
 typedef enum RunPhase {
         RUN_PHASE_CLAIMED,   /* not started, and a late keeper of the last agent's can't any more */
         RUN_PHASE_ACCEPTING, /* an offer was taken, the daemon's word is still to come */
+        RUN_PHASE_IN_ROW,    /* granted: to be started when the one in front of it has ended */
         RUN_PHASE_STARTING,  /* ordered; or its keeper has no command yet */
         RUN_PHASE_RUNNING,
         RUN_PHASE_DEAD,  /* it is gone, and how it ended will not be known */
         RUN_PHASE_ENDED, /* how is known */
         RUN_PHASE_OVER,  /* and the daemon knows: the record goes with the next commit */
 } RunPhase;
+
+/* What one keeper was ordered to do. While it is at it the claims of what was given back must stay, since it will come to them. */
+typedef struct RowOrder {
+        unsigned n_runs; /* that point at it */
+        bool over;
+} RowOrder;
 
 struct Run {
         Agent *agent;
@@ -38,7 +45,13 @@ struct Run {
         GpuGrant *gpus; /* owned */
         bool pin;
         uint64_t time_limit_us;
-        char *name;    /* owned; NULL: none */
+        char *name;                /* owned; NULL: none */
+        Run *ahead, *behind;       /* in a row; NULL: nobody. Who is first in one has started */
+        uint64_t lined_up_boot_us; /* IN_ROW: since when */
+        bool sent;                 /* IN_ROW: its order went out with that of the first */
+        RowOrder *row;             /* with which it went out; NULL: alone, or not yet */
+        bool dropped;              /* CLAIMED: its record goes when that is over */
+        bool goes_on;  /* ENDED: its keeper has the next order of the row, if that was sent */
         bool ordering; /* waits for room in the nursery, by: */
         Run *next_ordering;
 
@@ -60,6 +73,11 @@ struct Run {
         uint64_t pid_start_ticks;
         bool own_log;
         Look look;
+
+        /* news of it that the daemon is to hear soon, in a list: what it was says `phase` */
+        bool is_due;
+        Run *next_due;
+        int started_fd; /* pidfd of the command, to go along; -1: none */
 
         /* the end */
         RecordEnd end;
@@ -93,7 +111,7 @@ void run_free(Run *run);
 /* As the table of life.c has it. */
 LifeRecord run_life(const Run *run);
 
-/* The daemon has granted it: orders it from a keeper. */
+/* The daemon has granted it: it is ordered from a keeper with the next orders_send(). */
 void run_start(Run *run);
 
 /* Claims a start that did not happen, so that it can't. Return: 0; RECORD_FILE_E_EXISTS: it did; or negative errno. */
@@ -107,6 +125,9 @@ int run_open_pidfd(const Run *run);
 
 /* Removes its record, and forgets it. */
 void run_drop(Run *run);
+
+/* The same, but for a claim that a keeper has yet to come to: that goes later. Return: whether it is gone. */
+bool run_let_go(Run *run);
 
 /* Of this ref, all of older attempts; they are over. */
 void runs_drop_older(Agent *agent, uint64_t ref, unsigned attempt);
@@ -141,6 +162,42 @@ void run_finish_lost(Run *run, const char *reason);
 /* Its command runs. */
 void run_note_running(Run *run, pid_t pid, uint64_t start_ticks);
 
+/*
+ * rows.c: what may run in a row was granted in advance (daemon/rows.h). What stands in one for longer than ROW_MAX_US is given back, so
+ * that nobody waits behind tasks that turned out long.
+ *
+ * It was granted, and has been taken out of the offer: starts it, at once, or when @behind has ended.
+ */
+void row_take(Run *run, uint64_t behind);
+
+/* It has ended: who stands behind it is started, if its keeper does not do that. */
+void row_go_on(Run *run);
+
+/* The daemon wants it ended before it was started: if it is not too late it is given back, which ends it there. */
+void row_cancel(Run *run, int signal);
+
+/* It is about to be forgotten: who stands behind it moves up. */
+void row_leave(Run *run);
+
+/* A run and those behind it, @n altogether, were ordered from one keeper; without memory for that none may be but the first. */
+bool row_prepare_order(Run *first);
+void row_note_order(Run *first, size_t n);
+
+/* The keeper of a run does nothing more of what it was ordered with it. */
+void row_note_over(const Run *run);
+
+/* The connection is lost: the daemon asks how far they are when it is there again. */
+void rows_forget(Agent *agent);
+
+int rows_on_time(sd_event_source *source, uint64_t usec, void *userdata);
+
+/* tell.c: the daemon is to hear of its start or its end, with the next tell_due(): in this turn at the latest. */
+void tell_later(Run *run);
+void tell_due(Agent *agent);
+
+/* What was due is told by reconcile.c, or is not to be told. */
+void tell_forget(Run *run);
+
 /* keepers.c: watches its keeper or, if that is gone, its command. @fd: pidfd, or negative errno: it can't be had; taken */
 void run_watch(Run *run, int fd);
 void run_stop_watching(Run *run);
@@ -148,8 +205,15 @@ void run_stop_watching(Run *run);
 /* Its keeper has ended. */
 void run_on_keeper_gone(Run *run);
 
+/* The keeper of a run that has ended has the next one now; or only who watches it changes. */
+void run_hand_over(Run *run, Run *next);
+void run_move_watch(Run *run, Run *next);
+
 /* adopt.c: what its record says now. Return: 0 or negative errno. */
 int run_read_record(const Run *run, Record *ret);
+
+/* Claims it, so that nobody starts it any more, and tells the daemon so. Return: as run_claim(). */
+int run_claim_back(Run *run);
 
 /* As far as it came, by its record, which may be read again. */
 void run_adopt(Run *run, Record *record);

@@ -33,6 +33,7 @@ typedef struct Kept {
 
 struct Client {
         Channel *channel;
+        bool held; /* nothing is sent, see client_hold() */
         DaemonKind kind;
         const char *who; /* the other side, in sentences */
         char *path;
@@ -185,7 +186,8 @@ int client_send(Client *client, const Call *call, int fd, Error *error) {
         if (r < 0)
                 return error_set(error, r, "out of memory");
 
-        r = channel_send(client->channel, bytes, n, fd);
+        r = client->held ? channel_queue(client->channel, bytes, n, fd) :
+                           channel_send(client->channel, bytes, n, fd);
         if (r == FRAME_E_CLOSED && !oneway)
                 r = 0; /* it may have said why before it closed: whoever waits for the reply reads that */
         if (r != 0)
@@ -194,6 +196,18 @@ int client_send(Client *client, const Call *call, int fd, Error *error) {
         if (!oneway)
                 push_outstanding(client, call->type);
         return 0;
+}
+
+void client_hold(Client *client) {
+        client->held = true;
+}
+
+int client_let_go(Client *client, Error *error) {
+        int r;
+
+        client->held = false;
+        r = channel_flush(client->channel);
+        return r < 0 ? from_frame(client, r, error) : 0;
 }
 
 /* What of ours is refused as nonsense is newer, or older, than whoever refuses it. */

@@ -76,6 +76,10 @@ int client_call_fd(Client *client, const Call *call, int fd, Reply *reply, Error
 /* Queues a call, with a descriptor (borrowed; -1: none), without blocking. */
 int client_send(Client *client, const Call *call, int fd, Error *error);
 
+/* What is sent between these two goes out together. Return: 0, or as client_send(). */
+void client_hold(Client *client);
+int client_let_go(Client *client, Error *error);
+
 /* Something that came. */
 typedef struct Incoming {
         bool is_call;

@@ -12,7 +12,9 @@
 #include "core/entry.h"
 #include "core/look.h"
 #include "core/queue.h"
+#include "core/row.h"
 #include "core/share.h"
+#include "core/table.h"
 
 static int set_reason(Task *task, const char *reason) {
         char *copy = NULL;
@@ -126,6 +128,7 @@ static int on_updated(Core *core, Entry *entry, const Event *event) {
 static int on_offered(Core *core, Entry *entry, const Event *event) {
         Task *task = entry->task;
         const Entry *array = array_of(core, task->id);
+        Entry *ahead = table_find(core, event->offered.behind);
         unsigned n = task->needs.n_gpus;
         GpuGrant *gpus = NULL;
         Usage *usage = NULL;
@@ -133,6 +136,8 @@ static int on_offered(Core *core, Entry *entry, const Event *event) {
 
         if (task->array || (array && array_is_full(array->task->array)))
                 return CORE_E_ILLEGAL; /* an array's elements start, and no more than may */
+        if (event->offered.behind != 0 && (!ahead || !row_may_join(entry, ahead)))
+                return CORE_E_ILLEGAL;
 
         if (n > 0) {
                 if (!event->offered.gpus)
@@ -158,6 +163,8 @@ static int on_offered(Core *core, Entry *entry, const Event *event) {
                 return r;
         }
 
+        if (ahead)
+                row_join(core, entry, ahead);
         core->n_offers++;
         task->started_boot_us = event->boot_us;
         if (!task->delay_given)

@@ -19,6 +19,7 @@
 #include "core/entry.h"
 #include "core/look.h"
 #include "core/queue.h"
+#include "core/row.h"
 #include "core/table.h"
 
 /* The phases, short enough to stand side by side. */
@@ -149,6 +150,8 @@ static int apply_task_event(Core *core, const Event *event) {
                 return r;
 
         phase = resolve_phase(entry, (Phase)next);
+        if (!phase_is_active(phase))
+                row_leave(core, entry, event);
         if (phase != entry->phase)
                 queue_move(core, entry, phase);
 

@@ -32,6 +32,7 @@
  *    `limit` at a time; those that wait again come before the rest, by index. It is over when all
  *    its elements are: done if each is done, cancelled if each is cancelled, else failed.
  *  - Drained: nothing is offered. Offers that are open are the caller's to take back.
+ *  - A task may be offered its start in a row, behind one that runs; see core_next_in_row().
  *  - One that failed or ran out of time, and has retries left, waits again at its EVENT_ENDED. What
  *    its user ended is `cancelled`, and stays so.
  */
@@ -99,6 +100,8 @@ typedef struct Event {
                 const Drain *drain; /* copied */
                 struct {
                         const GpuGrant *gpus; /* the task's needs.n_gpus of them; copied */
+                        uint64_t
+                                behind; /* starts when this one has ended; 0: now. core_next_in_row() */
                 } offered;
                 struct {
                         pid_t pid;
@@ -206,7 +209,8 @@ typedef struct PlanOffer {
         uint64_t task_id;
         int64_t index; /* of an array: the element to SPLIT off and to OFFER then; else -1 */
         unsigned n_gpus;
-        GpuGrant *gpus; /* owned by the plan; in the order of the task's needs */
+        GpuGrant *gpus;  /* owned by the plan; in the order of the task's needs */
+        uint64_t behind; /* core_next_in_row(): the last of the row; else 0 */
 } PlanOffer;
 
 typedef struct Plan {
@@ -234,6 +238,29 @@ void plan_done(Plan *plan);
 enum {
         PLAN_OFFERS_MAX = 256, /* so that one turn of the daemon's loop stays short */
 };
+
+/**
+ * core_next_in_row() - who may be told in advance that it is next
+ * @id:         an offered or running task
+ * @ret:        to be offered, with its `behind`
+ *
+ * Short tasks that are many would spend their time with asking. So one that would surely follow may be offered its start before
+ * there is room: it has that of the task in front of it when that has ended, and is not in the ledger until then. Surely: all
+ * that waits is of the task's own class (user, priority, needs), and that asks for nothing measured. What comes later may find a
+ * row in front of it that it would have overtaken: whoever makes one keeps it as short as an offer may stay unanswered.
+ *
+ * Return: whether there is one.
+ */
+bool core_next_in_row(const Core *core, uint64_t id, PlanOffer *ret);
+
+/* How many stand behind a task. */
+size_t core_n_behind(const Core *core, uint64_t id);
+
+/* The one that stands behind it; 0: nobody. */
+uint64_t core_find_behind(const Core *core, uint64_t id);
+
+/* Whether it stands behind another one, and so has not started, although it is `running`. */
+bool core_is_behind(const Core *core, uint64_t id);
 
 /**
  * core_next_doomed() - a pending or held task whose `after` can't come true any more
@@ -266,7 +293,7 @@ ssize_t core_list(const Core *core, const Task ***ret);
 /* Those of one user, in the same order; it costs little however many others have. */
 ssize_t core_list_of(const Core *core, uid_t uid, const Task ***ret);
 
-/* Of an array each element counts that waits in it. */
+/* Of an array each element counts that waits in it. Who stands behind another one in a row is pending. */
 typedef struct CoreCounts {
         size_t pending; /* offered ones included */
         size_t held;

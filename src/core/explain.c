@@ -361,6 +361,11 @@ int core_explain(const Core *core, uint64_t id, uint64_t now_boot_us, Explain *r
                 explain_waiting(core, entry, now_boot_us, ret);
                 return 0;
         case PHASE_RUNNING:
+                if (!entry->ahead)
+                        break;
+                explain_clear(ret);
+                explain_offered(entry->task, ret);
+                return 0;
         case PHASE_LOST:
         case PHASE_ENDED:
                 break;

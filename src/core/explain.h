@@ -80,7 +80,8 @@ typedef struct Explain {
 } Explain;
 
 /**
- * core_explain() - why a pending or held task does not start now, as if every look were fresh
+ * core_explain() - why a pending or held task, or one that stands behind another one in a row, does not
+ * start now, as if every look were fresh
  * @ret:        large; overwritten on success
  *
  * Return: 0, CORE_E_NO_TASK, CORE_E_ILLEGAL for one that is running or over, or -ENOMEM.

@@ -135,6 +135,9 @@ static void add_share(Ledger *ledger, const Entry *entry, const Share *share, Le
 static void add_entry(Ledger *ledger, const Entry *entry, LedgerView view) {
         const Task *task = entry->task;
 
+        if (entry->ahead)
+                return; /* it will have what that one has now */
+
         ledger->n_cpus_taken = sat_add(ledger->n_cpus_taken, task->needs.cpus);
         if (task->memory.known)
                 ledger->ram.used_by_tasks_bytes =

@@ -65,6 +65,11 @@ bool needs_equal(const Needs *a, const Needs *b);
 /* Whether it asks for nothing at all. */
 bool needs_is_empty(const Needs *needs);
 
+/* Whether it asks for anything of which a look says how much is free. */
+static inline bool needs_are_measured(const Needs *needs) {
+        return needs->memory_bytes > 0 || needs->n_gpus > 0;
+}
+
 /* Whether @need may be met by any GPU. */
 static inline bool gpu_need_is_any(const GpuNeed *need) {
         return need->uuid[0] == '\0';

@@ -39,10 +39,6 @@ typedef struct Pass {
         Fit fit;
 } Pass;
 
-static bool is_measured(const Needs *needs) {
-        return needs->memory_bytes > 0 || needs->n_gpus > 0;
-}
-
 static uint64_t all_gpus(const Ledger *ledger) {
         return ledger->n_gpus == 0 ? 0 : UINT64_MAX >> (64 - ledger->n_gpus);
 }
@@ -218,7 +214,7 @@ static void want_look(Pass *pass, const Needs *needs, bool ram, bool gpus) {
 
 /* The first in order is offered a start: go on to who may be next. */
 static void go_on(Pass *pass, Order *order, const Entry *entry) {
-        if (is_measured(&entry->class->needs)) {
+        if (needs_are_measured(&entry->class->needs)) {
                 order_skip_class(order);
                 return;
         }

@@ -87,9 +87,10 @@ struct Entry {
         unsigned n_missed; /* offers in a row that were not answered */
         unsigned n_shares;
         Share *shares; /* owned; of an offered or running task; RAM first, then GPUs as in needs */
-        AfterWait *wait;    /* owned; NULL: it waits for the end of no other */
-        uint32_t n_waiting; /* of an array: elements that wait in it */
-        uint32_t n_queued;  /* of an array: its elements in PHASE_WAITING, tasks of their own */
+        Entry *ahead, *behind; /* in a row, see row.h; NULL: nobody */
+        AfterWait *wait;       /* owned; NULL: it waits for the end of no other */
+        uint32_t n_waiting;    /* of an array: elements that wait in it */
+        uint32_t n_queued;     /* of an array: its elements in PHASE_WAITING, tasks of their own */
         TAILQ_ENTRY(Entry) link; /* of one of Core's lists; unused in PHASE_WAITING */
         UT_hash_handle hh_id;
         UT_hash_handle hh_key;
@@ -190,6 +191,7 @@ struct Core {
         unsigned n_gpus;
         Gpu gpus[GPU_MAX];
         uint64_t n_offers; /* ever */
+        size_t n_behind;   /* entries that stand behind another one in a row */
         size_t n_phase[N_PHASES];
         size_t n_pending;   /* as people count: an array as so many as wait in it */
         size_t n_held;      /* likewise */

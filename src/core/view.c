@@ -33,9 +33,9 @@ const Task *core_find_key(const Core *core, uid_t uid, const uint8_t key[static 
 
 CoreCounts core_counts(const Core *core) {
         return (CoreCounts){
-                .pending = core->n_pending,
+                .pending = core->n_pending + core->n_behind,
                 .held = core->n_held,
-                .running = core->n_phase[PHASE_RUNNING],
+                .running = core->n_phase[PHASE_RUNNING] - core->n_behind,
         };
 }
 
@@ -114,19 +114,28 @@ static bool is_whose(Whose whose, uid_t uid) {
         return !whose.one || whose.uid == uid;
 }
 
-/* Those of a list that are in one of two phases, sorted. Returns how many. */
+/* It stands behind another one in a row: nothing of it has started. */
+static bool is_behind(const Entry *entry) {
+        return entry->ahead;
+}
+
+static bool is_plain(const Entry *entry) {
+        return !is_hollow(entry) && !is_behind(entry);
+}
+
+/* Those of a list that are in one of two phases, and are such, sorted. Returns how many. */
 static size_t collect(const EntryList *list,
                       Whose whose,
                       Phase one,
                       Phase other,
-                      bool hollow,
+                      bool (*is_such)(const Entry *entry),
                       compare_fn compare,
                       const Task **out) {
         const Entry *entry;
         size_t n = 0;
 
         TAILQ_FOREACH(entry, list, link)
-        if ((entry->phase == one || entry->phase == other) && is_hollow(entry) == hollow &&
+        if ((entry->phase == one || entry->phase == other) && is_such(entry) &&
             is_whose(whose, entry->task->uid))
                 out[n++] = entry->task;
 
@@ -185,8 +194,10 @@ static ssize_t list(const Core *core, Whose whose, const Task ***ret) {
         if (!tasks)
                 return -ENOMEM;
 
-        n = collect(&core->active, whose, PHASE_RUNNING, PHASE_RUNNING, false, by_start, tasks);
-        n += collect(&core->active, whose, PHASE_OFFERED, PHASE_OFFERED, false, by_order,
+        n = collect(&core->active, whose, PHASE_RUNNING, PHASE_RUNNING, is_plain, by_start, tasks);
+        n += collect(&core->active, whose, PHASE_RUNNING, PHASE_RUNNING, is_behind, by_order,
+                     tasks + n);
+        n += collect(&core->active, whose, PHASE_OFFERED, PHASE_OFFERED, is_plain, by_order,
                      tasks + n);
         r = collect_queued(core, whose, tasks + n, &n_queued);
         if (r < 0) {
@@ -194,14 +205,14 @@ static ssize_t list(const Core *core, Whose whose, const Task ***ret) {
                 return r;
         }
         n += n_queued;
-        n += collect(&core->blocked, whose, PHASE_BLOCKED, PHASE_BLOCKED, false, by_priority,
+        n += collect(&core->blocked, whose, PHASE_BLOCKED, PHASE_BLOCKED, is_plain, by_priority,
                      tasks + n);
-        n += collect(&core->away, whose, PHASE_AWAY, PHASE_AWAY, false, by_order, tasks + n);
-        n += collect(&core->held, whose, PHASE_HELD, PHASE_HELD, false, by_order, tasks + n);
-        n += collect(&core->ended, whose, PHASE_ENDED, PHASE_LOST, false, by_order, tasks + n);
-        n += collect(&core->blocked, whose, PHASE_BLOCKED, PHASE_BLOCKED, true, by_order,
+        n += collect(&core->away, whose, PHASE_AWAY, PHASE_AWAY, is_plain, by_order, tasks + n);
+        n += collect(&core->held, whose, PHASE_HELD, PHASE_HELD, is_plain, by_order, tasks + n);
+        n += collect(&core->ended, whose, PHASE_ENDED, PHASE_LOST, is_plain, by_order, tasks + n);
+        n += collect(&core->blocked, whose, PHASE_BLOCKED, PHASE_BLOCKED, is_hollow, by_order,
                      tasks + n);
-        n += collect(&core->held, whose, PHASE_HELD, PHASE_HELD, true, by_order, tasks + n);
+        n += collect(&core->held, whose, PHASE_HELD, PHASE_HELD, is_hollow, by_order, tasks + n);
 
         *ret = tasks;
         return (ssize_t)n;

@@ -91,11 +91,14 @@ struct Daemon {
         Server *server;
         Accounts accounts; /* of all users */
         Peers *peers;
-        Record *records;        /* by task id */
-        Record *dirty;          /* those to be written */
+        Record *records;   /* by task id */
+        Record *dirty;     /* those to be written */
+        uint64_t rows[64]; /* first of their rows since this turn, see rows.h */
+        size_t n_rows;
         uint64_t n_offers_made; /* numbers the offers */
 
         bool starting; /* no offers yet: runners known from before may still come back (decisions.md 17) */
+        uint64_t n_turns; /* this one is, from 1 */
         bool turn_wanted;
         unsigned n_served; /* peers, since it was wanted */
         bool write_wanted; /* at the end of this turn; what is said until then waits for it */

@@ -15,6 +15,7 @@
 #include "daemon/log.h"
 #include "daemon/methods.h"
 #include "daemon/records.h"
+#include "daemon/rows.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/proc-id.h"
@@ -219,6 +220,9 @@ void method_ended(Peer *peer, Call *call, bool resumed) {
                 peer_reply(peer, &(Reply){ .to = CALL_ENDED });
                 return;
         }
+        if (peer->is_agent)
+                rows_note_end(peer, core_find(record->daemon->core, record->task_id),
+                              call->ended.ended_at_us);
         r = record_end(record, call->ended.state, call->ended.exit_status, call->ended.signal,
                        call->ended.reason, call->ended.ended_at_us);
         if (r < 0) {

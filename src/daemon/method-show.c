@@ -42,10 +42,25 @@ static Task *borrow(const Task *task) {
         return cast.out;
 }
 
-TaskView view_task(Peer *peer, const Task *task, bool explain) {
+/* One that stands behind another one in a row has been accepted, but nothing of it has started. NULL: no memory. */
+static Task *copy_as_pending(const Task *task) {
+        Task *copy = malloc(sizeof(*copy));
+
+        if (!copy)
+                return NULL;
+        *copy = *task;
+        copy->state = TASK_STATE_PENDING;
+        copy->started_at_us = 0;
+        return copy;
+}
+
+TaskView view_task(Peer *peer, const Task *real, bool explain) {
         Daemon *daemon = peer_daemon(peer);
+        Task *own = core_is_behind(daemon->core, real->id) ? copy_as_pending(real) : NULL;
+        const Task *task = own ? own : real;
         TaskView view = {
                 .task = borrow(task),
+                .own = own,
                 .hidden = daemon->settings.show_commands_to_owner_only &&
                           !methods_may_act(peer, task->uid),
         };
@@ -71,6 +86,7 @@ TaskView view_task(Peer *peer, const Task *task, bool explain) {
 
 void view_done(TaskView *view) {
         free(view->explain);
+        free(view->own);
         *view = (TaskView){};
 }
 
@@ -312,7 +328,7 @@ void method_why(Peer *peer, Call *call, bool resumed) {
         reply.explain = view.has_explain ? view.explain : NULL;
         reply.boot_us = clock_boottime_us();
         reply.why.id = task->id;
-        reply.why.state = task->state;
+        reply.why.state = view.task->state;
         peer_reply(peer, &reply);
         view_done(&view);
 }
@@ -321,7 +337,7 @@ static void count_cpus(const Daemon *daemon, MachineStatus *status) {
         for (const Record *record = daemon->records; record; record = record->hh.next) {
                 const Task *task = core_find(daemon->core, record->task_id);
 
-                if (task &&
+                if (task && !core_is_behind(daemon->core, task->id) &&
                     (task->state == TASK_STATE_RUNNING || core_is_offered(daemon->core, task->id)))
                         status->n_cpus_promised += task->needs.cpus;
         }

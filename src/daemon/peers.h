@@ -62,7 +62,10 @@ struct Peer {
         bool is_allowed;   /* by the settings to use the daemon */
         bool is_agent;     /* of its user: owns the detached tasks */
         unsigned n_silent; /* records whose offer it did not answer */
-        Record *records;   /* of the tasks that this connection runs, by owner_next */
+        uint64_t
+                ended_in_turn; /* of an agent: in which it said last that a task has ended; 0: never */
+        unsigned row_length; /* of those that may follow it, see rows.h */
+        Record *records;     /* of the tasks that this connection runs, by owner_next */
 
         bool waits_for_turn; /* service.h */
         TAILQ_ENTRY(Peer) turn_link;

@@ -12,6 +12,7 @@
 
 #include "daemon/log.h"
 #include "daemon/peers.h"
+#include "daemon/rows.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/fd.h"
@@ -92,17 +93,6 @@ static bool is_detached(const Record *record) {
         return task && task->detached;
 }
 
-static void remove_from_dirty(Record *record) {
-        Record **p;
-
-        if (!record->is_dirty)
-                return;
-        for (p = &record->daemon->dirty; *p != record; p = &(*p)->dirty_next)
-                ;
-        *p = record->dirty_next;
-        record->is_dirty = false;
-}
-
 static void drop_process(Record *record) {
         record->pid_source = sd_event_source_disable_unref(record->pid_source);
         record->pid_fd = fd_close(record->pid_fd);
@@ -119,51 +109,12 @@ LogSubject record_subject(const Record *record) {
 
 void record_free(Record *record) {
         remove_from_owner(record);
-        remove_from_dirty(record);
+        record_leave_dirty(record);
         record->timer = sd_event_source_disable_unref(record->timer);
         drop_process(record);
         record->account->n_task_bytes -= record->n_bytes;
         HASH_DEL(record->daemon->records, record);
         free(record);
-}
-
-static void add_to_dirty(Record *record) {
-        if (record->is_dirty)
-                return;
-        record->is_dirty = true;
-        record->dirty_next = record->daemon->dirty;
-        record->daemon->dirty = record;
-}
-
-void record_set_dirty(Record *record) {
-        add_to_dirty(record);
-        record->daemon->write_wanted = true;
-        daemon_want_turn(record->daemon);
-}
-
-void record_set_dirty_behind(Record *record) {
-        add_to_dirty(record);
-        record->daemon->write_due = true;
-        daemon_want_turn(record->daemon);
-}
-
-void records_hold_answers(Daemon *daemon) {
-        daemon->write_wanted |= daemon->write_due;
-}
-
-static void arm_write(Daemon *daemon, uint64_t after_us) {
-        (void)sd_event_source_set_time_relative(daemon->write_source, after_us);
-        (void)sd_event_source_set_enabled(daemon->write_source, SD_EVENT_ONESHOT);
-}
-
-void record_set_dirty_soon(Record *record) {
-        Daemon *daemon = record->daemon;
-        int enabled = SD_EVENT_OFF;
-
-        add_to_dirty(record);
-        (void)sd_event_source_get_enabled(daemon->write_source, &enabled);
-        if (enabled == SD_EVENT_OFF && !daemon->write_wanted)
-                arm_write(daemon, WRITE_SOON_US);
 }
 
 static int on_timer_offer(sd_event_source *source, uint64_t usec, void *userdata);
@@ -388,34 +339,56 @@ int record_split(Record *array, uint32_t index, Record **ret) {
         return 0;
 }
 
+/*
+ * Offer and accept in one (decisions.md 14): the answer to its Submit, or to what its agent has just said of another task, so that it
+ * is there. An agent that was not heard of in this turn may be stopped, and is asked.
+ */
+static bool may_be_granted(const Record *record) {
+        return record->granting || record->owner->ended_in_turn == record->daemon->n_turns;
+}
+
+static int grant(Record *record) {
+        Event event = daemon_event(EVENT_ACCEPTED, record->task_id);
+        int r;
+
+        r = core_apply(record->daemon->core, &event);
+        if (r != 0)
+                return r < 0 ? r : -EINVAL;
+        record->granted = true;
+        if (record->granting)
+                record_set_dirty_soon(record);
+        else
+                record_write_start(record);
+        return 0;
+}
+
+static int number_offer(Record *record) {
+        record->offer = ++record->daemon->n_offers_made;
+        return set_timer(record, OFFER_TIMEOUT_US, on_timer_offer, "record-offer");
+}
+
 int record_offer(Record *record, const PlanOffer *offer) {
         Daemon *daemon = record->daemon;
         Event event = daemon_event(EVENT_OFFERED, record->task_id);
         const Task *task = core_find(daemon->core, record->task_id);
+        bool granted = may_be_granted(record);
+        unsigned attempt = task->attempt + 1;
         int r;
 
         event.offered.gpus = offer->gpus;
+        event.offered.behind = offer->behind;
         r = core_apply(daemon->core, &event);
         if (r != 0)
                 return r < 0 ? r : -EINVAL;
-
-        /* Its Submit is still to be answered: offer and accept in one (decisions.md 14). */
-        if (record->granting) {
-                event = daemon_event(EVENT_ACCEPTED, record->task_id);
-                r = core_apply(daemon->core, &event);
-                record->granted = true;
-                record_set_dirty_soon(record);
-                return r < 0 ? r : 0;
-        }
-
-        record->offer = ++daemon->n_offers_made;
-        r = set_timer(record, OFFER_TIMEOUT_US, on_timer_offer, "record-offer");
+        r = granted ? grant(record) : number_offer(record);
         if (r < 0) {
                 event = daemon_event(EVENT_OFFER_RETURNED, record->task_id);
                 (void)core_apply(daemon->core, &event);
-                record->offer = 0;
+                record_close_offer(record);
                 return r;
         }
+        if (record->granting)
+                return 0;
         peer_send(record->owner, &(Call){ .type = CALL_OFFER,
                                           .oneway = true,
                                           .offer = { .id = record->task_id,
@@ -424,8 +397,12 @@ int record_offer(Record *record, const PlanOffer *offer) {
                                                      .gpus = offer->gpus,
                                                      .pin = daemon_pins(daemon, task),
                                                      .time_limit_us = task->time_limit_us,
-                                                     .attempt = task->attempt + 1,
-                                                     .name = task->name } });
+                                                     .attempt = attempt,
+                                                     .name = task->name,
+                                                     .granted = granted,
+                                                     .behind = offer->behind } });
+        if (granted && offer->behind == 0)
+                rows_note_first(record->owner, record->task_id);
         return 0;
 }
 
@@ -585,130 +562,6 @@ void record_judge(Record *record) {
 
 void record_judge_process(Record *record) {
         judge_process(record, gone_reason(record));
-}
-
-/* What was committed and is over is the store's alone. */
-static void forget_written(Daemon *daemon, Record *written) {
-        for (Record *record = written, *next; record; record = next) {
-                const Task *task = core_find(daemon->core, record->task_id);
-
-                next = record->dirty_next;
-                record->dirty_next = NULL;
-                record->is_dirty = false;
-                record->fresh = false;
-                record->accepting = false;
-                record->in_store = true;
-                if (task && !task_state_is_final(task->state))
-                        continue;
-                core_forget(daemon->core, record->task_id);
-                record_free(record);
-        }
-}
-
-static int put_all(Daemon *daemon) {
-        int r = 0;
-
-        for (Record *record = daemon->dirty; record && r >= 0; record = record->dirty_next) {
-                const Task *task = core_find(daemon->core, record->task_id);
-
-                if (task)
-                        r = store_put_task(daemon->store, task);
-        }
-        if (daemon->drain_dirty && r >= 0)
-                r = store_put_drain(daemon->store, core_drain(daemon->core));
-        return r < 0 ? r : store_commit(daemon->store, daemon->sync_wanted);
-}
-
-/*
- * Nobody was told of them yet: the connection that queued them is cut, and told why when it asks again. Elements became dirty after
- * their array, and so come before it here.
- */
-static void drop_fresh(Daemon *daemon) {
-        Record *next;
-
-        for (Record *record = daemon->dirty; record; record = next) {
-                Event event = daemon_event(EVENT_WITHDRAWN, record->task_id);
-
-                next = record->dirty_next;
-                if (!record->fresh)
-                        continue;
-                record_close_offer(record);
-                (void)core_apply(daemon->core, &event);
-                core_forget(daemon->core, record->task_id);
-                record_free(record);
-        }
-}
-
-/* Their agents were not told that they may start them: they wait again, as a daemon that starts now would have it. */
-static void return_accepted(Daemon *daemon) {
-        for (Record *record = daemon->dirty; record; record = record->dirty_next) {
-                Event event = daemon_event(EVENT_OFFER_RETURNED, record->task_id);
-
-                if (!record->accepting)
-                        continue;
-                record->accepting = record->granted = false;
-                (void)core_apply(daemon->core, &event);
-                if (core_find(daemon->core, record->task_id)->cancelled)
-                        (void)record_cancel(record, "cancelled");
-        }
-}
-
-/* On a full disk it waits for room; where a sync has failed only the next daemon can tell what there is. */
-static void say_failed(Daemon *daemon, int r) {
-        if (store_is_broken(daemon->store))
-                (void)sd_event_exit(daemon->event, r);
-        else if (daemon->store_error == 0)
-                log_error(
-                        "cannot write to '%s': %s; running tasks are kept in memory, new ones refused",
-                        daemon->state_dir, strerror(-r));
-}
-
-bool records_write(Daemon *daemon) {
-        Record *written = daemon->dirty;
-        int r;
-
-        daemon->write_wanted = false;
-        daemon->write_due = false;
-        if (!written && !daemon->drain_dirty && !store_is_dirty(daemon->store))
-                return true;
-        r = put_all(daemon);
-        if (r < 0) {
-                say_failed(daemon, r);
-                daemon->store_error = r;
-                daemon->write_failed = true;
-                daemon_want_turn(daemon);
-                drop_fresh(daemon);
-                return_accepted(daemon);
-                arm_write(daemon, STORE_RETRY_US);
-                return false;
-        }
-        (void)sd_event_source_set_enabled(daemon->write_source, SD_EVENT_OFF);
-        if (daemon->store_error < 0)
-                log_info("'%s' can be written again", daemon->state_dir);
-        daemon->store_error = 0;
-        daemon->sync_wanted = false;
-        daemon->drain_dirty = false;
-        daemon->dirty = NULL;
-        forget_written(daemon, written);
-        return true;
-}
-
-void record_write_start(Record *record) {
-        const Task *task = core_find(record->daemon->core, record->task_id);
-
-        record->daemon->n_started++;
-        if (task->detached) {
-                record->daemon->sync_wanted = true; /* its agent is told after the commit */
-                record->accepting = true;
-                record_set_dirty(record);
-                return;
-        }
-        if (needs_is_empty(&task->needs)) {
-                record_set_dirty_soon(record);
-                return;
-        }
-        record_set_dirty(record);
-        (void)records_write(record->daemon);
 }
 
 void records_send_look(Daemon *daemon) {

@@ -68,6 +68,11 @@ void record_set_silent(Record *record, bool silent);
 /* Its runner is this connection from now on; the former one is told. NULL: it is gone. */
 void record_set_owner(Record *record, Peer *owner);
 
+/* record-writes.c */
+
+/* It is about to be freed: nothing of it is to be written. */
+void record_leave_dirty(Record *record);
+
 /* To be written at the end of the turn. */
 void record_set_dirty(Record *record);
 

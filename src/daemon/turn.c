@@ -15,6 +15,7 @@
 #include "daemon/log.h"
 #include "daemon/peers.h"
 #include "daemon/records.h"
+#include "daemon/rows.h"
 #include "util/clock.h"
 
 enum {
@@ -124,6 +125,7 @@ void daemon_plan(Daemon *daemon) {
                 wake_boot_us = plan.wake_boot_us;
                 plan_done(&plan);
         }
+        rows_fill(daemon);
         arm_wake(daemon, wake_boot_us);
 }
 
@@ -154,16 +156,17 @@ static int on_turn(sd_event_source *source, void *userdata) {
         uint64_t interval_us;
         bool written;
 
-        daemon->turn_wanted = false;
         if (daemon->n_served >= SERVED_PER_TURN)
                 (void)sd_event_source_set_priority(source, PRIORITY_AFTER_MESSAGES);
         after_cancel_doomed(daemon);
         daemon_plan(daemon);
+        daemon->turn_wanted = false; /* what these two want is done by this one */
         if (daemon->write_wanted || daemon->write_due)
                 (void)records_write(daemon);
         written = !daemon->write_failed;
         daemon->write_failed = false;
         peers_release(daemon->peers, written);
+        daemon->n_turns++;
         arm_sampling(daemon);
         if (!core_uses_gpus(daemon->core))
                 gpu_watch_idle(daemon->gpu_watch);

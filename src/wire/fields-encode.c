@@ -172,8 +172,13 @@ static void put_ref(JsonText *text, uint64_t ref) {
 }
 
 static void encode_ref(JsonText *text, const Field *field, const void *at) {
+        uint64_t ref = field_load(at, field->size, false);
+
+        if ((field->flags & FIELD_OMIT_ZERO) && ref == 0)
+                return;
+
         json_text_key(text, field->key);
-        put_ref(text, field_load(at, field->size, false));
+        put_ref(text, ref);
 }
 
 static void encode_ids(JsonText *text, const Field *field, const void *base) {

@@ -207,6 +207,8 @@ size_t field_n(const Field *field, const void *base);
         }
 #define ROW_REF(_key, _type, _member) \
         { .key = (_key), .type = FIELD_REF, FIELD_IN(_type, _member) }
+#define ROW_REF_OR_NONE(_key, _type, _member) \
+        { .key = (_key), .type = FIELD_REF, FIELD_IN(_type, _member), .flags = FIELD_OMIT_ZERO }
 #define ROW_INDICES(_key, _type, _member, _flags, _max)                                        \
         {                                                                                      \
                 .key = (_key), .type = FIELD_SET, FIELD_IN(_type, _member), .flags = (_flags), \

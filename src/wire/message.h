@@ -189,6 +189,9 @@ typedef struct Call {
                                 time_limit_us; /* it may have been changed while it waited; or TASK_TIME_INF */
                         unsigned attempt; /* what its number will be if it is accepted, from 1 */
                         char *name;       /* owned; as it is now; NULL: none */
+                        bool granted;     /* it counts as accepted, and has no number */
+                        uint64_t
+                                behind; /* granted: starts when this one of the agent's has ended; 0: now */
                 } offer;
                 struct {
                         uint64_t id;
@@ -260,6 +263,7 @@ typedef struct IdResult {
 /* A task as it is shown. */
 typedef struct TaskView {
         Task *task;  /* owned; key and runner left out */
+        Task *own;   /* the daemon's: what @task is a copy in, to be freed with free(); else NULL */
         bool hidden; /* command, name, folder are kept back (show_commands = owner) */
         bool has_explain;
         Explain *explain;              /* owned; of a waiting one, if asked for */

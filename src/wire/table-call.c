@@ -125,6 +125,8 @@ static const Field offer_fields[] = {
         ROW_OR_NULL("time_limit_us", Call, offer.time_limit_us, TASK_TIME_INF, 0, 0, INT64_MAX),
         ROW_NUMBER("attempt", Call, offer.attempt, FIELD_OMIT_ZERO, 0, INT32_MAX),
         ROW_TEXT("name", Call, offer.name, FIELD_NULLABLE),
+        ROW_BOOL("granted", Call, offer.granted),
+        ROW_REF_OR_NONE("behind", Call, offer.behind),
         {},
 };
 

@@ -3,6 +3,7 @@
 agent was killed at each step. Each command leaves a line when it runs, so that a second start would be seen.
 """
 
+import json
 import os
 import random
 import signal
@@ -54,7 +55,17 @@ class AgentConnection(Connection):
         """Offers it and sees it start."""
         self.offer(task_id, attempt, **extra)
         self.accepted(task_id)
-        assert self.expect("Started")["id"] == task_id
+        self.started(task_id)
+
+    def started(self, task_id=12):
+        """Sees it start; of one that is over at once only its end is said, which is left for over()."""
+        message = self.receive()
+        while message and message["method"] == INTERFACE + "Used":
+            message = self.receive()
+        assert message and message["method"] in (INTERFACE + "Started", INTERFACE + "Ended"), message
+        assert message["parameters"]["id"] == task_id
+        if message["method"] == INTERFACE + "Ended":
+            self.data = json.dumps(message).encode() + b"\0" + self.data
 
     def over(self):
         """Answers an Ended."""
@@ -174,7 +185,7 @@ def test_a_task_is_queued_offered_accepted_started_and_ended(odd, folder):
     connection.nothing()
     assert n_runs(folder) == 0 and odd.records() == [], "nothing is started before the answer"
     connection.reply()
-    assert connection.expect("Started")["id"] == 12
+    connection.started()
     assert connection.fds, "with a pidfd"
     assert odd.records() == ["12.1"]
     gate.open()
@@ -273,12 +284,12 @@ def test_elements_are_starts_of_their_own_until_the_array_is_over(odd, folder):
     assert proc.wait() == 0
     connection.offer("12_3", offer=1)
     connection.accepted("12_3", 1)
-    connection.expect("Started")
+    connection.started("12_3")
     assert connection.over()["id"] == "12_3"
     connection.nothing()
     connection.offer("12_4", offer=2)
     connection.accepted("12_4", 2)
-    connection.expect("Started")
+    connection.started("12_4")
     assert connection.over()["id"] == "12_4"
     assert (folder / "ran").read_text() == "3\n4\n"
     connection.nothing(1)
@@ -750,3 +761,102 @@ def test_killed_at_random_moments_every_task_runs_once(daemon, folder):
     assert len(done) == len(ran) == n, [
         (task["id"], task["state"], task["reason"]) for task in tasks if task["state"] != "done"
     ]
+
+
+ROW = "echo $0 began >>{folder}/ran; {do}; echo $0 ended >>{folder}/ran"
+
+
+def queue_row(odd, folder, *commands):
+    """Tasks 12, 13, ... of these commands, whose first was granted and which stand one behind the other."""
+    connection = None
+    for i, command in enumerate(commands):
+        proc = odd.popen("run", "-D", "--", "sh", "-c", ROW.format(folder=folder, do=command), str(12 + i))
+        if connection is None:
+            connection = odd.accept_agent()
+            connection.list()
+        connection.queued(12 + i)
+        assert proc.wait() == 0, proc.err
+    for i in range(len(commands)):
+        connection.offer(12 + i, offer=0, granted=True, **({"behind": 11 + i} if i else {}))
+    return connection
+
+
+def ends(connection, *ids):
+    """The ends of these, in this order; starts of those that took a while are passed over."""
+    for task_id in ids:
+        while True:
+            message = connection.receive()
+            assert message and message["method"] in (INTERFACE + "Ended", INTERFACE + "Started", INTERFACE + "Used"), message
+            if message["method"] == INTERFACE + "Ended":
+                break
+        assert message["parameters"]["id"] == task_id
+        connection.reply()
+
+
+def test_what_is_granted_needs_no_accept(odd, folder):
+    connection, _ = odd.detach(touch(folder))
+    connection.offer(offer=0, granted=True)
+    connection.started()
+    assert connection.over()["state"] == "done"
+    connection.expect_end()
+    assert n_runs(folder) == 1
+
+
+def test_a_row_runs_one_after_the_other(odd, folder):
+    connection = queue_row(odd, folder, ":", "sleep 0.01", ":", "false")
+    ends(connection, 12, 13, 14, 15)
+    connection.expect_end()
+    lines = (folder / "ran").read_text().splitlines()
+    assert lines == [f"{task_id} {what}" for task_id in (12, 13, 14, 15) for what in ("began", "ended")]
+
+
+def test_who_stands_behind_a_long_one_is_given_back(odd, folder):
+    connection = queue_row(odd, folder, "sleep 1000", ":", ":")
+    assert connection.expect("Started")["id"] == 12
+    given = [connection.expect("Resume") for _ in range(2)]
+    assert sorted(resume["id"] for resume in given) == [13, 14]
+    for resume in given:
+        assert (resume["attempt"], resume.get("running", False)) == (1, False)
+        connection.reply(state="pending")
+    # what was given back starts when it is granted again, and only then
+    connection.offer(13, attempt=2, offer=0, granted=True)
+    ends(connection, 13)
+    connection.call("End", id=12)
+    ends(connection, 12)
+    connection.call("Withdrawn", id=14)
+    connection.expect_end()
+    assert "14 began" not in (folder / "ran").read_text()
+
+
+def test_one_in_a_row_is_not_started_when_it_is_to_end(odd, folder):
+    connection = queue_row(odd, folder, "sleep 0.04", ":", ":")
+    connection.call("End", id=13)
+    resumed, over = [], []
+    while len(resumed) + len(over) < 3:
+        message = connection.receive()
+        if message["method"] == INTERFACE + "Resume":
+            resumed.append(message["parameters"]["id"])
+            connection.reply(state="cancelled")
+        elif message["method"] == INTERFACE + "Ended":
+            over.append(message["parameters"]["id"])
+            connection.reply()
+    assert 13 in resumed and 12 in over
+    assert "13 began" not in (folder / "ran").read_text()
+
+
+def test_a_row_of_a_connection_that_is_lost_is_not_started(odd, folder):
+    connection = queue_row(odd, folder, "sleep 0.3", ":", ":")
+    connection.close()
+    connection = odd.accept_agent()
+    connection.list(*({"id": i, "key": "0" * 32, "state": "running", "attempt": 1} for i in (12, 13, 14)))
+    resumed = {}
+    while 12 not in resumed or len(resumed) < 3:
+        message = connection.receive()
+        if message["method"] == INTERFACE + "Resume":
+            resumed[message["parameters"]["id"]] = message["parameters"].get("running", False)
+            connection.reply(state="pending")
+    assert resumed == {12: True, 13: False, 14: False}
+    for task_id in (13, 14):
+        connection.call("Withdrawn", id=task_id)
+    ends(connection, 12)
+    connection.expect_end()

@@ -77,6 +77,9 @@ class Agent(RawClient):
         offer = self.next("Offer")
         for key, value in wanted.items():
             assert offer.get(key) == value, offer
+        if offer.get("granted"):
+            assert offer["offer"] == 0, offer
+            return offer
         reply = self.say("Accept", id=offer["id"], offer=offer["offer"])
         assert "error" not in reply, reply
         return offer
@@ -532,3 +535,122 @@ def test_all_elements_that_ran_when_the_machine_went_down_are_lost(daemon, sleep
     for index in range(3):
         shown = daemon.show(f"{array}_{index}")
         assert (shown["state"], shown["reason"]) == ("lost", "the machine went down")
+
+
+ALL = {"cpus": N_CPUS}
+
+
+def test_the_next_start_comes_with_the_answer_to_an_end(daemon):
+    with Agent(daemon) as agent:
+        ids = [agent.submit(needs=ALL) for _ in range(3)]
+        assert "granted" not in agent.accept(id=ids[0])
+        time.sleep(0.03)  # too long for a row
+        agent.ended(ids[0])
+        offer = agent.next("Offer")
+        assert (offer["id"], offer["offer"], offer["granted"]) == (ids[1], 0, True)
+        assert "behind" not in offer
+        assert state_of(daemon, ids[1]) == "running"
+        # who says that it was not started gets it again, and is asked then
+        assert "error" not in agent.resume(ids[1], offer["attempt"])
+        offer = agent.next("Offer")
+        assert (offer["id"], offer["attempt"], "granted" in offer) == (ids[1], 2, False)
+
+
+def test_short_ones_are_granted_in_a_row(daemon):
+    with Agent(daemon) as agent:
+        ids = [agent.submit(needs=ALL) for _ in range(50)]
+        agent.accept(id=ids[0])
+        agent.ended(ids[0])
+        row = [agent.next("Offer") for _ in range(5)]
+        assert [offer["id"] for offer in row] == ids[1:6]
+        assert all(offer["granted"] for offer in row)
+        assert [offer.get("behind") for offer in row] == [None, *ids[1:5]]
+
+        # what stands behind has not started, for all who look
+        status = daemon.status()["tasks"]
+        assert (status["running"], status["pending"]) == (1, 48)
+        assert daemon.status()["cpus"]["promised"] == N_CPUS
+        shown = daemon.show(ids[2])
+        assert (shown["state"], shown["started_at"]) == ("pending", None)
+        running = [t for t in daemon.ps() if t["state"] == "running"]
+        assert [t["id"] for t in running] == [ids[1]]
+        assert daemon.run("why", str(ids[2])).returncode == 0
+
+        # each has the room of the one before
+        agent.ended(ids[1])
+        assert (state_of(daemon, ids[2]), state_of(daemon, ids[3])) == ("running", "pending")
+        assert daemon.show(ids[2])["started_at"] is not None
+        agent.ended(ids[2], "failed", 1)
+        assert (state_of(daemon, ids[2]), state_of(daemon, ids[3])) == ("failed", "running")
+        assert daemon.status()["cpus"]["promised"] == N_CPUS
+
+
+def row_of_two(daemon, agent):
+    """The first and second of a row, of four tasks."""
+    ids = [agent.submit(needs=ALL) for _ in range(4)]
+    agent.accept(id=ids[0])
+    agent.ended(ids[0])
+    assert agent.next("Offer")["id"] == ids[1]
+    assert agent.next("Offer")["behind"] == ids[1]
+    return ids[1:]
+
+
+def test_what_is_given_back_waits_in_its_place(daemon):
+    with Agent(daemon) as agent:
+        first, second, third = row_of_two(daemon, agent)
+        agent.next("Offer")
+        assert "error" not in agent.resume(second, 1)
+        assert state_of(daemon, second) == "pending"
+        agent.ended(first)  # the third stood behind it from then on, and it is short: so it has one behind it again
+        assert state_of(daemon, third) == "running"
+        offer = agent.next("Offer")
+        assert (offer["id"], offer["attempt"], offer.get("behind")) == (second, 2, third)
+
+
+def test_one_in_a_row_is_cancelled_by_its_agent(daemon):
+    with Agent(daemon) as agent:
+        _, second, _ = row_of_two(daemon, agent)
+        proc = daemon.popen("cancel", str(second))
+        assert agent.next("End")["id"] == second
+        assert "error" not in agent.resume(second, 1)
+        assert proc.wait() == 0
+        assert wait_state(daemon, second, "cancelled")["exit_status"] is None
+
+
+def test_a_row_outlives_agent_and_daemon(daemon):
+    with Agent(daemon) as agent:
+        first, second, third = row_of_two(daemon, agent)
+        agent.next("Offer")
+    with Agent(daemon) as agent:
+        assert {t["id"]: (t["state"], t.get("attempt")) for t in agent.listed} == {
+            first: ("running", 1), second: ("running", 1), third: ("running", 1),
+        }
+    daemon.restart()
+    with Agent(daemon) as agent:
+        assert sorted(t["id"] for t in agent.listed) == [first, second, third]
+        for task_id in (first, second, third):
+            assert "error" not in agent.resume(task_id, 1)
+        assert agent.accept()["id"] == first
+
+
+def test_a_row_lets_nobody_else_wait(daemon):
+    with Agent(daemon) as agent:
+        ids = [agent.submit(needs=ALL) for _ in range(3)]
+        agent.submit(needs=ALL, priority=50)
+        agent.accept(id=ids[0])
+        agent.ended(ids[0])
+        assert agent.next("Offer")["id"] == ids[1]
+        assert state_of(daemon, ids[2]) == "pending"
+        assert "error" not in agent.say("Show", id=ids[2])
+        assert not any(call["method"] == PREFIX + "Offer" for call in agent.news)
+
+
+def test_what_is_measured_stands_in_no_row(daemon):
+    with Agent(daemon) as agent:
+        ids = [agent.submit(needs={**ALL, "memory_bytes": 1 << 20}) for _ in range(3)]
+        agent.accept(id=ids[0])
+        agent.ended(ids[0])
+        offer = agent.next("Offer")
+        assert (offer["id"], offer.get("behind")) == (ids[1], None)
+        assert "error" not in agent.say("Show", id=ids[2])
+        assert not any(call["method"] == PREFIX + "Offer" for call in agent.news)

@@ -41,6 +41,7 @@ typedef struct Totals {
         uint64_t n_events;
         uint64_t n_killed[4];
         uint64_t n_starts;
+        uint64_t n_rows[N_ROW_FATES];
         uint64_t n_told;
 } Totals;
 
@@ -81,6 +82,8 @@ static void count(Totals *totals) {
         totals->n_events += world.n_events;
         for (unsigned i = 0; i < ELEMENTSOF(totals->n_killed); i++)
                 totals->n_killed[i] += world.n_killed[i];
+        for (unsigned i = 0; i < N_ROW_FATES; i++)
+                totals->n_rows[i] += world.n_rows[i];
         for (unsigned i = 0; start_at(i); i++)
                 totals->n_starts++;
         for (unsigned i = 0; deed_at(i); i++)
@@ -136,6 +139,14 @@ static int play_mutants(void) {
         return r;
 }
 
+/* All that can become of a row. */
+static bool has_all_rows(const Totals *totals) {
+        for (unsigned i = 0; i < N_ROW_FATES; i++)
+                if (totals->n_rows[i] == 0)
+                        return false;
+        return true;
+}
+
 int main(int argc, char **argv) {
         uint64_t seed, n_rounds, n_bad = 0;
         Totals totals = { 0 };
@@ -157,5 +168,14 @@ int main(int argc, char **argv) {
                      n_rounds, totals.n_events, (double)(clock() - begun) / CLOCKS_PER_SEC,
                      totals.n_told, totals.n_starts, totals.n_killed[0], totals.n_killed[1],
                      totals.n_killed[2], totals.n_killed[3], n_bad);
+        (void)printf("durability: in rows: %" PRIu64 " granted, %" PRIu64
+                     " started by their keeper, %" PRIu64 " given back, %" PRIu64
+                     " of them overdue\n",
+                     totals.n_rows[ROW_LINED_UP], totals.n_rows[ROW_GONE_ON],
+                     totals.n_rows[ROW_GIVEN_BACK], totals.n_rows[ROW_OVERDUE]);
+        if (n_rounds >= ROUNDS && !has_all_rows(&totals)) {
+                (void)fprintf(stderr, "durability: something never happens to rows\n");
+                return EXIT_FAILURE;
+        }
         return n_bad > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -43,13 +43,26 @@ static int expect(Nursery *nursery, KeeperNewsType type, uint64_t ref, KeeperNew
         return fd;
 }
 
+/* Its end, and before that its start, unless it was over at once. */
+static void expect_end(Nursery *nursery, uint64_t ref, KeeperNews *ret) {
+        int fd;
+
+        *ret = next_news(nursery, &fd);
+        if (ret->type == KEEPER_NEWS_STARTED) {
+                (void)fd_close(fd);
+                *ret = next_news(nursery, &fd);
+        }
+        assert_int_equal(ret->type, KEEPER_NEWS_ENDED);
+        assert_true(ret->ref == ref);
+        assert_int_equal(fd, -1);
+}
+
 static KeeperNews run_to_end(Nursery *nursery, const TestOrder *test) {
         KeeperNews news;
 
-        assert_int_equal(nursery_spawn(nursery, &test->order), 0);
+        assert_int_equal(nursery_spawn(nursery, &test->order, 1), 0);
         (void)fd_close(expect(nursery, KEEPER_NEWS_TAKEN, test->order.ref, &news));
-        (void)fd_close(expect(nursery, KEEPER_NEWS_STARTED, test->order.ref, &news));
-        assert_int_equal(expect(nursery, KEEPER_NEWS_ENDED, test->order.ref, &news), -1);
+        expect_end(nursery, test->order.ref, &news);
         return news;
 }
 
@@ -101,7 +114,7 @@ static void test_the_descriptors_are_of_keeper_and_command(_unused_ void **state
         KeeperNews taken, started, ended;
         int keeper_fd, command_fd;
 
-        assert_int_equal(nursery_spawn(nursery, &test.order), 0);
+        assert_int_equal(nursery_spawn(nursery, &test.order, 1), 0);
         keeper_fd = expect(nursery, KEEPER_NEWS_TAKEN, 2, &taken);
         command_fd = expect(nursery, KEEPER_NEWS_STARTED, 2, &started);
         assert_int_equal(pid_of(keeper_fd), taken.pid);
@@ -131,16 +144,115 @@ static void test_keepers_are_used_again(_unused_ void **state) {
                 bool is_new = true;
                 KeeperNews news;
 
-                assert_int_equal(nursery_spawn(nursery, &test.order), 0);
+                assert_int_equal(nursery_spawn(nursery, &test.order, 1), 0);
                 (void)fd_close(expect(nursery, KEEPER_NEWS_TAKEN, test.order.ref, &news));
                 for (size_t j = 0; j < n_seen; j++)
                         is_new = is_new && seen[j] != news.pid;
                 if (is_new)
                         seen[n_seen++] = news.pid;
-                (void)fd_close(expect(nursery, KEEPER_NEWS_STARTED, test.order.ref, &news));
-                (void)expect(nursery, KEEPER_NEWS_ENDED, test.order.ref, &news);
+                expect_end(nursery, test.order.ref, &news);
         }
         assert_true(n_seen < N / 2);
+}
+
+enum {
+        N_ROW = 3,
+};
+
+static void make_row(TestOrder *tests, KeeperOrder *orders, uint64_t ref, const char *second) {
+        for (size_t i = 0; i < N_ROW; i++) {
+                tests[i] = make_shell_order(ref + i, i == 1 ? second : "exit 3");
+                orders[i] = tests[i].order;
+        }
+}
+
+static void claim_start(const TestOrder *test) {
+        _cleanup_free_ char *path = in_folder("run");
+        _cleanup_close_ int dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        ProcId self;
+        int fd;
+
+        assert_int_equal(proc_id_read(getpid(), &self), 0);
+        assert_int_equal(record_file_create(&fd, dir_fd, test->order.ref, 1, &self), 0);
+        (void)fd_close(fd);
+}
+
+static bool record_exists(const TestOrder *test) {
+        _cleanup_free_ char *path = in_folder("run");
+        _cleanup_close_ int dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        char name[RECORD_NAME_MAX];
+
+        record_file_name(test->order.ref, test->order.attempt, name);
+        return faccessat(dir_fd, name, F_OK, 0) == 0;
+}
+
+static void row_done(TestOrder *tests) {
+        for (size_t i = 0; i < N_ROW; i++)
+                order_done(&tests[i]);
+}
+
+/* One keeper, one after the other, and who hears of an end knows whether the next one follows. */
+static void test_a_row_is_carried_out_in_its_order(_unused_ void **state) {
+        _cleanup_(nursery_freep) Nursery *nursery = start_nursery();
+        KeeperOrder orders[N_ROW];
+        TestOrder tests[N_ROW];
+        uint64_t ended_at_us = 0;
+        KeeperNews news;
+
+        make_row(tests, orders, 2500, "sleep 0.02; exit 4");
+        assert_int_equal(nursery_spawn(nursery, orders, N_ROW), 0);
+        (void)fd_close(expect(nursery, KEEPER_NEWS_TAKEN, 2500, &news));
+        for (size_t i = 0; i < N_ROW; i++) {
+                expect_end(nursery, 2500 + i, &news);
+                assert_end(&news.end, TASK_STATE_FAILED, i == 1 ? 4 : 3, 0);
+                assert_true(news.end.ended_at_us >= ended_at_us);
+                ended_at_us = news.end.ended_at_us;
+                assert_int_equal(news.goes_on, i < N_ROW - 1);
+                assert_int_equal(read_record(&tests[i]).state, RECORD_STATE_ENDED);
+        }
+        row_done(tests);
+}
+
+/* What was claimed by somebody else is not started, nor is what stands behind it. */
+static void test_a_row_ends_where_somebody_was_faster(_unused_ void **state) {
+        _cleanup_(nursery_freep) Nursery *nursery = start_nursery();
+        KeeperOrder orders[N_ROW];
+        TestOrder tests[N_ROW];
+        int keeper_fd;
+        KeeperNews news;
+
+        make_row(tests, orders, 2600, "exit 4");
+        claim_start(&tests[1]);
+        assert_int_equal(nursery_spawn(nursery, orders, N_ROW), 0);
+        keeper_fd = expect(nursery, KEEPER_NEWS_TAKEN, 2600, &news);
+        expect_end(nursery, 2600, &news);
+        assert_true(news.goes_on);
+        assert_int_equal(expect(nursery, KEEPER_NEWS_CLAIMED, 2601, &news), -1);
+        wait_readable(keeper_fd);
+        (void)fd_close(keeper_fd);
+        assert_false(record_exists(&tests[2]));
+        row_done(tests);
+}
+
+static void test_a_row_ends_where_something_is_left_behind(_unused_ void **state) {
+        _cleanup_(nursery_freep) Nursery *nursery = start_nursery();
+        KeeperOrder orders[N_ROW];
+        TestOrder tests[N_ROW];
+        KeeperNews news;
+
+        make_row(tests, orders, 2700, "sleep 1000 & echo $!");
+        assert_int_equal(nursery_spawn(nursery, orders, N_ROW), 0);
+        (void)fd_close(expect(nursery, KEEPER_NEWS_TAKEN, 2700, &news));
+        expect_end(nursery, 2700, &news);
+        expect_end(nursery, 2701, &news);
+        assert_false(news.goes_on);
+        assert_false(record_exists(&tests[2]));
+        {
+                _cleanup_free_ char *text = read_whole(tests[1].order.log);
+
+                assert_int_equal(kill(read_pid(text), SIGKILL), 0);
+        }
+        row_done(tests);
 }
 
 /* What a command left in the background is a descendant of its keeper, and would be the next command's. */
@@ -151,10 +263,9 @@ static void test_a_keeper_with_a_past_is_not_used_again(_unused_ void **state) {
         KeeperNews news;
         int keeper_fd;
 
-        assert_int_equal(nursery_spawn(nursery, &test.order), 0);
+        assert_int_equal(nursery_spawn(nursery, &test.order, 1), 0);
         keeper_fd = expect(nursery, KEEPER_NEWS_TAKEN, 2100, &news);
-        (void)fd_close(expect(nursery, KEEPER_NEWS_STARTED, 2100, &news));
-        (void)expect(nursery, KEEPER_NEWS_ENDED, 2100, &news);
+        expect_end(nursery, 2100, &news);
         wait_readable(keeper_fd);
         (void)fd_close(keeper_fd);
         text = read_whole(test.order.log);
@@ -172,18 +283,17 @@ static void test_a_late_cancel_does_not_reach_the_next_command(_unused_ void **s
         KeeperNews news;
         pid_t keeper;
 
-        assert_int_equal(nursery_spawn(nursery, &first.order), 0);
+        assert_int_equal(nursery_spawn(nursery, &first.order, 1), 0);
         (void)fd_close(expect(nursery, KEEPER_NEWS_TAKEN, 2200, &news));
         keeper = news.pid;
-        (void)fd_close(expect(nursery, KEEPER_NEWS_STARTED, 2200, &news));
-        (void)expect(nursery, KEEPER_NEWS_ENDED, 2200, &news);
+        expect_end(nursery, 2200, &news);
 
         /* more than there are spares: one of them is that keeper's, unless there were enough without it */
         for (uint64_t i = 0; i < N; i++) {
                 _cleanup_(order_done) TestOrder test =
                         make_shell_order(2201 + i, "exec sleep 1000");
 
-                assert_int_equal(nursery_spawn(nursery, &test.order), 0);
+                assert_int_equal(nursery_spawn(nursery, &test.order, 1), 0);
                 fds[i] = expect(nursery, KEEPER_NEWS_TAKEN, test.order.ref, &news);
                 if (news.pid == keeper)
                         assert_int_equal(keeper_cancel(fds[i], 2200, 1, SIGKILL), 0);
@@ -233,7 +343,7 @@ static void test_many_orders_at_once_are_carried_out(_unused_ void **state) {
                 for (; n_sent < N; n_sent++) {
                         _cleanup_(order_done) TestOrder test =
                                 make_shell_order(1000 + n_sent, "echo once");
-                        int r = nursery_spawn(nursery, &test.order);
+                        int r = nursery_spawn(nursery, &test.order, 1);
 
                         if (r == NURSERY_E_AGAIN)
                                 break;
@@ -250,7 +360,8 @@ static void test_many_orders_at_once_are_carried_out(_unused_ void **state) {
         for (size_t i = 0; i < N; i++) {
                 _cleanup_(order_done) TestOrder test = make_shell_order(1000 + i, "");
 
-                assert_int_equal(n_news[i], 3);
+                assert_true(n_news[i] == 2 ||
+                            n_news[i] == 3); /* with its start, unless it was over at once */
                 assert_log(&test, "once\n");
         }
 }
@@ -290,7 +401,7 @@ static pid_t make_agent(const TestOrder *test, int *ret_command_fd) {
                 Nursery *nursery = start_nursery();
                 KeeperNews news;
 
-                (void)nursery_spawn(nursery, &test->order);
+                (void)nursery_spawn(nursery, &test->order, 1);
                 (void)fd_close(expect(nursery, KEEPER_NEWS_TAKEN, test->order.ref, &news));
                 (void)fd_close(expect(nursery, KEEPER_NEWS_STARTED, test->order.ref, &news));
                 (void)!write(fds[1], &news.pid, sizeof(news.pid));
@@ -344,7 +455,7 @@ static void test_freeing_it_leaves_commands_alone(_unused_ void **state) {
         KeeperNews taken, started;
         int keeper_fd, command_fd;
 
-        assert_int_equal(nursery_spawn(nursery, &test.order), 0);
+        assert_int_equal(nursery_spawn(nursery, &test.order, 1), 0);
         keeper_fd = expect(nursery, KEEPER_NEWS_TAKEN, 6, &taken);
         command_fd = expect(nursery, KEEPER_NEWS_STARTED, 6, &started);
         (void)nursery_free(nursery);
@@ -388,7 +499,7 @@ static void test_a_nursery_that_dies_is_seen(_unused_ void **state) {
         KeeperNews news;
         int keeper_fd;
 
-        assert_int_equal(nursery_spawn(nursery, &test.order), 0);
+        assert_int_equal(nursery_spawn(nursery, &test.order, 1), 0);
         keeper_fd = expect(nursery, KEEPER_NEWS_TAKEN, 9, &news);
         (void)fd_close(expect(nursery, KEEPER_NEWS_STARTED, 9, &news));
         assert_int_equal(kill(pid_of(nursery_pidfd(nursery)), SIGKILL), 0);
@@ -411,7 +522,7 @@ static void test_a_nursery_that_is_gone_with_all_its_keepers_takes_no_order(_unu
 
         assert_int_equal(kill(pid_of(nursery_pidfd(nursery)), SIGKILL), 0);
         wait_readable(nursery_fd(nursery)); /* closed by the last of those that it had forked */
-        assert_int_equal(nursery_spawn(nursery, &test.order), NURSERY_E_GONE);
+        assert_int_equal(nursery_spawn(nursery, &test.order, 1), NURSERY_E_GONE);
         assert_int_equal(nursery_next(nursery, &news, &fd), NURSERY_E_GONE);
 }
 
@@ -425,13 +536,13 @@ static void test_orders_that_nobody_read_are_gone_with_the_nursery(_unused_ void
         assert_int_equal(kill(pid, SIGSTOP), 0);
         assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
         kill_spares(nursery);
-        assert_int_equal(nursery_spawn(nursery, &test.order), 0);
+        assert_int_equal(nursery_spawn(nursery, &test.order, 1), 0);
         assert_int_equal(kill(pid, SIGKILL), 0);
         wait_readable(nursery_pidfd(nursery));
         while ((r = nursery_next(nursery, &news, &fd)) == NURSERY_E_AGAIN)
                 wait_readable(nursery_fd(nursery));
         assert_int_equal(r, NURSERY_E_GONE);
-        assert_int_equal(nursery_spawn(nursery, &test.order), NURSERY_E_GONE);
+        assert_int_equal(nursery_spawn(nursery, &test.order, 1), NURSERY_E_GONE);
 }
 
 /* An agent that has descriptors for itself, and none for its nursery. */
@@ -470,6 +581,9 @@ int main(void) {
                 cmocka_unit_test(test_an_order_is_carried_out),
                 cmocka_unit_test(test_the_descriptors_are_of_keeper_and_command),
                 cmocka_unit_test(test_keepers_are_used_again),
+                cmocka_unit_test(test_a_row_is_carried_out_in_its_order),
+                cmocka_unit_test(test_a_row_ends_where_somebody_was_faster),
+                cmocka_unit_test(test_a_row_ends_where_something_is_left_behind),
                 cmocka_unit_test(test_a_keeper_with_a_past_is_not_used_again),
                 cmocka_unit_test(test_a_late_cancel_does_not_reach_the_next_command),
                 cmocka_unit_test(test_a_large_order_is_carried_out),

@@ -212,6 +212,38 @@ static void test_a_record_under_another_name_is_garbage(_unused_ void **state) {
         assert_int_equal(unlinkat(dir_fd, "14.1", 0), 0);
 }
 
+enum {
+        N_RECYCLED = 64, /* names of files that were put away */
+};
+
+/* The only file that was put away. */
+static const char *recycled(void) {
+        static char name[RECORD_NAME_MAX];
+
+        for (unsigned i = 0; i < N_RECYCLED; i++) {
+                (void)snprintf(name, sizeof(name), "recycled-%u", i);
+                if (faccessat(dir_fd, name, F_OK, 0) == 0)
+                        return name;
+        }
+        return "none";
+}
+
+/* A start that gets a file which was put away: the first, or one after it, since not all names are tried for each. */
+static int create_from_recycled(uint64_t ref) {
+        for (unsigned i = 0; i < N_RECYCLED; i++) {
+                int fd = create(ref, 1);
+                char name[RECORD_NAME_MAX];
+
+                if (strcmp(recycled(), "none") == 0)
+                        return fd;
+                (void)fd_close(fd);
+                record_file_name(ref, 1, name);
+                assert_int_equal(unlinkat(dir_fd, name, 0), 0);
+        }
+        fail();
+        return -1;
+}
+
 /* The same inode, and nothing of what was in it. */
 static void test_a_recycled_one_is_as_new(_unused_ void **state) {
         _cleanup_close_ int fd = create(16, 1);
@@ -224,9 +256,9 @@ static void test_a_recycled_one_is_as_new(_unused_ void **state) {
         assert_int_equal(record_file_note_end(fd, &end), 0);
         assert_int_equal(record_file_recycle(dir_fd, "16.1"), 0);
         assert_int_equal(faccessat(dir_fd, "16.1", F_OK, 0), -1);
-        assert_int_equal(state_of("recycled-0"), RECORD_STATE_GARBAGE);
+        assert_int_equal(state_of(recycled()), RECORD_STATE_GARBAGE);
 
-        again = create(17, 1);
+        again = create_from_recycled(17);
         assert_int_equal(fstat(fd, &before), 0);
         assert_int_equal(fstat(again, &after), 0);
         assert_int_equal(before.st_ino, after.st_ino);
@@ -234,31 +266,34 @@ static void test_a_recycled_one_is_as_new(_unused_ void **state) {
 
         /* and is claimed once */
         assert_int_equal(record_file_recycle(dir_fd, "17.1"), 0);
-        (void)fd_close(create(18, 1));
+        (void)fd_close(create_from_recycled(18));
         (void)fd_close(create(19, 1));
         assert_int_equal(record_file_recycle(dir_fd, "19.1"), 0);
         assert_int_equal(record_file_create(&other, dir_fd, 18, 1, &keeper), RECORD_FILE_E_EXISTS);
         assert_int_equal(state_of("18.1"), RECORD_STATE_STARTING);
         assert_int_equal(unlinkat(dir_fd, "18.1", 0), 0);
-        assert_int_equal(unlinkat(dir_fd, "recycled-0", 0), 0);
+        assert_int_equal(unlinkat(dir_fd, recycled(), 0), 0);
         assert_int_equal(record_file_recycle(dir_fd, "20.1"), -ENOENT);
 }
 
 /* Two may find the same one. */
 static void test_a_recycled_one_that_somebody_is_about_to_take_is_left(_unused_ void **state) {
-        _cleanup_close_ int other = -1, again = -1;
+        _cleanup_close_ int other = -1;
         struct stat before, after;
 
         (void)fd_close(create(21, 1));
         assert_int_equal(record_file_recycle(dir_fd, "21.1"), 0);
-        other = openat(dir_fd, "recycled-0", O_RDWR | O_CLOEXEC);
+        other = openat(dir_fd, recycled(), O_RDWR | O_CLOEXEC);
         assert_int_equal(flock(other, LOCK_EX), 0);
-        again = create(22, 1);
         assert_int_equal(fstat(other, &before), 0);
-        assert_int_equal(fstat(again, &after), 0);
-        assert_int_not_equal(before.st_ino, after.st_ino);
-        assert_int_equal(unlinkat(dir_fd, "22.1", 0), 0);
-        assert_int_equal(unlinkat(dir_fd, "recycled-0", 0), 0);
+        for (unsigned i = 0; i < N_RECYCLED; i++) { /* sooner or later it is found */
+                _cleanup_close_ int again = create(22, 1);
+
+                assert_int_equal(fstat(again, &after), 0);
+                assert_int_not_equal(before.st_ino, after.st_ino);
+                assert_int_equal(unlinkat(dir_fd, "22.1", 0), 0);
+        }
+        assert_int_equal(unlinkat(dir_fd, recycled(), 0), 0);
 }
 
 enum {
@@ -313,7 +348,7 @@ static void test_a_record_is_there_whole_or_not_at_all(_unused_ void **state) {
                 }
                 assert_int_equal(waitpid(pid, NULL, 0), pid);
                 assert_int_equal(unlinkat(dir_fd, "4000.1", 0), 0);
-                (void)unlinkat(dir_fd, "recycled-0", 0);
+                (void)unlinkat(dir_fd, recycled(), 0);
         }
 }
 
@@ -339,17 +374,17 @@ static void test_only_a_few_are_kept(_unused_ void **state) {
         char name[RECORD_NAME_MAX];
         unsigned n_kept = 0;
 
-        for (uint64_t ref = 1; ref <= 20; ref++)
+        for (uint64_t ref = 1; ref <= 2 * N_RECYCLED; ref++)
                 (void)fd_close(create(ref, 1));
-        for (uint64_t ref = 1; ref <= 20; ref++) {
+        for (uint64_t ref = 1; ref <= 2 * N_RECYCLED; ref++) {
                 record_file_name(ref, 1, name);
                 assert_int_equal(record_file_recycle(dir_fd, name), 0);
         }
-        for (unsigned i = 0; i < 20; i++) {
+        for (unsigned i = 0; i < 2 * N_RECYCLED; i++) {
                 (void)snprintf(name, sizeof(name), "recycled-%u", i);
                 n_kept += unlinkat(dir_fd, name, 0) == 0;
         }
-        assert_int_equal(n_kept, 8);
+        assert_int_equal(n_kept, N_RECYCLED);
 }
 
 /* A disk that was full, a power cut, an editor. */

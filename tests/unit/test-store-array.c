@@ -443,7 +443,8 @@ static void make_version_2(const Folder *folder, Task *task) {
         put(store, task);
         assert_int_equal(store_commit(store, true), 0);
         (void)store_free(store);
-        harm(folder, "ALTER TABLE task DROP COLUMN cancelled; DROP TABLE drain; PRAGMA user_version = 2");
+        harm(folder,
+             "ALTER TABLE task DROP COLUMN cancelled; DROP TABLE drain; PRAGMA user_version = 2");
 }
 
 static void test_a_database_of_version_2_keeps_all_its_data(void **state) {

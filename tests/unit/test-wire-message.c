@@ -293,6 +293,7 @@ static void test_offers_keep_each_field(_unused_ void **state) {
         assert_true(back.offer.pin && back.offer.time_limit_us == 3600 * US_PER_SEC);
         assert_int_equal(back.offer.attempt, 2);
         assert_string_equal(back.offer.name, "nightly");
+        assert_true(back.offer.granted && back.offer.behind == task_ref(12, 2));
         call_done(&call);
         call_done(&back);
 

@@ -264,6 +264,8 @@ static inline void sample_call_of_daemon(CallType type, Call *call) {
                 call->offer.time_limit_us = 3600 * US_PER_SEC;
                 call->offer.attempt = 2;
                 call->offer.name = sample_text("nightly");
+                call->offer.granted = true;
+                call->offer.behind = task_ref(12, 2);
                 return;
         case CALL_END:
                 call->end.id = 12;

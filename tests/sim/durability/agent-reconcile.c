@@ -10,18 +10,27 @@ enum {
         DEPTH_MAX = 4, /* of what a task is looked at again for */
 };
 
-static void accept(Agent *agent, const Said *said) {
+/* The start that an offer is about; NULL: there can't be one. */
+static Run *take_offer(Agent *agent, const Said *said) {
         Run *run;
 
-        if (run_find(agent, said->ref, said->attempt)) {
-                talk_decline(agent, said->ref, said->offer);
-                return;
-        }
+        if (run_find(agent, said->ref, said->attempt))
+                return NULL;
         run = run_new(agent, said->ref, said->attempt);
         run->phase = RUN_ACCEPTING;
         run->offer = said->offer;
+        return run;
+}
+
+static void accept(Agent *agent, const Said *said) {
+        Run *run = take_offer(agent, said);
+
+        if (!run) {
+                talk_decline(agent, said->ref, said->offer);
+                return;
+        }
         if (world.mutant == MUTANT_START_BEFORE_ANSWER && job_find(agent, said->ref))
-                run_start(agent, run, job_find(agent, said->ref)->deed);
+                run_start(agent, run);
         talk_accept(agent, run);
 }
 
@@ -32,6 +41,8 @@ static void resume_not_started(Agent *agent, const Said *said) {
 
         if (!run_claim(agent, said->ref, said->attempt, &exists) && exists) {
                 run = run_find(agent, said->ref, said->attempt);
+                if (run && run->phase == RUN_IN_ROW)
+                        return; /* its keeper is about to start it */
                 if (!run)
                         run = run_load(agent, said->ref, said->attempt);
                 if (run && run->phase != RUN_ACCEPTING && run->phase != RUN_CLAIMED)
@@ -42,10 +53,13 @@ static void resume_not_started(Agent *agent, const Said *said) {
 }
 
 static void start_granted(Agent *agent, const Said *said) {
-        Run *run = run_find(agent, said->ref, said->attempt);
+        Run *run = said->by_offer ? take_offer(agent, said) :
+                                    run_find(agent, said->ref, said->attempt);
 
         if (run && run->phase == RUN_ACCEPTING)
-                run_start(agent, run, job_find(agent, said->ref)->deed);
+                row_take(agent, run, said->behind);
+        else if (said->by_offer)
+                resume_not_started(agent, said);
 }
 
 /* @run: whose record it is about; NULL: none */
@@ -168,7 +182,8 @@ static void settle_unseen(Agent *agent, Run *newest) {
         };
 
         while (gone && newest && newest->phase == RUN_CLAIMED) {
-                run_drop(agent, newest);
+                if (!run_let_go(agent, newest))
+                        return;
                 newest = run_older(agent, said.ref, 0);
         }
         if (newest)

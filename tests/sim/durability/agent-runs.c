@@ -2,13 +2,15 @@
 
 #include <stdlib.h>
 
+#include "util/clock.h"
+
 #include "agents.h"
 
 #define LOOK_AGAIN_US (50 * US_PER_MSEC)
 #define GARBAGE_US    (2 * US_PER_SEC)
 #define UNTAKEN_US    (60 * US_PER_SEC)
 
-static bool is_live(const Run *run) {
+bool run_is_live(const Run *run) {
         return run->phase == RUN_STARTING || run->phase == RUN_RUNNING;
 }
 
@@ -46,10 +48,27 @@ Run *run_new(Agent *agent, uint64_t ref, unsigned attempt) {
         return run;
 }
 
+/* Its record, if it has one, stays. */
+void run_forget(Run *run) {
+        run_leave_row(run);
+        *run = (Run){ 0 };
+}
+
 void run_drop(Agent *agent, Run *run) {
         if (world_step(&agent->actor, "drops a record", run->ref, run->attempt))
                 file_remove(agent->number, run->ref, run->attempt);
-        run->used = false;
+        run_forget(run);
+}
+
+/* But for a claim that a keeper has yet to come to: that goes later. Return: whether it is gone. */
+bool run_let_go(Agent *agent, Run *run) {
+        if (world.mutant != MUTANT_ROW_UNGUARDED && run->phase == RUN_CLAIMED && run->row != 0 &&
+            !run->row_over) {
+                run->dropped = true;
+                return false;
+        }
+        run_drop(agent, run);
+        return true;
 }
 
 LifeRecord run_life(const Run *run) {
@@ -65,6 +84,7 @@ LifeRecord run_life(const Run *run) {
                 return LIFE_RECORD_ENDED;
         case RUN_CLAIMED:
         case RUN_ACCEPTING:
+        case RUN_IN_ROW:
                 break;
         }
         return LIFE_RECORD_NONE;
@@ -75,7 +95,7 @@ bool runs_have_live(Agent *agent, uint64_t id) {
                 const Run *run = &agent->runs[i];
 
                 if (run->used && task_ref_id(run->ref) == id &&
-                    (is_live(run) || run->phase == RUN_ACCEPTING))
+                    (run_is_live(run) || run->phase == RUN_ACCEPTING || run->phase == RUN_IN_ROW))
                         return true;
         }
         return false;
@@ -83,12 +103,14 @@ bool runs_have_live(Agent *agent, uint64_t id) {
 
 void runs_drop_over(Agent *agent) {
         for (size_t i = 0; i < agent->n_runs; i++) {
-                Run *run = &agent->runs[i], *older;
+                Run *run = &agent->runs[i], *older, *next;
 
                 if (!run->used || run->phase != RUN_OVER)
                         continue;
-                while ((older = run_older(agent, run->ref, run->attempt)))
-                        run_drop(agent, older);
+                for (older = run_older(agent, run->ref, run->attempt); older; older = next) {
+                        next = run_older(agent, run->ref, older->attempt);
+                        (void)run_let_go(agent, older);
+                }
                 run_drop(agent, run);
         }
 }
@@ -98,17 +120,8 @@ void runs_drop_claims(Agent *agent, uint64_t id) {
                 Run *run = &agent->runs[i];
 
                 if (run->used && run->phase == RUN_CLAIMED && task_ref_id(run->ref) == id)
-                        run_drop(agent, run);
+                        (void)run_let_go(agent, run);
         }
-}
-
-/* The daemon has granted it. */
-void run_start(Agent *agent, Run *run, Deed *deed) {
-        run->phase = RUN_STARTING;
-        run->since_us = world.now_us;
-        if (world_step(&agent->actor, "orders a start", run->ref, run->attempt))
-                keeper_order(agent->number, run->ref, run->attempt, deed);
-        runs_look_again(agent);
 }
 
 /* Return: whether it is claimed, by us. */
@@ -131,18 +144,36 @@ bool run_claim(Agent *agent, uint64_t ref, unsigned attempt, bool *ret_exists) {
         return true;
 }
 
+/* It does not happen; the daemon is told so. Return: whether it was not too late. */
+bool run_claim_back(Agent *agent, Run *run) {
+        bool full;
+
+        if (!world_step(&agent->actor, "claims a start back", run->ref, run->attempt))
+                return false;
+        if (world.mutant != MUTANT_ROW_UNCLAIMED &&
+            !file_create(agent->number, run->ref, run->attempt, 0, &full))
+                return false;
+        run->phase = RUN_CLAIMED;
+        talk_resume(agent, run->ref, run->attempt, false);
+        return true;
+}
+
 /* -- ends -- */
 
-static void finish(Agent *agent, Run *run, RunPhase phase) {
+void run_finish(Agent *agent, Run *run, RunPhase phase) {
         run->phase = phase;
+        row_go_on(agent, run);
         run->watched = 0;
-        talk_ended(agent, run);
+        tell_later(agent, run);
         agent_want_turn(agent);
 }
 
 static void finish_lost(Agent *agent, Run *run, const char *reason) {
-        run->end = (End){ .state = TASK_STATE_LOST, .exit_status = -1, .reason = reason };
-        finish(agent, run, RUN_DEAD);
+        run->end = (End){ .state = TASK_STATE_LOST,
+                          .exit_status = -1,
+                          .reason = reason,
+                          .at_us = clock_realtime_us() };
+        run_finish(agent, run, RUN_DEAD);
 }
 
 static void watch_command(Agent *agent, Run *run) {
@@ -161,6 +192,10 @@ void run_on_watched_end(Agent *agent, Run *run) {
         if (!world_step(&agent->actor, "sees a process end", run->ref, run->attempt))
                 return;
         run->watched = 0;
+        if (!run->keeper_gone)
+                row_note_over(agent, run);
+        if (run->phase == RUN_CLAIMED || !run->used)
+                return;
         if (run->keeper_gone) {
                 finish_lost(agent, run, "its keeper was gone when it ended");
                 return;
@@ -168,7 +203,13 @@ void run_on_watched_end(Agent *agent, Run *run) {
         run->keeper_gone = true;
         if (file && file->ended) {
                 run->end = file->end;
-                finish(agent, run, RUN_ENDED);
+                run_finish(agent, run, RUN_ENDED);
+                return;
+        }
+        if (!file && run->sent) { /* the next of a row, to which it did not come */
+                run->keeper_gone = run->sent = false;
+                run->keeper = 0;
+                run_start(agent, run);
                 return;
         }
         if (file && file->command && !run->command) {
@@ -210,6 +251,8 @@ static void adopt(Agent *agent, Run *run, const File *file) {
                 run->keeper = run->watched = file->keeper;
                 run->command = file->command;
                 run->phase = file->command ? RUN_RUNNING : RUN_STARTING;
+                if (run->cancelled)
+                        run_cancel(agent, run);
                 return;
         }
         run->keeper_gone = true;
@@ -238,23 +281,20 @@ static void look_at_record(Agent *agent, Run *run) {
         if (run->phase == RUN_RUNNING && agent->ready)
                 talk_resume(agent, run->ref, run->attempt, true);
         else if (run->phase == RUN_ENDED)
-                finish(agent, run, RUN_ENDED);
+                run_finish(agent, run, RUN_ENDED);
 }
 
 /* No keeper has said that it took the order. */
 static void take_back_order(Agent *agent, Run *run) {
         const File *file;
-        bool full;
 
-        if (run->keeper != 0 || world.now_us - run->since_us < UNTAKEN_US)
+        if (run->keeper != 0 || run->ordering != 0 || world.now_us - run->since_us < UNTAKEN_US)
+                return;
+        if (run_claim_back(agent, run))
                 return;
         file = file_find(agent->number, run->ref, run->attempt);
-        if (file) {
+        if (file)
                 adopt(agent, run, file);
-        } else if (file_create(agent->number, run->ref, run->attempt, 0, &full)) {
-                run->phase = RUN_CLAIMED;
-                talk_resume(agent, run->ref, run->attempt, false);
-        }
 }
 
 static void on_look_again(void *userdata, uint64_t at_us) {
@@ -318,13 +358,13 @@ void runs_load(Agent *agent) {
 void run_cancel(Agent *agent, Run *run) {
         Start *start;
 
-        if (!is_live(run))
+        if (!run_is_live(run))
                 return;
         run->cancelled = true;
         if (!run->watched)
                 return; /* as soon as it has a keeper */
         if (!run->keeper_gone) {
-                keeper_cancel(agent->number, run->ref, run->attempt);
+                keeper_cancel(run->watched, run->ref, run->attempt);
                 return;
         }
         start = start_of_proc(run->command);
@@ -343,16 +383,18 @@ static void on_claimed(Agent *agent, Run *run) {
         else
                 finish_lost(agent, run, "it could not be started: its record can't be read");
         if (run->phase == RUN_ENDED)
-                finish(agent, run, RUN_ENDED);
+                run_finish(agent, run, RUN_ENDED);
         if (run->phase == RUN_STARTING)
                 runs_look_again(agent);
 }
 
-void agent_on_news(Agent *agent, const News *news) {
+static void on_news(Agent *agent, const News *news) {
         Run *run = run_find(agent, news->ref, news->attempt);
 
         if (!run || !world_step(&agent->actor, "has news of a keeper", news->ref, news->type))
                 return;
+        if (news->type == NEWS_CLAIMED || (news->type == NEWS_ENDED && !news->goes_on))
+                row_note_over(agent, run);
         switch (news->type) {
         case NEWS_TAKEN:
                 if (run->phase != RUN_STARTING)
@@ -369,13 +411,22 @@ void agent_on_news(Agent *agent, const News *news) {
                         return;
                 run->command = news->proc;
                 run->phase = RUN_RUNNING;
-                talk_started(agent, run);
+                tell_later(agent, run);
                 return;
         case NEWS_ENDED:
-                if (!is_live(run))
+                if (!run_is_live(run))
                         return;
                 run->end = news->end;
-                finish(agent, run, RUN_ENDED);
+                run->goes_on = news->goes_on;
+                run_finish(agent, run, RUN_ENDED);
                 return;
         }
+}
+
+void agent_on_news(Agent *agent, const News *news, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                on_news(agent, &news[i]);
+        orders_send(agent);
+        tell_due(agent);
+        agent_want_turn(agent);
 }

@@ -74,7 +74,7 @@ static void on_used(void *userdata, uint64_t proc) {
              0, NULL);
 }
 
-void talk_started(Agent *agent, const Run *run) {
+static void talk_started(Agent *agent, const Run *run) {
         if (!agent->ready)
                 return;
         tell(agent, &(Call){ .type = CALL_STARTED, .oneway = true, .started.id = run->ref },
@@ -89,7 +89,7 @@ void talk_ended(Agent *agent, Run *run) {
                                  .state = run->end.state,
                                  .exit_status = run->end.exit_status,
                                  .signal = run->end.signal,
-                                 .ended_at_us = 1 + world.now_us,
+                                 .ended_at_us = run->end.at_us,
                                  .reason = run->end.reason ? strdup(run->end.reason) : NULL } };
 
         if (agent->ready && !run->telling) {
@@ -100,6 +100,36 @@ void talk_ended(Agent *agent, Run *run) {
                         file_remove(agent->number, run->ref, run->attempt);
         }
         free(call.ended.reason);
+}
+
+/* As src/agent/tell.c: news goes out in the order in which it came up, with the next of these. */
+void tell_later(Agent *agent, Run *run) {
+        if (run->due == 0)
+                run->due = ++agent->n_due;
+}
+
+static Run *next_due(Agent *agent) {
+        Run *next = NULL;
+
+        for (size_t i = 0; i < agent->n_runs; i++) {
+                Run *run = &agent->runs[i];
+
+                if (run->used && run->due != 0 && (!next || run->due < next->due))
+                        next = run;
+        }
+        return next;
+}
+
+void tell_due(Agent *agent) {
+        Run *run;
+
+        while ((run = next_due(agent))) {
+                run->due = 0;
+                if (run->phase == RUN_RUNNING)
+                        talk_started(agent, run);
+                else if (run->phase == RUN_ENDED || run->phase == RUN_DEAD)
+                        talk_ended(agent, run);
+        }
 }
 
 void talk_withdraw(Agent *agent, uint64_t ref) {
@@ -216,17 +246,17 @@ static void on_accepted(Agent *agent, const Asked *asked, const Reply *reply) {
         if (!run || run->phase != RUN_ACCEPTING)
                 return;
         if (reply->error != ERROR_NONE) { /* taken back: there will be another one */
-                run->used = false;
+                run_forget(run);
                 return;
         }
         if (!job_find(agent, asked->ref)) /* withdrawn meanwhile */
-                run->used = false;
+                run_forget(run);
         reconcile_task(agent, &(Said){ .said = LIFE_SAID_GRANTED,
                                        .ref = asked->ref,
                                        .attempt = asked->attempt });
         run = run_find(agent, asked->ref, asked->attempt);
         if (run && run->phase == RUN_ACCEPTING)
-                run->used = false;
+                run_forget(run);
 }
 
 /* The daemon has it, or does not want it: the record has done its duty. */
@@ -313,19 +343,21 @@ static void on_reply(Agent *agent, const char *bytes, size_t n) {
         agent_want_turn(agent);
 }
 
-static void on_offer(Agent *agent, uint64_t ref, unsigned attempt, uint64_t offer) {
-        Job *job = job_find(agent, ref);
+static void on_offer(Agent *agent, const Early *offer) {
+        Job *job = job_find(agent, offer->ref);
 
         if (!job && has_submissions(agent) && agent->n_early < EARLY_MAX) {
-                agent->early[agent->n_early++] = (Early){ ref, offer, attempt };
+                agent->early[agent->n_early++] = *offer;
                 return;
         }
         if (job)
-                check_offered(job->deed, ref, attempt);
-        reconcile_task(agent, &(Said){ .said = LIFE_SAID_OFFERED,
-                                       .ref = ref,
-                                       .attempt = attempt,
-                                       .offer = offer });
+                check_offered(job->deed, offer->ref, offer->attempt);
+        reconcile_task(agent, &(Said){ .said = offer->offer ? LIFE_SAID_OFFERED : LIFE_SAID_GRANTED,
+                                       .ref = offer->ref,
+                                       .attempt = offer->attempt,
+                                       .offer = offer->offer,
+                                       .behind = offer->behind,
+                                       .by_offer = true });
 }
 
 void talk_retry_offers(Agent *agent) {
@@ -335,7 +367,7 @@ void talk_retry_offers(Agent *agent) {
         memcpy(early, agent->early, n * sizeof(Early));
         agent->n_early = 0;
         for (size_t i = 0; i < n && agent->ready; i++)
-                on_offer(agent, early[i].ref, early[i].attempt, early[i].offer);
+                on_offer(agent, &early[i]);
 }
 
 static void on_call(Agent *agent, const Call *call) {
@@ -344,12 +376,23 @@ static void on_call(Agent *agent, const Call *call) {
 
         switch (call->type) {
         case CALL_OFFER:
-                on_offer(agent, call->offer.id, call->offer.attempt, call->offer.offer);
+                if (call->offer.granted != (call->offer.offer == 0))
+                        world_fail("an offer is granted and has a number, or neither");
+                if (call->offer.behind != 0 && !call->offer.granted)
+                        world_fail("an offer is behind another one, and is not granted");
+                world.n_rows[ROW_LINED_UP] += call->offer.behind != 0;
+                on_offer(agent, &(Early){ .ref = call->offer.id,
+                                          .attempt = call->offer.attempt,
+                                          .offer = call->offer.offer,
+                                          .behind = call->offer.behind });
                 return;
         case CALL_END:
                 for (run = run_older(agent, call->end.id, 0); run;
                      run = run_older(agent, call->end.id, run->attempt))
-                        run_cancel(agent, run);
+                        if (run->phase == RUN_IN_ROW)
+                                row_cancel(agent, run);
+                        else
+                                run_cancel(agent, run);
                 return;
         case CALL_WITHDRAWN:
                 job = task_ref_index(call->withdraw.id) < 0 ? job_find(agent, call->withdraw.id) :
@@ -372,9 +415,11 @@ static void lose(Agent *agent) {
 
                 if (world.mutant != MUTANT_END_NOT_REPEATED)
                         run->telling = false;
+                run->due = 0;
                 if (run->phase == RUN_ACCEPTING)
-                        run->used = false;
+                        run_forget(run);
         }
+        rows_forget(agent);
         for (size_t i = 0; i < SUBMISSIONS_MAX; i++)
                 agent->submissions[i].said = false;
         agent_want_turn(agent);

@@ -127,6 +127,8 @@ static void on_turn(void *userdata, uint64_t arg) {
         bool good;
 
         agent->turn_planned = false;
+        orders_send(agent);
+        tell_due(agent);
         talk_pump(agent);
         good = commit(agent);
         if (!actor_lives(&agent->actor))
@@ -173,7 +175,7 @@ static void forget(Agent *agent) {
         memset(agent->runs, 0, sizeof(agent->runs));
         memset(agent->submissions, 0, sizeof(agent->submissions));
         agent->link = NULL;
-        agent->ready = agent->turn_planned = agent->sync_wanted = false;
+        agent->ready = agent->turn_planned = agent->sync_wanted = agent->rows_armed = false;
         agent->looks_again_us = UINT64_MAX;
         agent->first_asked = agent->n_asked = agent->n_questions = 0;
         agent->n_listed = agent->n_early = 0;

@@ -10,6 +10,7 @@
  *
  *   agents.c       life and death; the turn
  *   agent-runs.c   starts: orders to keepers, their news, their records
+ *   agent-rows.c   starts one after the other, and orders
  *   agent-talk.c   the connection with the daemon, and the comparison after a connect
  *   agent-queue.c  from a command's request to the daemon's answer
  */
@@ -61,6 +62,7 @@ typedef struct Job {
 typedef enum RunPhase {
         RUN_CLAIMED,
         RUN_ACCEPTING,
+        RUN_IN_ROW,
         RUN_STARTING,
         RUN_RUNNING,
         RUN_DEAD,
@@ -68,7 +70,8 @@ typedef enum RunPhase {
         RUN_OVER,
 } RunPhase;
 
-typedef struct Run {
+typedef struct Run Run;
+struct Run {
         bool used;
         uint64_t ref;
         unsigned attempt;
@@ -81,7 +84,16 @@ typedef struct Run {
         Proc command;
         End end;
         bool telling, last, seen;
-} Run;
+        uint64_t ordering; /* its order is to go out, in this order; 0: not so */
+        uint64_t due;      /* likewise its news to the daemon */
+
+        Run *ahead, *behind; /* in a row */
+        uint64_t lined_up_us;
+        bool sent;              /* IN_ROW: its order went out with that of the first */
+        bool goes_on;           /* ENDED: its keeper has the next order of the row */
+        uint64_t row;           /* the order that it went out with; 0: alone, or not yet */
+        bool row_over, dropped; /* CLAIMED: its record goes when that is over */
+};
 
 /* What is said as answers come in. */
 typedef enum QuestionType {
@@ -106,7 +118,7 @@ typedef struct Asked {
 } Asked;
 
 typedef struct Early {
-        uint64_t ref, offer;
+        uint64_t ref, offer, behind;
         unsigned attempt;
 } Early;
 
@@ -115,7 +127,9 @@ typedef struct Said {
         LifeSaid said;
         uint64_t ref;
         unsigned attempt;
-        uint64_t offer; /* OFFERED: its number */
+        uint64_t offer;  /* OFFERED: its number */
+        bool by_offer;   /* OFFERED, GRANTED: it comes with an offer, not with an answer */
+        uint64_t behind; /* GRANTED by an offer: starts when that has ended; 0: now */
 } Said;
 
 typedef struct Agent {
@@ -141,6 +155,9 @@ typedef struct Agent {
         size_t n_listed;
         Early early[EARLY_MAX];
         size_t n_early;
+
+        uint64_t n_ordered, n_due, n_rows_ordered; /* of which Run counts */
+        bool rows_armed;
 
         bool turn_planned, sync_wanted;
         uint64_t looks_again_us; /* when it looks at records; UINT64_MAX: not */
@@ -173,9 +190,13 @@ Run *run_older(Agent *agent,
                unsigned attempt); /* the newest that is older; attempt 0: the newest */
 Run *run_new(Agent *agent, uint64_t ref, unsigned attempt);
 void run_drop(Agent *agent, Run *run);
+bool run_let_go(Agent *agent, Run *run);
+void run_forget(Run *run);
+bool run_is_live(const Run *run);
 LifeRecord run_life(const Run *run);
-void run_start(Agent *agent, Run *run, Deed *deed);
 bool run_claim(Agent *agent, uint64_t ref, unsigned attempt, bool *ret_exists);
+bool run_claim_back(Agent *agent, Run *run);
+void run_finish(Agent *agent, Run *run, RunPhase phase);
 Run *run_load(Agent *agent, uint64_t ref, unsigned attempt);
 void run_cancel(Agent *agent, Run *run);
 bool runs_have_live(Agent *agent, uint64_t id);
@@ -184,13 +205,24 @@ void runs_drop_claims(Agent *agent, uint64_t id);
 void runs_load(Agent *agent);
 void runs_look_again(Agent *agent);
 void run_on_watched_end(Agent *agent, Run *run);
-void agent_on_news(Agent *agent, const News *news);
+void agent_on_news(Agent *agent, const News *news, size_t n);
+
+/* agent-rows.c */
+void run_start(Agent *agent, Run *run);
+void orders_send(Agent *agent);
+void row_take(Agent *agent, Run *run, uint64_t behind);
+void row_go_on(Agent *agent, Run *run);
+void run_leave_row(Run *run);
+void row_cancel(Agent *agent, Run *run);
+void rows_forget(Agent *agent);
+void row_note_over(Agent *agent, const Run *run);
 
 /* agent-talk.c */
 void talk_connect(Agent *agent);
 void talk_submit(Agent *agent, Submission *submission);
 void talk_ended(Agent *agent, Run *run);
-void talk_started(Agent *agent, const Run *run);
+void tell_later(Agent *agent, Run *run);
+void tell_due(Agent *agent);
 void talk_resume(Agent *agent, uint64_t ref, unsigned attempt, bool running);
 void talk_give_away(Agent *agent, uint64_t ref);
 void talk_withdraw(Agent *agent, uint64_t ref);

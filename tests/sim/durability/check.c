@@ -164,12 +164,53 @@ static void check_room(const Deed *deed, uint64_t ref) {
                            task_ref_id(ref), sum / GIB);
 }
 
+/* What was called lost while its command runs had its cores taken by others. */
+static void check_cpus(const Deed *deed, uint64_t ref) {
+        unsigned sum = deed->row.cpus;
+
+        for (unsigned i = 0; i < book.n_starts; i++) {
+                const Start *start = &book.starts[i];
+
+                if (!start->over && !start->hidden && !start->given_up)
+                        sum += start->deed->row.cpus;
+        }
+        if (deed->row.cpus > 0 && sum > WORLD_CPUS)
+                world_fail("there are not enough cores for task %" PRIu64 ": %u", task_ref_id(ref),
+                           sum);
+}
+
+/* Nothing that its agent has in front of it in a row still runs. */
+static void check_row_ahead(const Deed *deed, uint64_t ref, unsigned attempt) {
+        const Run *run = deed->foreground ?
+                                 NULL :
+                                 run_find(&agents[deed->row.uid - UID_FIRST], ref, attempt);
+
+        for (run = run ? run->ahead : NULL; run; run = run->ahead)
+                for (unsigned i = 0; i < book.n_starts; i++) {
+                        const Start *start = &book.starts[i];
+
+                        if (start->ref == run->ref && start->attempt == run->attempt &&
+                            !start->over)
+                                world_fail("task %" PRIu64 " runs beside task %" PRIu64
+                                           ", behind which it stands",
+                                           task_ref_id(ref), task_ref_id(start->ref));
+                }
+}
+
+void check_given_up(uint64_t ref) {
+        for (unsigned i = 0; i < book.n_starts; i++)
+                if (book.starts[i].ref == ref)
+                        book.starts[i].given_up = true;
+}
+
 Start *check_start(Deed *deed, uint64_t ref, unsigned attempt, Proc proc) {
         Start *start = &book.starts[book.n_starts];
 
         world_note("command", "RUNS", ref, attempt);
         check_first(deed, ref, attempt);
         check_room(deed, ref);
+        check_cpus(deed, ref);
+        check_row_ahead(deed, ref, attempt);
         if (book.n_starts + 1 < STARTS_MAX)
                 book.n_starts++;
         else
@@ -201,7 +242,23 @@ uint64_t check_ram_used_bytes(void) {
 
 static bool are_equals(const Deed *a, const Deed *b) {
         return a->row.uid == b->row.uid && a->row.priority == b->row.priority &&
-               a->row.memory_bytes == b->row.memory_bytes && a->foreground == b->foreground;
+               a->row.memory_bytes == b->row.memory_bytes && a->row.cpus == b->row.cpus &&
+               a->foreground == b->foreground;
+}
+
+uint64_t check_newest_equal(uint64_t id) {
+        const Deed *deed = deed_of_id(id);
+        uint64_t newest = id;
+
+        for (unsigned i = 0; deed && i < book.n_deeds; i++) {
+                const Deed *other = &book.deeds[i];
+                const Task *task = other->told ? host_task(other->id) : NULL;
+
+                if (task && task->state == TASK_STATE_PENDING && !task->array &&
+                    are_equals(deed, other) && task->id > newest)
+                        newest = task->id;
+        }
+        return newest;
 }
 
 /* Among equals nobody is offered a start before one who was there first. */

@@ -52,6 +52,7 @@ typedef struct Start {
         bool unsettled; /* a power cut came before the disk had its end for sure */
         bool hidden;    /* whoever started it died before it could say so */
         bool cancelled; /* it was told to end */
+        bool given_up;  /* the daemon has called it lost */
         End end;
 } Start;
 
@@ -68,10 +69,16 @@ void check_told(Deed *deed, uint64_t id);
 /* An offer reached its runner. */
 void check_offered(Deed *deed, uint64_t ref, unsigned attempt);
 
+/* The last that waits of those like it. */
+uint64_t check_newest_equal(uint64_t id);
+
 /* A command starts now. */
 Start *check_start(Deed *deed, uint64_t ref, unsigned attempt, Proc proc);
 Start *start_of_proc(Proc proc);
 Start *start_at(unsigned i); /* NULL: no more */
+
+/* The daemon calls it lost. */
+void check_given_up(uint64_t ref);
 
 /* It has ended so. */
 void check_over(Start *start, const End *end);

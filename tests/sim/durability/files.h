@@ -25,6 +25,7 @@ typedef struct End {
         int exit_status;
         int signal;
         const char *reason; /* static; NULL: none */
+        uint64_t at_us;     /* CLOCK_REALTIME, as its keeper or its agent noted it */
 } End;
 
 typedef struct File {

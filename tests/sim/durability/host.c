@@ -75,7 +75,7 @@ static void on_wake(void *userdata, uint64_t at_us) {
 static void set_policy(void) {
         Policy policy = *core_policy(host.daemon->core);
 
-        policy.n_cpus = 64;
+        policy.n_cpus = WORLD_CPUS;
         policy.default_delay_us = 2 * US_PER_SEC;
         policy.max_offers_per_uid = 8;
         core_set_policy(host.daemon->core, &policy);

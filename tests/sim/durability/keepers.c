@@ -3,6 +3,9 @@
 #include "keepers.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "util/clock.h"
 
 #include "agents.h"
 #include "host.h"
@@ -13,11 +16,15 @@ enum {
         KEEPERS_MAX = 256,
 };
 
+#define SAY_SOON_US (5 * US_PER_MSEC) /* that a command has started, unless it has ended by then */
+
 struct Keeper {
         Actor actor;
         unsigned owner;
         uint64_t agent_gen; /* of the agent that hears its news */
-        uint64_t ref;
+        Order orders[ORDERS_MAX];
+        size_t n_orders, at;
+        uint64_t ref; /* of the one that it is at */
         unsigned attempt;
         Deed *deed;
         Proc proc;
@@ -27,12 +34,19 @@ struct Keeper {
         bool cancelled; /* before it had a command */
         bool end_due;   /* its command has ended, so: */
         End end;
+        bool over;    /* it has seen that */
+        bool failed;  /* there was no command: it goes no further in its row */
+        bool between; /* it has said the end, and is about to take the next order; meanwhile came: */
+        Order cancel;          /* ref 0: no cancel */
+        News ends[ORDERS_MAX]; /* not said yet */
+        size_t n_ends;
         uint64_t last_news_us; /* nothing overtakes */
 };
 
 typedef struct Letter {
         bool used;
-        News news;
+        News news[ORDERS_MAX];
+        size_t n;
         unsigned owner;
         uint64_t agent_gen;
 } Letter;
@@ -51,29 +65,53 @@ void keepers_begin(void) {
 
 static void on_letter(void *userdata, uint64_t arg) {
         Letter *letter = userdata;
-        News news = letter->news;
         Agent *agent = &agents[letter->owner];
 
-        letter->used = false;
         if (actor_lives(&agent->actor) && agent->actor.gen == letter->agent_gen)
-                agent_on_news(agent, &news);
+                agent_on_news(agent, letter->news, letter->n);
+        letter->used = false;
 }
 
-static void say(Keeper *keeper, const News *news) {
+static void send(Keeper *keeper, const News *news, size_t n) {
         Letter *letter = all.letters;
 
-        if (!actor_lives(&keeper->actor))
+        if (!actor_lives(&keeper->actor) || n == 0)
                 return;
         while (letter->used)
                 if (++letter == all.letters + ELEMENTSOF(all.letters))
                         abort();
-        *letter = (Letter){
-                .used = true, .news = *news, .owner = keeper->owner, .agent_gen = keeper->agent_gen
-        };
-        letter->news.ref = keeper->ref;
-        letter->news.attempt = keeper->attempt;
+        letter->used = true;
+        letter->n = n;
+        letter->owner = keeper->owner;
+        letter->agent_gen = keeper->agent_gen;
+        memcpy(letter->news, news, n * sizeof(*news));
         keeper->last_news_us = MAX(keeper->last_news_us, world.now_us + world_moment_us());
         world_alarm(keeper->last_news_us - world.now_us, NULL, on_letter, letter, 0);
+}
+
+static void say_ends(Keeper *keeper) {
+        send(keeper, keeper->ends, keeper->n_ends);
+        keeper->n_ends = 0;
+}
+
+static void say(Keeper *keeper, const News *news) {
+        News full = *news;
+
+        full.ref = keeper->ref;
+        full.attempt = keeper->attempt;
+        say_ends(keeper);
+        send(keeper, &full, 1);
+}
+
+/* Half of a row together. */
+static void say_end(Keeper *keeper, bool goes_on) {
+        keeper->ends[keeper->n_ends++] = (News){ .type = NEWS_ENDED,
+                                                 .ref = keeper->ref,
+                                                 .attempt = keeper->attempt,
+                                                 .end = keeper->end,
+                                                 .goes_on = goes_on };
+        if (!goes_on || keeper->n_ends >= (keeper->n_orders + 1) / 2)
+                say_ends(keeper);
 }
 
 static void later(Keeper *keeper, ring_fn fn) {
@@ -97,14 +135,58 @@ static void see_to_an_agent(const Keeper *keeper) {
                 agent_start_soon(&agents[keeper->owner], world_moment_us());
 }
 
-static void on_noted(void *userdata, uint64_t arg) {
+static bool agent_is_there(const Keeper *keeper) {
+        const Agent *agent = &agents[keeper->owner];
+
+        return actor_lives(&agent->actor) && agent->actor.gen == keeper->agent_gen;
+}
+
+static void take_order(Keeper *keeper, size_t at) {
+        const Order *order = &keeper->orders[at];
+
+        keeper->at = at;
+        keeper->ref = order->ref;
+        keeper->attempt = order->attempt;
+        keeper->deed = order->deed;
+        keeper->file = NULL;
+        keeper->start = NULL;
+        keeper->claimed = keeper->end_due = keeper->over = keeper->between = false;
+        keeper->cancelled =
+                keeper->cancel.ref == order->ref && keeper->cancel.attempt == order->attempt;
+        keeper->cancel = (Order){ 0 };
+}
+
+static void on_claim(void *userdata, uint64_t arg);
+
+/* What is in a row when the agent dies the next one will say that it was not started. */
+static void on_next(void *userdata, uint64_t arg) {
         Keeper *keeper = userdata;
 
-        say(keeper, &(News){ .type = NEWS_ENDED, .end = keeper->end });
+        if (world.mutant != MUTANT_ROW_ORPHAN && !agent_is_there(keeper)) {
+                world_note("keeper", "leaves its row", keeper->ref, keeper->attempt);
+                go(keeper);
+                return;
+        }
+        take_order(keeper, keeper->at + 1);
+        if (world_step(&keeper->actor, "takes the next order", keeper->ref, keeper->attempt))
+                later(keeper, on_claim);
+}
+
+static void on_noted(void *userdata, uint64_t arg) {
+        Keeper *keeper = userdata;
+        /* now and then something of the command is left, which would become mixed with the next one's */
+        bool goes_on = !keeper->failed && keeper->at + 1 < keeper->n_orders && !world_chance(5);
+
+        say_end(keeper, goes_on);
         if (!world_step(&keeper->actor, "has told the end", keeper->ref, keeper->attempt))
                 return;
         see_to_an_agent(keeper);
-        go(keeper);
+        if (!goes_on) {
+                go(keeper);
+                return;
+        }
+        keeper->between = true;
+        later(keeper, on_next);
 }
 
 /* The end is written into room that the record has already. */
@@ -113,6 +195,8 @@ static void on_child(void *userdata, uint64_t arg) {
 
         if (!world_step(&keeper->actor, "sees the end", keeper->ref, keeper->attempt))
                 return;
+        keeper->over = true;
+        keeper->end.at_us = clock_realtime_us();
         if (keeper->file) {
                 keeper->file->ended = true;
                 keeper->file->end = keeper->end;
@@ -123,7 +207,17 @@ static void on_child(void *userdata, uint64_t arg) {
 
 static void finish(Keeper *keeper, const End *end) {
         keeper->end = *end;
+        keeper->failed = true;
         on_child(keeper, 0);
+}
+
+static void on_soon(void *userdata, uint64_t at) {
+        Keeper *keeper = userdata;
+
+        if (keeper->at != at || keeper->over)
+                return;
+        say(keeper, &(News){ .type = NEWS_STARTED, .proc = keeper->start->proc });
+        (void)world_step(&keeper->actor, "has told the start", keeper->ref, keeper->attempt);
 }
 
 static void on_spawned(void *userdata, uint64_t arg) {
@@ -134,8 +228,7 @@ static void on_spawned(void *userdata, uint64_t arg) {
                 keeper->file->command = keeper->start->proc;
         if (!world_step(&keeper->actor, "notes the command", keeper->ref, keeper->attempt))
                 return;
-        say(keeper, &(News){ .type = NEWS_STARTED, .proc = keeper->start->proc });
-        (void)world_step(&keeper->actor, "has told the start", keeper->ref, keeper->attempt);
+        world_alarm(SAY_SOON_US, &keeper->actor, on_soon, keeper, keeper->at);
         if (keeper->end_due)
                 later(keeper, on_child);
 }
@@ -165,6 +258,7 @@ static void on_claimed(void *userdata, uint64_t arg) {
         keeper->start = check_start(deed, keeper->ref, keeper->attempt,
                                     proc_fork(keeper->proc, deed->row.uid));
         keeper->start->hidden = true;
+        world.n_rows[ROW_GONE_ON] += keeper->at > 0;
         if (deed->row.time_limit_us < deed->duration_us)
                 end = (End){ .state = TASK_STATE_TIMEOUT, .exit_status = -1, .signal = 15 };
         command_run(keeper->start, MIN(deed->duration_us, deed->row.time_limit_us), &end);
@@ -219,7 +313,7 @@ static bool is_free(const Keeper *keeper) {
         return !keeper->actor.up && !keeper->deed;
 }
 
-void keeper_order(unsigned owner, uint64_t ref, unsigned attempt, Deed *deed) {
+void keeper_order(unsigned owner, const Order *orders, size_t n) {
         Keeper *keeper = all.keepers;
 
         while (!is_free(keeper))
@@ -228,9 +322,9 @@ void keeper_order(unsigned owner, uint64_t ref, unsigned attempt, Deed *deed) {
         *keeper = (Keeper){ .actor = keeper->actor,
                             .owner = owner,
                             .agent_gen = agents[owner].actor.gen,
-                            .ref = ref,
-                            .attempt = attempt,
-                            .deed = deed };
+                            .n_orders = n };
+        memcpy(keeper->orders, orders, n * sizeof(*orders));
+        take_order(keeper, 0);
         world_alarm(world_moment_us(), NULL, on_order, keeper, keeper->actor.gen);
 }
 
@@ -287,17 +381,21 @@ void command_kill(Start *start) {
         world_alarm(world_moment_us(), NULL, on_kill, start, start->proc);
 }
 
-void keeper_cancel(unsigned owner, uint64_t ref, unsigned attempt) {
-        for (size_t i = 0; i < KEEPERS_MAX; i++) {
-                Keeper *keeper = &all.keepers[i];
-
-                if (actor_lives(&keeper->actor) && keeper->owner == owner && keeper->ref == ref &&
-                    keeper->attempt == attempt) {
-                        keeper->cancelled = true;
-                        if (keeper->start)
-                                command_kill(keeper->start);
-                }
+/* What is not of the order that it is at is forgotten; but between two it has to wait. */
+static void cancel(Keeper *keeper, uint64_t ref, unsigned attempt) {
+        if (keeper->between) {
+                keeper->cancel = (Order){ .ref = ref, .attempt = attempt };
+        } else if (keeper->ref == ref && keeper->attempt == attempt) {
+                keeper->cancelled = true;
+                if (keeper->start)
+                        command_kill(keeper->start);
         }
+}
+
+void keeper_cancel(Proc proc, uint64_t ref, unsigned attempt) {
+        for (size_t i = 0; i < KEEPERS_MAX; i++)
+                if (actor_lives(&all.keepers[i].actor) && all.keepers[i].proc == proc)
+                        cancel(&all.keepers[i], ref, attempt);
 }
 
 /* -- death -- */

@@ -16,6 +16,7 @@ enum {
         REQUESTS_MAX = 256,
         VISITS_MAX = 64,
         TRIES_MAX = 50, /* to find an agent */
+        CROWD = 12,     /* that submit at once, where tasks are short */
 };
 
 struct Request {
@@ -85,6 +86,29 @@ static Deed *some_deed(uid_t uid, bool detached) {
         return deed;
 }
 
+/* Two of these run at once. */
+static Deed *some_short_deed(uid_t uid) {
+        Deed *deed = deed_new();
+
+        deed->row.uid = uid;
+        deed->row.priority = TASK_PRIORITY_DEFAULT;
+        deed->row.time_limit_us = TASK_TIME_INF;
+        deed->row.delay_us = 2 * US_PER_SEC;
+        deed->row.cpus = WORLD_CPUS / 2;
+        deed->row.detached = true;
+        deed->row.requeue = world_chance(10);
+        deed->row.retry_max = world_chance(10) ? 1 : 0;
+        deed->fail_percent = 10;
+        deed->duration_us =
+                world_chance(3) ? 200 * US_PER_MSEC : 200 + world_below(4 * US_PER_MSEC - 200);
+        if (world_chance(5)) {
+                deed->row.is_array = true;
+                deed->row.elements_waiting = (1U << ROW_ELEMENTS_MAX) - 1;
+                deed->row.array.last = ROW_ELEMENTS_MAX - 1;
+        }
+        return deed;
+}
+
 /* -- asking an agent -- */
 
 static void on_try(void *userdata, uint64_t arg);
@@ -115,16 +139,20 @@ static void on_try(void *userdata, uint64_t arg) {
 
 static void submit_detached(void) {
         Request *request = people.requests;
-        unsigned owner = (unsigned)world_below(N_AGENTS);
+        bool is_short = world.rows && world_chance(95);
+        unsigned owner = is_short ? 0 : (unsigned)world_below(N_AGENTS);
 
         while (request->used)
                 if (++request == people.requests + REQUESTS_MAX)
                         abort();
         *request = (Request){ .used = true,
                               .owner = owner,
-                              .n = world_chance(70) ? 1 : (unsigned)(1 + world_below(BATCH_MAX)) };
+                              .n = is_short         ? BATCH_MAX :
+                                   world_chance(70) ? 1 :
+                                                      (unsigned)(1 + world_below(BATCH_MAX)) };
         for (unsigned i = 0; i < request->n; i++)
-                request->deeds[i] = some_deed(UID_FIRST + owner, true);
+                request->deeds[i] = is_short ? some_short_deed(UID_FIRST + owner) :
+                                               some_deed(UID_FIRST + owner, true);
         try_later(request, 0);
 }
 
@@ -155,7 +183,7 @@ void people_agent_gone(unsigned owner) {
 static void on_submit(void *userdata, uint64_t arg) {
         if (world.calm)
                 return;
-        if (world_chance(75))
+        if (world_chance(world.rows ? 95 : 75))
                 submit_detached();
         else
                 runner_start(some_deed(UID_FIRST + (uid_t)world_below(N_AGENTS + 1), false));
@@ -290,10 +318,16 @@ bool people_rest(void) {
 }
 
 void people_begin(unsigned n_submissions, uint64_t span_us) {
+        uint64_t at_us = 0;
+
         memset(&people, 0, sizeof(people));
         people.actor = (Actor){ .name = "people", .up = true };
-        for (unsigned i = 0; i < n_submissions; i++)
-                world_alarm(world_below(span_us), NULL, on_submit, NULL, 0);
+        for (unsigned i = 0; i < n_submissions; i++) {
+                if (!world.rows || i % CROWD == 0)
+                        at_us = world_below(span_us);
+                world_alarm(at_us + (world.rows ? world_below(20 * US_PER_MSEC) : 0), NULL,
+                            on_submit, NULL, 0);
+        }
         world_alarm(US_PER_SEC, NULL, on_act, NULL, 0);
         world_alarm(5 * US_PER_SEC, NULL, on_look, NULL, 0);
 }

@@ -27,6 +27,7 @@ void row_pack(Row *ret, const Task *task) {
                 .uid = task->uid,
                 .state = task->state,
                 .memory_bytes = task->needs.memory_bytes,
+                .cpus = task->needs.cpus,
                 .priority = task->priority,
                 .delay_us = task->delay_us,
                 .delay_given = task->delay_given,
@@ -82,6 +83,7 @@ Task *row_submission(const Row *row) {
         task->cwd = must(strdup("/"));
         task->argv = must(strv_dup((char *[]){ (char[]){ "true" }, NULL }));
         task->needs.memory_bytes = row->memory_bytes;
+        task->needs.cpus = row->cpus;
         task->priority = row->priority;
         task->delay_us = row->delay_us;
         task->delay_given = row->delay_given;

@@ -20,6 +20,7 @@ typedef struct Row {
         uid_t uid;
         TaskState state;
         uint64_t memory_bytes;
+        unsigned cpus;
         unsigned priority;
         uint64_t delay_us;
         bool delay_given;

@@ -116,6 +116,8 @@ int store_put_task(Store *store, const Task *task) {
         if (world.disk_full && world_chance(20))
                 return fail(-ENOSPC);
         row_pack(&row, task);
+        if (task->state == TASK_STATE_LOST)
+                check_given_up(task->id);
         shelf_put(&disk.tasks, task->id, &row);
         return 0;
 }

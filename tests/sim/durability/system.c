@@ -30,6 +30,8 @@
 int __wrap_fd_read_file(int dir_fd, const char *path, char **ret, size_t *ret_n, size_t max);
 int __wrap_stat64(const char *path, struct stat *ret);
 int __wrap_stat(const char *path, struct stat *ret);
+bool __wrap_core_next_in_row(const Core *core, uint64_t id, PlanOffer *ret);
+bool __real_core_next_in_row(const Core *core, uint64_t id, PlanOffer *ret);
 /* NOLINTEND(bugprone-reserved-identifier, readability-identifier-naming) */
 
 enum {
@@ -186,6 +188,16 @@ int __wrap_stat64(const char *path, struct stat *ret) {
 
 int __wrap_stat(const char *path, struct stat *ret) {
         return __wrap_stat64(path, ret);
+}
+
+/* -- the core, where it is broken on purpose -- */
+
+bool __wrap_core_next_in_row(const Core *core, uint64_t id, PlanOffer *ret) {
+        if (!__real_core_next_in_row(core, id, ret))
+                return false;
+        if (world.mutant == MUTANT_ROW_NEWEST && ret->index < 0)
+                ret->task_id = check_newest_equal(ret->task_id);
+        return true;
 }
 
 int pidfd_open(pid_t pid, unsigned flags) {

@@ -229,6 +229,7 @@ void world_begin(uint64_t seed, Mutant mutant) {
                 .now_us = 1000 * US_PER_SEC,
                 .booted_us = 900 * US_PER_SEC,
                 .boot = 1,
+                .rows = seed % 5 == 0,
                 .daemon.name = "daemon",
         };
         /* one by one: in which order a compiler evaluates a list is its own affair */

@@ -28,6 +28,7 @@ enum {
 };
 
 #define WORLD_RAM_BYTES (64 * GIB)
+#define WORLD_CPUS      64
 
 /* What is broken on purpose, to see that it is noticed. */
 typedef enum Mutant {
@@ -48,10 +49,27 @@ typedef enum Mutant {
         MUTANT_RAM_UNSEEN,      /* what is taken looks free */
         MUTANT_LIFE_IGNORED,    /* a record whose command lives counts as none */
         MUTANT_CANCEL_FORGOTTEN, /* with the daemon that heard it, while the task runs */
+        MUTANT_ROW_AT_ONCE,      /* who stands behind another one is started beside it */
+        MUTANT_ROW_UNCLAIMED,    /* it is given back, and its keeper may start it all the same */
+        MUTANT_ROW_UNGUARDED,    /* the claim goes although a keeper has its order */
+        MUTANT_ROW_ORPHAN,       /* a keeper whose agent is gone goes on in its row */
+        MUTANT_ROW_NEWEST,       /* the daemon puts the last one there that came, not the next */
 } Mutant;
 
 enum {
-        N_MUTANTS = MUTANT_CANCEL_FORGOTTEN + 1,
+        N_MUTANTS = MUTANT_ROW_NEWEST + 1,
+};
+
+/* What is counted of rows, to know that they happen. */
+typedef enum RowFate {
+        ROW_LINED_UP,   /* granted behind another one */
+        ROW_GONE_ON,    /* started by its keeper, without the agent */
+        ROW_OVERDUE,    /* given back, since it had to wait for too long */
+        ROW_GIVEN_BACK, /* for whatever reason */
+} RowFate;
+
+enum {
+        N_ROW_FATES = ROW_GIVEN_BACK + 1,
 };
 
 typedef struct Actor {
@@ -97,6 +115,7 @@ typedef struct World {
         uint64_t now_us;
         uint64_t booted_us;
         unsigned boot;
+        bool rows;       /* many short tasks that are alike, for few cores */
         bool calm;       /* nothing dies any more, and the disk has room */
         bool power_lost; /* and not buried yet */
         bool disk_full;
@@ -113,6 +132,7 @@ typedef struct World {
         uint64_t n_torn;      /* syncs that failed */
         uint64_t n_full;      /* times that the disk was full */
         uint64_t n_killed[4]; /* daemon, agents, keepers and runners, power */
+        uint64_t n_rows[N_ROW_FATES];
         Trace trace[TRACE_MAX];
         char fault[256];
 } World;
