@@ -471,7 +471,7 @@ int settings_key_set(const SettingsKey *key, const char *value, Settings *settin
         case SETTINGS_TYPE_GPUS:
                 return set_gpus(value, settings, error);
         case SETTINGS_TYPE_USERS:
-                return settings_users_set((UserList *)((char *)settings + key->offset),
+                return settings_users_set((UserList *)(void *)((char *)settings + key->offset),
                                           key->words[0], value, error);
         }
         abort();
