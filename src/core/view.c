@@ -123,11 +123,10 @@ static bool is_plain(const Entry *entry) {
         return !is_hollow(entry) && !is_behind(entry);
 }
 
-/* Those of a list that are in one of two phases, and are such, sorted. Returns how many. */
+/* Those of a list that are in a phase of these (a bit of each), and are such, sorted. Returns how many. */
 static size_t collect(const EntryList *list,
                       Whose whose,
-                      Phase one,
-                      Phase other,
+                      unsigned phases,
                       bool (*is_such)(const Entry *entry),
                       compare_fn compare,
                       const Task **out) {
@@ -135,8 +134,7 @@ static size_t collect(const EntryList *list,
         size_t n = 0;
 
         TAILQ_FOREACH(entry, list, link)
-        if ((entry->phase == one || entry->phase == other) && is_such(entry) &&
-            is_whose(whose, entry->task->uid))
+        if ((phases & 1U << entry->phase) && is_such(entry) && is_whose(whose, entry->task->uid))
                 out[n++] = entry->task;
 
         qsort(out, n, sizeof(*out), compare);
@@ -194,25 +192,22 @@ static ssize_t list(const Core *core, Whose whose, const Task ***ret) {
         if (!tasks)
                 return -ENOMEM;
 
-        n = collect(&core->active, whose, PHASE_RUNNING, PHASE_RUNNING, is_plain, by_start, tasks);
-        n += collect(&core->active, whose, PHASE_RUNNING, PHASE_RUNNING, is_behind, by_order,
-                     tasks + n);
-        n += collect(&core->active, whose, PHASE_OFFERED, PHASE_OFFERED, is_plain, by_order,
-                     tasks + n);
+        n = collect(&core->active, whose, 1U << PHASE_RUNNING, is_plain, by_start, tasks);
+        n += collect(&core->active, whose, 1U << PHASE_RUNNING, is_behind, by_order, tasks + n);
+        n += collect(&core->active, whose, 1U << PHASE_OFFERED, is_plain, by_order, tasks + n);
         r = collect_queued(core, whose, tasks + n, &n_queued);
         if (r < 0) {
                 free(tasks);
                 return r;
         }
         n += n_queued;
-        n += collect(&core->blocked, whose, PHASE_BLOCKED, PHASE_BLOCKED, is_plain, by_priority,
+        n += collect(&core->blocked, whose, 1U << PHASE_BLOCKED, is_plain, by_priority, tasks + n);
+        n += collect(&core->away, whose, 1U << PHASE_AWAY, is_plain, by_order, tasks + n);
+        n += collect(&core->held, whose, 1U << PHASE_HELD, is_plain, by_order, tasks + n);
+        n += collect(&core->ended, whose, 1U << PHASE_ENDED | 1U << PHASE_LOST, is_plain, by_order,
                      tasks + n);
-        n += collect(&core->away, whose, PHASE_AWAY, PHASE_AWAY, is_plain, by_order, tasks + n);
-        n += collect(&core->held, whose, PHASE_HELD, PHASE_HELD, is_plain, by_order, tasks + n);
-        n += collect(&core->ended, whose, PHASE_ENDED, PHASE_LOST, is_plain, by_order, tasks + n);
-        n += collect(&core->blocked, whose, PHASE_BLOCKED, PHASE_BLOCKED, is_hollow, by_order,
-                     tasks + n);
-        n += collect(&core->held, whose, PHASE_HELD, PHASE_HELD, is_hollow, by_order, tasks + n);
+        n += collect(&core->blocked, whose, 1U << PHASE_BLOCKED, is_hollow, by_order, tasks + n);
+        n += collect(&core->held, whose, 1U << PHASE_HELD, is_hollow, by_order, tasks + n);
 
         *ret = tasks;
         return (ssize_t)n;

@@ -68,7 +68,7 @@ void method_get_info(Peer *peer, Call *call, bool resumed);
 void started_process(Record *record, int pid_fd);
 
 /* A view of a task for this peer; what it must not see is hidden. The task is borrowed. */
-TaskView view_task(Peer *peer, const Task *task, bool explain);
+TaskView view_task(Peer *peer, const Task *real, bool explain);
 void view_done(TaskView *view);
 
 /* More of a list, when the last part was sent. */

@@ -16,7 +16,7 @@
  */
 #define CHUNK_BYTES  262144
 #define AHEAD_BYTES  1048576
-#define PLENTY_BYTES (256 * AHEAD_BYTES)
+#define PLENTY_BYTES (UINT64_C(256) * AHEAD_BYTES)
 
 enum {
         PAGE_BYTES = 4096,

@@ -4,8 +4,8 @@
 
 #include "util/macro.h"
 
-#define SLEW_US    (60 * US_PER_SEC)        /* as NTP does it, between two looks */
-#define BELIEVE_US (24 * 3600 * US_PER_SEC) /* a jump, when it has lasted for so long */
+#define SLEW_US    (60 * US_PER_SEC)                  /* as NTP does it, between two looks */
+#define BELIEVE_US (UINT64_C(24) * 3600 * US_PER_SEC) /* a jump, when it has lasted for so long */
 
 static uint64_t distance(uint64_t a, uint64_t b) {
         uint64_t d = a - b;

@@ -374,9 +374,9 @@ static void test_only_a_few_are_kept(_unused_ void **state) {
         char name[RECORD_NAME_MAX];
         unsigned n_kept = 0;
 
-        for (uint64_t ref = 1; ref <= 2 * N_RECYCLED; ref++)
+        for (uint64_t ref = 1; ref <= (uint64_t)2 * N_RECYCLED; ref++)
                 (void)fd_close(create(ref, 1));
-        for (uint64_t ref = 1; ref <= 2 * N_RECYCLED; ref++) {
+        for (uint64_t ref = 1; ref <= (uint64_t)2 * N_RECYCLED; ref++) {
                 record_file_name(ref, 1, name);
                 assert_int_equal(record_file_recycle(dir_fd, name), 0);
         }

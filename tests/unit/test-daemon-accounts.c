@@ -58,7 +58,7 @@ static void test_a_task_is_as_large_as_its_words(void **state) {
         assert_int_equal(account_task_size(&task), before + 11);
         task.name = task.cwd = task.output = task.reason = task.command;
         after_words = account_task_size(&task);
-        assert_int_equal(after_words, before + 5 * 11);
+        assert_int_equal(after_words, before + (size_t)5 * 11);
         task.argv = argv;
         assert_int_equal(account_task_size(&task), after_words + 2 * sizeof(char *) + 5 + 4);
         task.argv = NULL;

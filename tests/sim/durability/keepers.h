@@ -50,7 +50,7 @@ void keepers_begin(void);
 void keeper_order(unsigned owner, const Order *orders, size_t n);
 
 /* The agent's word to a keeper, or to a command without one: end it. */
-void keeper_cancel(Proc keeper, uint64_t ref, unsigned attempt);
+void keeper_cancel(Proc proc, uint64_t ref, unsigned attempt);
 void command_kill(Start *start);
 
 /* A command that somebody has just started runs; its parent hears of its end. */
