@@ -562,6 +562,7 @@ def test_an_agent_that_waits_for_the_daemon_is_not_called_silent(kit):
     finally:
         os.kill(daemon.pid, signal.SIGCONT)
     end()
+    daemon.wait_for(lambda tasks: all(task["state"] == "done" for task in tasks))  # else its agent is started again
     assert "daemon-silent" in names
     assert not {name for name in names if name and name.startswith("agent")}
 
