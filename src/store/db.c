@@ -183,18 +183,14 @@ static bool has_plenty_of_room(Db *db) {
  */
 static void fill_ahead(Db *db, sqlite3_file *wal) {
         static const char zeros[64 * 1024];
-        sqlite3_int64 n;
+        sqlite3_int64 at; /* behind every frame there is, whatever the last commit has written */
 
-        if (db->n_filled_bytes == 0 && wal->pMethods->xFileSize(wal, &n) == SQLITE_OK)
-                db->n_filled_bytes = n;
-        if (db->n_filled_bytes > db->n_wal_bytes + CHUNK_BYTES / 2 || !has_plenty_of_room(db))
+        if (wal->pMethods->xFileSize(wal, &at) != SQLITE_OK ||
+            at > db->n_wal_bytes + CHUNK_BYTES / 2 || !has_plenty_of_room(db))
                 return;
-        while (db->n_filled_bytes < db->n_wal_bytes + AHEAD_BYTES) {
-                if (wal->pMethods->xWrite(wal, zeros, sizeof(zeros), db->n_filled_bytes) !=
-                    SQLITE_OK)
+        for (; at < db->n_wal_bytes + AHEAD_BYTES; at += (sqlite3_int64)sizeof(zeros))
+                if (wal->pMethods->xWrite(wal, zeros, sizeof(zeros), at) != SQLITE_OK)
                         return;
-                db->n_filled_bytes += (sqlite3_int64)sizeof(zeros);
-        }
 }
 
 void db_note_wal(Db *db, int n_pages) {

@@ -30,8 +30,7 @@ typedef struct Db {
         sqlite3 *handle;
         const DbSql *sql;
         sqlite3_stmt *statements[DB_STATEMENTS_MAX];
-        sqlite3_int64 n_wal_bytes;    /* in use, see db_note_wal() */
-        sqlite3_int64 n_filled_bytes; /* of the WAL: zeros behind those */
+        sqlite3_int64 n_wal_bytes; /* in use, see db_note_wal() */
         unsigned old_version; /* of the tables of tasks, if it is not this one: for recover.c */
 } Db;
 

@@ -884,10 +884,42 @@ static void test_a_full_disk_takes_back_the_whole_turn(void **state) {
         assert_int_equal(umount(folder->path), 0);
 }
 
+enum {
+        N_LARGE = 3000, /* more than a MiB of the WAL */
+        N_COMMITS = 3,
+};
+
+static void commit_much(Store *store) {
+        for (uint64_t id = 1; id <= (uint64_t)N_COMMITS * N_LARGE; id++) {
+                _cleanup_(task_freep) Task *task = plain_task(id);
+
+                if (store_put_task(store, task) < 0 ||
+                    (id % N_LARGE == 0 && store_commit(store, true) < 0))
+                        _exit(1);
+        }
+}
+
+/* What the WAL has in advance is behind all that is in it. */
+static void test_a_commit_larger_than_what_is_ready_is_kept(void **state) {
+        const Folder *folder = *state;
+        Store *store;
+
+        killed_after(folder, commit_much);
+        store = open_store(folder);
+        for (uint64_t id = 1; id <= (uint64_t)N_COMMITS * N_LARGE; id += N_LARGE / 10) {
+                _cleanup_(task_freep) Task *task = plain_task(id);
+
+                assert_task(store, id, task);
+        }
+        (void)store_free(store);
+        assert_int_equal(ask(folder, "SELECT count(*) FROM task"), N_COMMITS * N_LARGE);
+}
+
 #define store_test(f) cmocka_unit_test_setup_teardown(f, folder_setup, folder_teardown)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                store_test(test_a_commit_larger_than_what_is_ready_is_kept),
                 store_test(test_every_field_comes_back),
                 store_test(test_a_task_of_nothing_comes_back),
                 store_test(test_a_put_replaces_the_whole_task),
