@@ -8,6 +8,7 @@ import pathlib
 import pwd
 import resource
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -20,6 +21,10 @@ def pytest_report_header():
 
 
 def pytest_sessionstart():
+    # What a shell starts in its background has these ignored, and what taskflow finds ignored it leaves so.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     for program in (harness.TASKFLOW, harness.TASKFLOWD):
         if not os.access(program, os.X_OK):
             pytest.exit(f"{program} is not there: build it, or name it in TASKFLOW and TASKFLOWD", 2)

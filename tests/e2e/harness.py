@@ -347,10 +347,12 @@ class Place:
             return not pids_that_mention(self.folder)
 
         try:
-            wait_until(nothing_left, "no process is left", 5)
+            # A keeper waits 10 s for the agent that it has started, which was ended above before it had begun.
+            wait_until(nothing_left, "no process is left", 15)
         except AssertionError:
             for pid in pids_that_mention(self.folder):
-                complaints.append(f"left behind: {pid} {command_line(pid)}")
+                name, state = read_proc(pid, "comm").decode(errors="replace").strip(), proc_state(pid)
+                complaints.append(f"left behind: {pid} {name} ({state}) {command_line(pid)}")
                 kill_quietly(pid)
             wait_until(nothing_left, "no process is left after SIGKILL", 5)
         for path, folders, _ in os.walk(self.folder):

@@ -67,6 +67,8 @@ class Agent:
                 connection.sendall(json.dumps(reply).encode() + b"\0")
 
     def end(self):
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread, which closing it does not
+        self.thread.join()
         self.listener.close()
         for connection in self.connections:
             connection.close()

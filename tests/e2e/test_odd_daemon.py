@@ -41,9 +41,11 @@ class Connection:
         return json.loads(text)
 
     def expect(self, method):
-        """Parameters of the next call, which is this one; calls for why and looks are passed over."""
+        """Parameters of the next call, which is this one; calls for why and looks are passed over, but not for ever."""
+        until = time.monotonic() + 2 * PATIENCE
         while True:
             message = self.receive()
+            assert time.monotonic() < until, f"{method} does not come"
             assert message is not None, f"the connection has ended; {method} was expected"
             if message["method"] == INTERFACE + method:
                 return message["parameters"]
