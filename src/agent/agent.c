@@ -252,6 +252,8 @@ Agent *agent_free(Agent *agent) {
         (void)sd_event_source_disable_unref(agent->write_source);
         sd_event_unref(agent->event);
         (void)fd_close(agent->run_fd);
+        free(agent->whole.bytes);
+        free(agent->whole.here);
         free(agent->folder);
         free(agent->lives);
         free(agent);

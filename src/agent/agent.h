@@ -52,6 +52,13 @@ enum {
         AGENT_HURRY = 64,             /* a turn waits for so many events at most */
 };
 
+/* The last context and place that nothing was missing of. */
+typedef struct Whole {
+        char *bytes; /* NULL: none yet */
+        size_t n;
+        char *here;
+} Whole;
+
 struct Agent {
         sd_event *event;
         char *folder;
@@ -76,6 +83,7 @@ struct Agent {
         size_t n_over;           /* runs that go after the next commit */
         size_t n_claimed;        /* runs that are claims */
         Submission *submissions; /* not answered yet, oldest first */
+        Whole whole;
 
         uint64_t look_interval_us; /* as the daemon wants it */
         Conversation *conversation;

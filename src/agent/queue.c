@@ -37,6 +37,7 @@ static void submission_free(Submission *submission) {
                 reply_done(&submission->reply);
         (void)bundle_free(submission->bundle);
         free(submission->notice);
+        free(submission->here);
         free(submission);
 }
 
@@ -184,14 +185,38 @@ void queue_on_reply(Agent *agent, Submission *submission, Reply *reply) {
         conversation_retry_offers(agent->conversation);
 }
 
+/* Most tasks come from one shell, and what we have ourselves does not change. */
+static bool is_whole(const Agent *agent, const Submission *submission, BundlePart part) {
+        const Whole *whole = &agent->whole;
+
+        return whole->bytes && whole->n == part.n && submission->here &&
+               strcmp(whole->here, submission->here) == 0 &&
+               memcmp(whole->bytes, part.bytes, part.n) == 0 &&
+               peer_is_near(submission->peer, submission->pid);
+}
+
+static void remember_whole(Agent *agent, Submission *submission, BundlePart part) {
+        char *bytes = submission->here ? malloc(part.n + 1) : NULL;
+
+        if (!bytes)
+                return;
+        free(agent->whole.bytes);
+        free(agent->whole.here);
+        agent->whole = (Whole){ .bytes = memcpy(bytes, part.bytes, part.n),
+                                .n = part.n,
+                                .here = TAKE_PTR(submission->here) };
+}
+
 /* What the commands will not have back. Without memory nothing is said of it. */
-static void note_missing(Submission *submission) {
+static void note_missing(Agent *agent, Submission *submission) {
         BundlePart part = bundle_context(submission->bundle);
         _cleanup_(context_freep) Context *context = NULL;
 
-        if (submission->peer && context_parse(&context, part.bytes, part.n) == 0) {
+        if (submission->peer && !is_whole(agent, submission, part) &&
+            context_parse(&context, part.bytes, part.n) == 0) {
                 context_look_at(context, peer_pid(submission->peer));
-                (void)context_missing(context, &submission->notice);
+                if (context_missing(context, &submission->notice) == 0 && !submission->notice)
+                        remember_whole(agent, submission, part);
         }
         submission->bundle = bundle_free(submission->bundle);
 }
@@ -203,7 +228,7 @@ void queue_on_commit(Agent *agent, int r) {
                         continue;
                 if (r == 0) {
                         submission->written = true;
-                        note_missing(submission); /* the daemon is still at work, mostly */
+                        note_missing(agent, submission); /* the daemon is still at work, mostly */
                 } else {
                         submission->refused = r;
                 }
@@ -423,6 +448,8 @@ void queue_take(Agent *agent, Peer *peer, Call *call, int fd) {
         submission->n = call->submit_many.n;
         submission->items = TAKE_PTR(call->submit_many.items);
         call->submit_many.n = 0;
+        submission->pid = call->submit_many.pid;
+        submission->here = TAKE_PTR(call->submit_many.here);
         submission->immediate = submission->items[0].immediate;
         append(agent, submission);
 

@@ -15,6 +15,8 @@
 struct Submission {
         Submission *next;
         Peer *peer; /* who waits for the answer; NULL: gone */
+        pid_t pid;  /* as it has it itself; 0: not said */
+        char *here; /* where it is, of where_write(); NULL: not said */
         size_t n;
         TaskItem *items; /* owned */
         bool immediate;

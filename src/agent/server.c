@@ -25,6 +25,7 @@
 #include "agent/queue.h"
 #include "agent/runs.h"
 #include "agent/say.h"
+#include "runner/where.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
 #include "wire/frame.h"
@@ -95,6 +96,11 @@ pid_t peer_pid(const Peer *peer) {
         return getsockopt(channel_fd(peer->channel), SOL_SOCKET, SO_PEERCRED, &cred, &n) == 0 ?
                        cred.pid :
                        0;
+}
+
+bool peer_is_near(const Peer *peer, pid_t pid) {
+        return pid > 0 && pid == peer_pid(peer) &&
+               where_is_same_net(channel_fd(peer->channel), peer->server->fd);
 }
 
 void peer_answer(Peer *peer, const Reply *reply) {
@@ -302,14 +308,11 @@ static int on_resume(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static int on_listen(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Server *server = userdata;
-        int r;
+        int r = accept_one(server); /* mostly there is but one; for others the loop comes back */
 
-        do {
-                r = accept_one(server);
-        } while (r > 0);
-        if (r == 0 && server->said_short)
+        if (r >= 0 && server->said_short)
                 say_warning("new connections are let in again");
-        if (r == 0) {
+        if (r >= 0) {
                 server->said_short = false;
                 return 0;
         }

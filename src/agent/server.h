@@ -24,6 +24,9 @@ void peer_answer(Peer *peer, const Reply *reply);
 
 /* The process that connected; 0: not known here. */
 pid_t peer_pid(const Peer *peer);
+
+/* Whether the peer, which calls itself @pid, is in our network and among our process numbers. */
+bool peer_is_near(const Peer *peer, pid_t pid);
 void peer_refuse(Peer *peer, CallType to, ErrorName name, const char *fmt, ...) _printf_(4, 5);
 
 /* Answers those who want to know how the agent is, if it has said to the daemon all that it knows, or can't. */

@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/agent.h"
 #include "cli/command.h"
 #include "cli/session.h"
 #include "runner/bundle.h"
+#include "runner/where.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/macro.h"
@@ -192,6 +194,7 @@ int queue_tasks(TaskQueue *queue, NewTask *tasks, size_t n, uint64_t *ret_ids, E
         _cleanup_free_ TaskItem *items = NULL;
         _cleanup_close_ int fd = -1;
         Call call = { .type = CALL_QUEUE };
+        char here[WHERE_MAX];
         bool lost = false;
         int r;
 
@@ -204,6 +207,8 @@ int queue_tasks(TaskQueue *queue, NewTask *tasks, size_t n, uint64_t *ret_ids, E
                                        .wait_us = ends ? queue->wait_us : 0 };
         call.submit_many.items = items; /* lent: encoding frees nothing */
         call.submit_many.n = n;
+        call.submit_many.pid = getpid();
+        call.submit_many.here = where_write(here);
 
         r = look_around(queue, error);
         if (r == 0)

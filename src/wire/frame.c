@@ -27,8 +27,8 @@
 #include "util/fd.h"
 
 enum {
-        READ_BYTES = 16 * 1024, /* at once: a reply to `ps` in few reads, and no harm on a stack */
-        IN_ROUND_BYTES = 256,   /* buffers grow by at least this */
+        READ_BYTES = 4096, /* at once, and what there is room for: that doubles with what comes */
+        IN_ROUND_BYTES = 256, /* buffers grow by at least this */
         OUT_FDS_MAX =
                 256, /* messages with a descriptor that may wait to be sent: an agent has many tasks */
         OUT_FDS_ROUND = 16, /* room for them grows by so many */

@@ -203,6 +203,8 @@ typedef struct Call {
                 struct {
                         size_t n;
                         TaskItem *items; /* owned; at least one, each as in SUBMIT, detached */
+                        pid_t pid;       /* QUEUE: as the process itself has it; 0: not said */
+                        char *here;      /* QUEUE: owned; of where_write(); NULL: not said */
                 } submit_many;           /* SUBMIT_MANY, QUEUE */
                 struct {
                         uint64_t id;

@@ -439,6 +439,8 @@ static const Object object_queued_item = { "QueuedItem", queued_item_fields };
 
 static const Field queue_fields[] = {
         ITEMS_ROW(&object_queued_item),
+        ROW_NUMBER("pid", Call, submit_many.pid, FIELD_OMIT_ZERO, 0, INT32_MAX),
+        ROW_TEXT("here", Call, submit_many.here, FIELD_NULLABLE),
         {},
 };
 

@@ -9,7 +9,7 @@ import time
 
 import harness
 import pytest
-from harness import N_CPUS, is_alive, wait_until
+from harness import N_CPUS, TASKFLOW, is_alive, wait_until
 
 if not os.access(harness.AGENT, os.X_OK):
     pytest.skip(f"{harness.AGENT} is not built", allow_module_level=True)
@@ -53,6 +53,33 @@ def test_it_runs_as_it_would_have_here(daemon, folder):
     task_id = daemon.detach("sh", "-c", line, cwd=below, env={"MINE": "a  b\nc"}, preexec_fn=limits)
     assert ended(daemon, task_id) == 0
     assert daemon.logs(task_id) == f"{below}|a  b\nc|0027|99|{task_id}\n/dev/null\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "what"),
+    [
+        (["-m"], "the mounts"),
+        (["-n"], "the network"),
+        (["-p", "--fork"], "the process numbers"),
+        (["-u"], "the host name"),
+    ],
+    ids=["mounts", "network", "processes", "host"],
+)
+def test_what_the_place_has_of_its_own_is_said(daemon, flags, what):
+    """Also right after a command of the same shell to which nothing was to say."""
+    line = 'hostname elsewhere; exec "$@"' if flags == ["-u"] else 'exec "$@"'
+    front = ["unshare", *flags, "sh", "-c", line, "sh"]
+    if daemon.place.run([*front, "true"]).returncode != 0:
+        pytest.skip("no namespaces here")
+    here = daemon.env  # the same environment, the same folder
+    for _ in range(3):
+        assert daemon.place.run([TASKFLOW, "run", "-D", "true"], env=here).stderr == ""
+        done = daemon.place.run([*front, TASKFLOW, "run", "-D", "true"], env=here)
+        assert done.returncode == 0
+        assert done.stderr == (
+            f"taskflow: the command will run without {what} of this place (another namespace): the agent, which starts it, has it "
+            "not\n"
+        )
 
 
 def test_words_are_executed_as_they_are(daemon):
