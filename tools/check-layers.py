@@ -13,9 +13,10 @@ MAY_INCLUDE = {
     "wire": {"core", "util"},
     "probe": {"core", "util"},
     "store": {"core", "util"},
+    "settings": {"core", "util"},
     "client": {"wire", "core", "util"},
     "runner": {"client", "wire", "probe", "core", "util"},
-    "daemon": {"store", "probe", "wire", "core", "util"},
+    "daemon": {"settings", "store", "probe", "wire", "core", "util"},
     "agent": {"store", "client", "runner", "wire", "probe", "core", "util"},
     "cli": {"client", "runner", "wire", "probe", "core", "util"},
 }

@@ -10,7 +10,7 @@
 
 #include <sys/types.h>
 
-#include "daemon/settings.h"
+#include "settings/settings.h"
 #include "util/error.h"
 
 /**

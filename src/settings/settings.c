@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-#include "daemon/settings.h"
+#include "settings/settings.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/settings-key.h"
-#include "daemon/settings-users.h"
+#include "settings/settings-key.h"
+#include "settings/settings-users.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
 #include "util/ini-file.h"

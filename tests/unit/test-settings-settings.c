@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/settings-key.h"
-#include "daemon/settings.h"
+#include "settings/settings-key.h"
+#include "settings/settings.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
 
@@ -530,5 +530,5 @@ int main(void) {
                 cmocka_unit_test(test_the_manual_has_the_same_keys_and_defaults),
         };
 
-        return cmocka_run_group_tests_name("daemon-settings", tests, NULL, NULL);
+        return cmocka_run_group_tests_name("settings-settings", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-#include "daemon/settings-users.h"
+#include "settings/settings-users.h"
 
 #include <errno.h>
 #include <grp.h>

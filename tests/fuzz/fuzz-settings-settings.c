@@ -7,8 +7,8 @@
 #include <assert.h>
 #include <string.h>
 
-#include "daemon/settings-key.h"
-#include "daemon/settings.h"
+#include "settings/settings-key.h"
+#include "settings/settings.h"
 
 #include "fuzz.h"
 

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/settings.h"
+#include "settings/settings.h"
 #include "util/error.h"
 
 typedef enum SettingsType {

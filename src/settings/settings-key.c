@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-#include "daemon/settings-key.h"
+#include "settings/settings-key.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "core/gpu-word.h"
-#include "daemon/settings-users.h"
+#include "settings/settings-users.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
 #include "util/units.h"
