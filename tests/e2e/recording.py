@@ -122,7 +122,7 @@ class Steps(harness.Commands):
         return done
 
     def play_client(self, said, _restart):
-        """`said(method, n)`: whether a client has said that so often. Tasks wait for each other: no machine matters."""
+        """`said(method, n, task_id)`: see count. Tasks wait for each other: no machine matters."""
         gate = self.place.gate()
         self.do("run", "true")
         self.do("run", "-m", "1", "-n", "fails", "-t", "1h", "exit 3")
@@ -174,19 +174,10 @@ class Steps(harness.Commands):
         self.do("run", "-D", "--array", "0-1", "true")
         wait_until(lambda: said("Ended", 5), "its elements are over")
         self.do("run", "-D", "-n", "cancelled", gate.line)
-        wait_until(lambda: is_run(gate.line), "it runs")
+        wait_until(lambda: said("Started", 1, 5), "it runs")
         self.do("cancel", "5")
         wait_until(lambda: said("Ended", 6), "it was ended")
         self.do("agent", "stop")
-
-
-def is_run(line):
-    """Whether a shell does so now."""
-    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if line.encode() in path.read_bytes().split(b"\0"):
-                return True
-    return False
 
 
 def anonymous(text, folder):
@@ -199,8 +190,13 @@ PLAYS = {"client": Steps.play_client, "agent": Steps.play_agent, "restart": Step
 
 
 def count(events):
-    def said(method, n):
-        return sum(event.get("from") == "client" and short(event.get("message", {})) == method for event in list(events)) >= n
+    """`said(method, n, task_id)`: whether a client has said that so often, of that task if one is named."""
+
+    def said(method, n, task_id=None):
+        messages = [event.get("message", {}) for event in list(events) if event.get("from") == "client"]
+        return n <= sum(
+            short(message) == method and task_id in (None, message.get("parameters", {}).get("id")) for message in messages
+        )
 
     return said
 
