@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What goes wrong around detached tasks: full disks, long logs, large and odd input, folders that go away."""
 
-import contextlib
 import os
 import pathlib
 import subprocess
@@ -9,32 +8,11 @@ import time
 
 import harness
 import pytest
+from disks import fill, small_disk
 from harness import is_alive, wait_until
 
 if not os.access(harness.AGENT, os.X_OK):
     pytest.skip(f"{harness.AGENT} is not built", allow_module_level=True)
-
-
-@contextlib.contextmanager
-def small_disk(path, size):
-    """A file system of its own at that folder."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", path], check=False, capture_output=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip("no tmpfs can be mounted here")
-    try:
-        yield pathlib.Path(path)
-    finally:
-        subprocess.run(["umount", "-l", path], check=False)
-
-
-def fill(path):
-    with open(path, "wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(b"x" * 4096) > 0:
-            pass
 
 
 def test_a_full_disk_of_the_daemons_refuses_what_is_new_and_keeps_what_runs(place, make_daemon):
