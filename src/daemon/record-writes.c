@@ -97,8 +97,8 @@ static int put_all(Daemon *daemon) {
 }
 
 /*
- * Nobody was told of them yet: the connection that queued them is cut, and told why when it asks again. Elements became dirty after
- * their array, and so come before it here.
+ * Nobody was told of them yet: the connection that queued them is cut, and told why when it asks again. None runs any more, as far as
+ * the core knows, which would keep it. Elements became dirty after their array, and so come before it here.
  */
 static void drop_fresh(Daemon *daemon) {
         Record *next;
@@ -154,8 +154,8 @@ bool records_write(Daemon *daemon) {
                 daemon->store_error = r;
                 daemon->write_failed = true;
                 daemon_want_turn(daemon);
-                drop_fresh(daemon);
                 return_accepted(daemon);
+                drop_fresh(daemon);
                 arm_write(daemon, STORE_RETRY_US);
                 return false;
         }

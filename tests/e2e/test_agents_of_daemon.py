@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -12,9 +13,11 @@ import time
 
 import pytest
 
+from disks import fill, small_disk
 from harness import N_CPUS, PATIENCE, RawClient, wait_until
 
 PREFIX = "io.taskflow.v1."
+SO_SNDBUFFORCE = 32  # asm-generic/socket.h
 
 
 class Agent(RawClient):
@@ -99,6 +102,10 @@ class Agent(RawClient):
 
     def ended(self, task_id, state="done", status=0, **more):
         return self.say("Ended", id=task_id, state=state, exit_status=status, ended_at_us=int(time.time() * 1e6), **more)
+
+
+def call(method, **parameters):
+    return json.dumps({"method": PREFIX + method, "parameters": parameters}).encode() + b"\0"
 
 
 def task(**more):
@@ -554,6 +561,34 @@ def test_the_next_start_comes_with_the_answer_to_an_end(daemon):
         assert "error" not in agent.resume(ids[1], offer["attempt"])
         offer = agent.next("Offer")
         assert (offer["id"], offer["attempt"], "granted" in offer) == (ids[1], 2, False)
+
+
+def test_what_could_not_be_written_was_never_there_although_it_was_granted(make_daemon):
+    """In the turn in which it was queued, as another one had just ended: nothing of it stays, in whose room the next ones wait."""
+    daemon = make_daemon(start=False)
+    with small_disk(daemon.state, "4m") as disk:
+        daemon.start_daemon()
+        wanted = [{"task": task(needs=ALL, command="x" * 3000)} for _ in range(100)]  # more than is kept for the WAL
+        with Agent(daemon) as agent:
+            first = agent.submit(needs=ALL)
+            agent.accept(id=first)
+            fill(disk / "filler")
+            agent.socket.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 2**20)
+            os.kill(daemon.pid, signal.SIGSTOP)  # so that it hears both in one turn
+            agent.send(
+                call("SubmitMany", tasks=wanted)
+                + call("Ended", id=first, state="done", exit_status=0, ended_at_us=int(time.time() * 1e6))
+            )
+            os.kill(daemon.pid, signal.SIGCONT)
+            assert agent.receive_all() == []
+        (disk / "filler").unlink()
+        with Agent(daemon) as agent:
+            assert agent.listed == []
+            ids = agent.say("SubmitMany", tasks=wanted)["parameters"]["ids"]
+            agent.accept(id=ids[0])
+        daemon.restart()
+        assert [t["id"] for t in daemon.ps() if t["state"] != "done"] == ids
+        daemon.stop()
 
 
 def test_short_ones_are_granted_in_a_row(daemon):
