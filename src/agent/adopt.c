@@ -178,6 +178,35 @@ static void watch_again(Run *run) {
         run_watch(run, fd);
 }
 
+/* It was given back, and its keeper has yet to come to that, or to end; and nobody watches it. */
+static bool is_unwatched_claim(const Run *run) {
+        return run->phase == RUN_PHASE_CLAIMED && run->unwatched && run->row && !run->row->over;
+}
+
+static bool has_unwatched_claims(const Agent *agent) {
+        for (const Run *head = agent->n_claimed > 0 ? agent->runs : NULL; head;
+             head = head->hh.next)
+                for (const Run *run = head; run; run = run->older)
+                        if (is_unwatched_claim(run))
+                                return true;
+        return false;
+}
+
+static void watch_claims_again(Agent *agent) {
+        for (Run *head = agent->n_claimed > 0 ? agent->runs : NULL; head; head = head->hh.next)
+                for (Run *run = head; run; run = run->older) {
+                        int fd;
+
+                        if (!is_unwatched_claim(run))
+                                continue;
+                        fd = open_keeper(&(Record){ .keeper.pid = run->keeper }, true);
+                        if (fd == -ESRCH)
+                                row_note_over(run);
+                        else
+                                run_watch(run, fd);
+                }
+}
+
 /* One from an earlier agent's time, whose keeper's news went to that one: its record has the same. */
 static void look_at_record(Run *run) {
         Conversation *conversation = run->agent->conversation;
@@ -245,6 +274,7 @@ static int on_adopt(sd_event_source *source, uint64_t usec, void *userdata) {
                 else
                         take_back_order(run);
         }
+        watch_claims_again(agent);
         adopt_arrange(agent);
         return 0;
 }
@@ -260,7 +290,8 @@ static uint64_t untaken_for_us(const Run *run, uint64_t now_boot_us) {
 
 void adopt_arrange(Agent *agent) {
         uint64_t now_us = clock_boottime_us();
-        uint64_t in_us = agent->ordering ? WATCH_AGAIN_US : UINT64_MAX;
+        uint64_t in_us =
+                agent->ordering || has_unwatched_claims(agent) ? WATCH_AGAIN_US : UINT64_MAX;
 
         for (const Run *run = agent->runs; run; run = run->hh.next)
                 if (run->unwatched && run_is_live(run))

@@ -72,6 +72,7 @@ static void turn(Agent *agent) {
         orders_send(agent);
         tell_due(agent);
         conversation_pump(agent->conversation);
+        rows_drop_claims(agent);
         commit(agent);
         if (agent_has_work(agent))
                 conversation_want(agent->conversation);

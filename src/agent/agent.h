@@ -82,6 +82,7 @@ struct Agent {
         Run *due, **due_end;     /* by ->next_due: those that the daemon is to hear of */
         size_t n_over;           /* runs that go after the next commit */
         size_t n_claimed;        /* runs that are claims */
+        bool rows_over;          /* since the last turn: claims that waited for that may go */
         Submission *submissions; /* not answered yet, oldest first */
         Whole whole;
 

@@ -82,8 +82,13 @@ static Run *find_claim(const Run *run) {
 static void leave_watch(Run *run) {
         Run *claim = run->row && !run->row->over ? find_claim(run) : NULL;
 
-        if (claim)
-                run_move_watch(run, claim);
+        if (!claim)
+                return;
+        claim->keeper = run->keeper;
+        claim->unwatched = run->unwatched;
+        run_move_watch(run, claim);
+        if (claim->unwatched)
+                adopt_arrange(run->agent);
 }
 
 void row_go_on(Run *run) {
@@ -132,19 +137,27 @@ void row_note_order(Run *first, size_t n) {
         }
 }
 
+/* Whoever says so may be at any of them, and go on with it: none is forgotten before the turn. */
 void row_note_over(const Run *run) {
-        RowOrder *row = run->row;
+        if (!run->row || run->row->over)
+                return;
+        run->row->over = true;
+        run->agent->rows_over = true;
+        agent_want_turn(run->agent);
+}
+
+void rows_drop_claims(Agent *agent) {
         Run *head, *next;
 
-        if (!row || row->over)
+        if (!agent->rows_over)
                 return;
-        row->over = true;
-        HASH_ITER(hh, run->agent->runs, head, next) {
+        agent->rows_over = false;
+        HASH_ITER(hh, agent->runs, head, next) {
                 Run *each = head, *older;
 
                 for (; each; each = older) {
                         older = each->older;
-                        if (each->row == row && each->dropped)
+                        if (each->dropped && each->row->over)
                                 run_drop(each);
                 }
         }

@@ -60,7 +60,7 @@ struct Run {
         bool adopted; /* from an earlier agent, which its news went to */
         bool keeper_gone;
         int watch_fd;   /* pidfd; -1: none */
-        bool unwatched; /* descriptors are short: its record is looked at every now and then */
+        bool unwatched; /* descriptors are short: it is looked at every now and then */
         sd_event_source *watch_source;
         sd_event_source *kill_source; /* SIGKILL to a command without a keeper */
         uint64_t
@@ -185,6 +185,9 @@ void row_note_order(Run *first, size_t n);
 
 /* The keeper of a run does nothing more of what it was ordered with it. */
 void row_note_over(const Run *run);
+
+/* Claims that no keeper comes to any more, of what is over. */
+void rows_drop_claims(Agent *agent);
 
 /* The connection is lost: the daemon asks how far they are when it is there again. */
 void rows_forget(Agent *agent);
