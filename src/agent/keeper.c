@@ -6,7 +6,7 @@
  * starts again.
  *
  * All signals are blocked from before its birth, and taken from keeper_wait(): nothing interrupts, and between two of them the
- * process sleeps. News to the agent is sent without waiting; what its socket has no room for is sent again later.
+ * process sleeps. What it tells the agent is keeper-report.h.
  */
 
 #include "agent/keeper.h"
@@ -30,7 +30,6 @@
 
 #include "agent/keeper-wait.h"
 #include "agent/launch.h"
-#include "agent/packet.h"
 #include "agent/say.h"
 #include "probe/tree.h"
 #include "runner/bundle.h"
@@ -44,27 +43,23 @@
 #include "util/error.h"
 #include "util/units.h"
 
-#define KILL_AFTER_US (10 * US_PER_SEC)  /* interface.md */
-#define KILL_AGAIN_US US_PER_SEC         /* what was forked while we killed, or does not die yet */
-#define SAY_AGAIN_US  (50 * US_PER_MSEC) /* an agent that reads so late has other cares */
-#define SAY_SOON_US \
-        (5 *        \
-         US_PER_MSEC) /* that a command has started, unless it has ended by then; and with that the ends before it */
-#define NOTE_AGAIN_SEC 2   /* for room on the disk */
-#define FAREWELL_MS    100 /* between the signals to the command and to us */
+#define KILL_AFTER_US  (10 * US_PER_SEC) /* interface.md */
+#define KILL_AGAIN_US  US_PER_SEC        /* what was forked while we killed, or does not die yet */
+#define NOTE_AGAIN_SEC 2                 /* for room on the disk */
+#define FAREWELL_MS    100               /* between the signals to the command and to us */
 #define LEAVE_SEC      1
-#define NEVER          UINT64_MAX
+#define NEVER          REPORT_NEVER
 
 enum {
         STATUS_FAILED = 125,
         STATUS_CANNOT_EXEC = 126,
         STATUS_NOT_FOUND = 127,
-        N_NEWS = KEEPER_NEWS_STARTED + 1,
 };
 
 /* One order that is carried out. */
 typedef struct Keeping {
         Keeper *keeper;
+        Report *report; /* the keeper's */
         uint64_t ref;
         unsigned attempt;
         char *folder;
@@ -75,12 +70,6 @@ typedef struct Keeping {
         Spawned child;
         uint64_t started_at_us;
 
-        /* to be said before its end; a bit of each type, in that order */
-        unsigned news_due;
-        KeeperNews news[N_NEWS];
-        uint64_t started_said_boot_us; /* when STARTED is to be; or NEVER */
-        bool ends_due;                 /* those of the row, now */
-
         uint64_t limit_boot_us; /* or NEVER */
         uint64_t kill_boot_us;  /* or NEVER */
         bool ending;            /* we have told it to end, for: */
@@ -90,7 +79,6 @@ typedef struct Keeping {
         int wait_status;
         bool noted; /* the record has the end */
         bool over;
-        unsigned n_together; /* ends of a row */
         bool is_last;
         bool may_go_on; /* nothing of it is left that would become mixed with the next one's */
 } Keeping;
@@ -112,7 +100,7 @@ int keeper_prepare(Keeper *keeper, int report_fd, keeper_agent_fn start_agent) {
         int r;
 
         *keeper = (Keeper){ .parent = getppid(),
-                            .report_fd = report_fd,
+                            .report.fd = report_fd,
                             .pidfd = -1,
                             .null_fd = -1,
                             .start_agent = start_agent };
@@ -128,7 +116,7 @@ int keeper_prepare(Keeper *keeper, int report_fd, keeper_agent_fn start_agent) {
         r = proc_id_read(getpid(), &keeper->id);
         if (r < 0)
                 return r;
-        keeper->pidfd = pidfd_open(getpid(), 0);
+        keeper->pidfd = keeper->report.keeper_pidfd = pidfd_open(getpid(), 0);
         keeper->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         return keeper->pidfd < 0 || keeper->null_fd < 0 ? -errno : 0;
 }
@@ -156,74 +144,6 @@ int keeper_cancel(int pidfd, uint64_t ref, unsigned attempt, int signal) {
         return pidfd_send_signal(pidfd, SIGRTMIN, &info, 0) < 0 ? -errno : 0;
 }
 
-static int fd_of_news(const Keeping *keeping, KeeperNewsType type) {
-        switch (type) {
-        case KEEPER_NEWS_TAKEN:
-                return keeping->keeper->pidfd;
-        case KEEPER_NEWS_STARTED:
-                return keeping->child.pidfd;
-        case KEEPER_NEWS_CLAIMED:
-        case KEEPER_NEWS_ENDED:
-                break;
-        }
-        return -1;
-}
-
-/* News is of no use to anybody if the agent is gone; what it has no room for is said later. Return: whether all ends are said. */
-static bool say_ends(Keeping *keeping) {
-        Keeper *keeper = keeping->keeper;
-
-        if (keeper->n_ends > 0 &&
-            packet_send(keeper->report_fd, keeper->ends, keeper->n_ends * sizeof(KeeperNews), -1) ==
-                    PACKET_E_AGAIN)
-                return false;
-        keeper->n_ends = 0;
-        keeping->ends_due = false;
-        return true;
-}
-
-/* Whether it has news that the agent had no room for. */
-static bool is_behind(const Keeping *keeping) {
-        return keeping->news_due != 0 || keeping->ends_due;
-}
-
-/* The ends before it, what is to be said of it, its own end. */
-static void say_due(Keeping *keeping) {
-        if (is_behind(keeping) && !say_ends(keeping))
-                return;
-        for (unsigned type = 0; type < N_NEWS; type++) {
-                if (!(keeping->news_due & 1U << type))
-                        continue;
-                if (packet_send(keeping->keeper->report_fd, &keeping->news[type],
-                                sizeof(KeeperNews),
-                                fd_of_news(keeping, (KeeperNewsType)type)) == PACKET_E_AGAIN)
-                        return;
-                keeping->news_due &= ~(1U << type);
-        }
-}
-
-static void say(Keeping *keeping, const KeeperNews *news) {
-        keeping->news[news->type] = *news;
-        keeping->news[news->type].ref = keeping->ref;
-        keeping->news[news->type].attempt = keeping->attempt;
-        keeping->news_due |= 1U << news->type;
-        say_due(keeping);
-}
-
-/* In a row the ends are said together, half of them at a time: so that the daemon hears of it before the row is over. */
-static void say_end(Keeping *keeping, const KeeperNews *news) {
-        Keeper *keeper = keeping->keeper;
-
-        keeping->news_due &= ~(1U << KEEPER_NEWS_STARTED);
-        keeping->started_said_boot_us = NEVER;
-        keeper->ends[keeper->n_ends] = *news;
-        keeper->ends[keeper->n_ends].ref = keeping->ref;
-        keeper->ends[keeper->n_ends].attempt = keeping->attempt;
-        keeper->n_ends++;
-        keeping->ends_due = !news->goes_on || keeper->n_ends >= keeping->n_together;
-        say_due(keeping);
-}
-
 /* In @fd's folder; a path that does not fit an address goes by way of it. */
 static bool is_listening(int dir_fd) {
         _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -237,7 +157,7 @@ static bool is_listening(int dir_fd) {
 
 /* If ours has gone and no other one has come, somebody must tell the daemon. */
 static void see_to_an_agent(const Keeping *keeping) {
-        struct pollfd ours = { .fd = keeping->keeper->report_fd };
+        struct pollfd ours = { .fd = keeping->report->fd };
         _cleanup_close_ int dir_fd = -1;
 
         if (!keeping->keeper->start_agent || poll(&ours, 1, 0) == 0)
@@ -254,14 +174,6 @@ static bool is_record_wanted(int fd) {
         return fstat(fd, &st) == 0 && st.st_nlink > 0;
 }
 
-/* It has time now: waits until an agent that is slow has room for what it has not heard yet. */
-static void say_the_rest(Keeping *keeping) {
-        struct pollfd agent = { .fd = keeping->keeper->report_fd, .events = POLLOUT };
-
-        for (say_due(keeping); is_behind(keeping); say_due(keeping))
-                (void)poll(&agent, 1, SAY_AGAIN_US / US_PER_MSEC);
-}
-
 /* Whether no process of the command is left. */
 static bool is_alone(void) {
         return waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD;
@@ -271,16 +183,17 @@ static void finish(Keeping *keeping, const RecordEnd *end) {
         keeping->noted =
                 keeping->record_fd >= 0 && record_file_note_end(keeping->record_fd, end) == 0;
         keeping->may_go_on = keeping->noted && is_alone();
-        say_end(keeping, &(KeeperNews){ .type = KEEPER_NEWS_ENDED,
+        report_say_ended(keeping->report,
+                         &(KeeperNews){ .type = KEEPER_NEWS_ENDED,
                                         .recorded = keeping->noted,
                                         .goes_on = keeping->may_go_on && !keeping->is_last,
                                         .end = *end });
         while (!keeping->noted && keeping->record_fd >= 0 && is_record_wanted(keeping->record_fd)) {
                 (void)sleep(NOTE_AGAIN_SEC);
-                say_due(keeping);
+                report_send(keeping->report);
                 keeping->noted = record_file_note_end(keeping->record_fd, end) == 0;
         }
-        say_the_rest(keeping);
+        report_send_all(keeping->report);
         see_to_an_agent(keeping);
 }
 
@@ -317,8 +230,8 @@ static void claim(Keeping *keeping, const char *folder) {
                          record_file_create(&keeping->record_fd, run_fd, keeping->ref,
                                             keeping->attempt, &keeping->keeper->id);
         if (r == RECORD_FILE_E_EXISTS) {
-                say(keeping, &(KeeperNews){ .type = KEEPER_NEWS_CLAIMED });
-                say_the_rest(keeping);
+                report_say(keeping->report, &(KeeperNews){ .type = KEEPER_NEWS_CLAIMED });
+                report_send_all(keeping->report);
                 _exit(0);
         }
         if (r < 0) {
@@ -334,15 +247,12 @@ static void note_start(Keeping *keeping) {
         (void)proc_start_ticks(keeping->child.pid, &ticks, NULL);
         (void)record_file_note_command(keeping->record_fd, keeping->child.pid, ticks,
                                        keeping->started_at_us);
-        keeping->news[KEEPER_NEWS_STARTED] = (KeeperNews){
-                .type = KEEPER_NEWS_STARTED,
-                .ref = keeping->ref,
-                .attempt = keeping->attempt,
-                .pid = keeping->child.pid,
-                .start_ticks = ticks,
-                .at_us = keeping->started_at_us,
-        };
-        keeping->started_said_boot_us = clock_boottime_us() + SAY_SOON_US;
+        report_say_started(keeping->report,
+                           &(KeeperNews){ .type = KEEPER_NEWS_STARTED,
+                                          .pid = keeping->child.pid,
+                                          .start_ticks = ticks,
+                                          .at_us = keeping->started_at_us },
+                           keeping->child.pidfd);
         if (keeping->time_limit_us != TASK_TIME_INF)
                 keeping->limit_boot_us = clock_boottime_us() + keeping->time_limit_us;
 }
@@ -455,7 +365,7 @@ static void see_to_the_log(Keeping *keeping, RecordEnd *end) {
         keeping->log_fd = fd_close(keeping->log_fd);
 }
 
-static void report_end(Keeping *keeping) {
+static void conclude(Keeping *keeping) {
         int status = keeping->wait_status;
         RecordEnd end = {
                 .exit_status = WIFSIGNALED(status) ? -1 : WEXITSTATUS(status),
@@ -500,7 +410,7 @@ static void reap(Keeping *keeping) {
                         break;
         }
         if (keeping->ended && (!keeping->ending || alone || !has_descendants(keeping)))
-                report_end(keeping);
+                conclude(keeping);
 }
 
 static void on_cancel(Keeping *keeping, const siginfo_t *info) {
@@ -528,15 +438,9 @@ static void on_signal(Keeping *keeping, const siginfo_t *info) {
 static void run_timers(Keeping *keeping) {
         uint64_t now;
 
-        if (keeping->over || (keeping->limit_boot_us == NEVER && keeping->kill_boot_us == NEVER &&
-                              keeping->started_said_boot_us == NEVER))
+        if (keeping->over || (keeping->limit_boot_us == NEVER && keeping->kill_boot_us == NEVER))
                 return;
         now = clock_boottime_us();
-        if (keeping->started_said_boot_us <= now) {
-                keeping->started_said_boot_us = NEVER;
-                keeping->news_due |= 1U << KEEPER_NEWS_STARTED;
-                say_due(keeping);
-        }
         if (keeping->limit_boot_us <= now)
                 end_command(keeping, TASK_STATE_TIMEOUT, SIGTERM);
         if (keeping->kill_boot_us <= now) {
@@ -549,10 +453,8 @@ static void run_timers(Keeping *keeping) {
 /* The next signal, or that a timer is due. Return: whether there was a signal. */
 static bool wait_for_signal(const Keeping *keeping, siginfo_t *ret) {
         uint64_t until = MIN(MIN(keeping->limit_boot_us, keeping->kill_boot_us),
-                             keeping->started_said_boot_us);
+                             report_due_boot_us(keeping->report));
 
-        if (is_behind(keeping))
-                until = MIN(until, clock_boottime_us() + SAY_AGAIN_US);
         return keeper_wait(until, ret);
 }
 
@@ -568,7 +470,7 @@ static void mind(Keeping *keeping) {
 
                 if (wait_for_signal(keeping, &info))
                         on_signal(keeping, &info);
-                say_due(keeping);
+                report_send(keeping->report);
                 run_timers(keeping);
         }
 }
@@ -578,6 +480,7 @@ static bool keep(Keeper *keeper, const KeeperOrder *order, const KeeperRow *row,
         sigset_t stray;
         Keeping keeping = {
                 .keeper = keeper,
+                .report = &keeper->report,
                 .ref = order->ref,
                 .attempt = order->attempt,
                 .time_limit_us = order->time_limit_us,
@@ -587,19 +490,18 @@ static bool keep(Keeper *keeper, const KeeperOrder *order, const KeeperRow *row,
                 .child.pidfd = -1,
                 .limit_boot_us = NEVER,
                 .kill_boot_us = NEVER,
-                .started_said_boot_us = NEVER,
-                .n_together = row->n_together,
                 .is_last = row->n_left == 0,
         };
 
+        report_begin(&keeper->report, order->ref, order->attempt, row->n_together);
         fill_set(&stray);
         if (!first) /* the agent knows since the last end that this one is next, and may have cancelled it */
                 (void)sigdelset(&stray, SIGRTMIN);
         forget_signals(&stray);
         if (first)
-                say(&keeping, &(KeeperNews){ .type = KEEPER_NEWS_TAKEN,
-                                             .pid = keeper->id.pid,
-                                             .start_ticks = keeper->id.start_ticks });
+                report_say(keeping.report, &(KeeperNews){ .type = KEEPER_NEWS_TAKEN,
+                                                          .pid = keeper->id.pid,
+                                                          .start_ticks = keeper->id.start_ticks });
         keeping.folder = strdup(order->folder);
         if (!keeping.folder)
                 fail(&keeping, STATUS_FAILED, "out of memory");
@@ -615,7 +517,7 @@ static bool keep(Keeper *keeper, const KeeperOrder *order, const KeeperRow *row,
 
 /* What is in a row when the agent dies the next one will say that it was not started, so it must not be. */
 static bool is_still_wanted(const Keeper *keeper) {
-        struct pollfd agent = { .fd = keeper->report_fd };
+        struct pollfd agent = { .fd = keeper->report.fd };
 
         return keeper_set_mortal(true) && getppid() == keeper->parent && poll(&agent, 1, 0) == 0;
 }

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "agent/keeper-order.h"
+#include "agent/keeper-report.h"
 #include "util/proc-id.h"
 
 /**
@@ -32,14 +32,11 @@ typedef void (*keeper_agent_fn)(const char *folder);
 /* What a keeper has before it has its order. */
 typedef struct Keeper {
         ProcId id;
-        pid_t parent;  /* while that lives, so does the agent whose orders these are */
-        int report_fd; /* SOCK_SEQPACKET: where news goes; lost if nobody reads there any more */
-        int pidfd;     /* of itself */
+        pid_t parent; /* while that lives, so does the agent whose orders these are */
+        int pidfd;    /* of itself */
         int null_fd;
         keeper_agent_fn start_agent; /* NULL: nobody is started */
-
-        KeeperNews ends[KEEPER_ROW_MAX]; /* of this row, not said yet */
-        unsigned n_ends;
+        Report report;
 } Keeper;
 
 /**
