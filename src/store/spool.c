@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "store/database.h"
+#include "store/spool-row.h"
 #include "store/spool-sql.h"
 #include "store/txn.h"
 #include "util/cleanup.h"
@@ -23,17 +24,6 @@ struct Spool {
         Txn txn;
         uint64_t n;           /* tasks, in the open transaction */
         uint64_t n_committed; /* tasks */
-};
-
-/* The columns of a task. */
-enum {
-        COLUMN_KEY,
-        COLUMN_ID,
-        COLUMN_CONTEXT_ID,
-        COLUMN_ARGV,
-        COLUMN_OUTPUT,
-        COLUMN_NAME,
-        COLUMN_GIVE_UP_AT_US,
 };
 
 /* What the agent remembers */
@@ -331,28 +321,6 @@ int spool_put_context(Spool *spool, const void *bytes, size_t n, uint64_t *ret_i
         return changed(spool, r);
 }
 
-/* A copy of the bytes of a column, with a NUL behind them. */
-static int copy_bytes(sqlite3_stmt *statement, int column, void **ret, size_t *ret_n) {
-        const void *bytes = sqlite3_column_blob(statement, column); /* NULL if there are none */
-        size_t n = (size_t)sqlite3_column_bytes(statement, column);
-        char *copy;
-
-        if (sqlite3_column_type(statement, column) != SQLITE_BLOB || n > SPOOL_BYTES_MAX)
-                return -EUCLEAN;
-        if (n > 0 && !bytes)
-                return -ENOMEM;
-
-        copy = malloc(n + 1);
-        if (!copy)
-                return -ENOMEM;
-        if (n > 0)
-                memcpy(copy, bytes, n);
-        copy[n] = '\0';
-        *ret = copy;
-        *ret_n = n;
-        return 0;
-}
-
 int spool_load_context(Spool *spool, uint64_t context_id, void **ret, size_t *ret_n) {
         sqlite3_stmt *statement = NULL;
         int r;
@@ -366,7 +334,7 @@ int spool_load_context(Spool *spool, uint64_t context_id, void **ret, size_t *re
         (void)sqlite3_bind_int64(statement, 1, (int64_t)context_id);
         r = db_step(statement);
         if (r > 0)
-                r = copy_bytes(statement, 0, ret, ret_n);
+                r = spool_row_copy_bytes(statement, 0, ret, ret_n);
         else if (r == 0)
                 r = -ENOENT;
         (void)sqlite3_reset(statement);
@@ -375,67 +343,17 @@ int spool_load_context(Spool *spool, uint64_t context_id, void **ret, size_t *re
 
 /* Tasks */
 
-static bool is_zero(const uint8_t key[static TASK_KEY_BYTES]) {
-        static const uint8_t zero[TASK_KEY_BYTES];
-
-        return memcmp(key, zero, sizeof(zero)) == 0;
-}
-
-static int check_task(const SpoolTask *task) {
-        if (is_zero(task->key) || task->context_id == 0)
-                return -EINVAL;
-        if (task->id > TASK_ID_MAX || task->context_id > INT64_MAX ||
-            task->give_up_at_us > INT64_MAX)
-                return -ERANGE;
-        if (task->n_argv > SPOOL_BYTES_MAX ||
-            (task->output && strlen(task->output) > SPOOL_BYTES_MAX) ||
-            (task->name && strlen(task->name) > SPOOL_BYTES_MAX))
-                return -E2BIG;
-        return 0;
-}
-
-/* 0 is NULL. */
-static void bind_number(sqlite3_stmt *statement, int column, uint64_t value) {
-        if (value > 0)
-                (void)sqlite3_bind_int64(statement, column + 1, (int64_t)value);
-}
-
-/* No text is NULL. */
-static void bind_text(sqlite3_stmt *statement, int column, const char *text) {
-        if (text)
-                (void)sqlite3_bind_blob64(statement, column + 1, text, strlen(text), SQLITE_STATIC);
-}
-
-static int put_task(Spool *spool, const SpoolTask *task) {
-        sqlite3_stmt *statement = NULL;
-        int r;
-
-        r = db_statement(&spool->db, SPOOL_SQL_TASK_PUT, &statement);
-        if (r < 0)
-                return r;
-        (void)sqlite3_bind_blob(statement, COLUMN_KEY + 1, task->key, TASK_KEY_BYTES,
-                                SQLITE_STATIC);
-        bind_number(statement, COLUMN_ID, task->id);
-        bind_number(statement, COLUMN_CONTEXT_ID, task->context_id);
-        (void)sqlite3_bind_blob64(statement, COLUMN_ARGV + 1, task->n_argv > 0 ? task->argv : "",
-                                  task->n_argv, SQLITE_STATIC);
-        bind_text(statement, COLUMN_OUTPUT, task->output);
-        bind_text(statement, COLUMN_NAME, task->name);
-        bind_number(statement, COLUMN_GIVE_UP_AT_US, task->give_up_at_us);
-        return db_run(statement);
-}
-
 int spool_put_task(Spool *spool, const SpoolTask *task) {
         int r;
 
-        r = check_task(task);
+        r = spool_row_check(task);
         if (r < 0)
                 return r;
         r = txn_begin(&spool->txn);
         if (r < 0)
                 return r;
 
-        r = put_task(spool, task);
+        r = spool_row_put(&spool->db, task);
         if (r == -EEXIST)
                 return r;
         if (r == 0)
@@ -510,87 +428,6 @@ int spool_remove_task(Spool *spool, const uint8_t key[static TASK_KEY_BYTES]) {
         return changed(spool, r);
 }
 
-void spool_task_done(SpoolTask *task) {
-        free(task->argv);
-        free(task->output);
-        free(task->name);
-        *task = (SpoolTask){};
-}
-
-static int read_key(sqlite3_stmt *statement, int column, uint8_t key[static TASK_KEY_BYTES]) {
-        const void *bytes = sqlite3_column_blob(statement, column);
-
-        if (!bytes || sqlite3_column_bytes(statement, column) != TASK_KEY_BYTES)
-                return -EUCLEAN;
-        memcpy(key, bytes, TASK_KEY_BYTES);
-        return 0;
-}
-
-/* NULL is 0. */
-static int read_number(sqlite3_stmt *statement, int column, int64_t max, uint64_t *ret) {
-        int64_t value = sqlite3_column_int64(statement, column);
-
-        if (value < 0 || value > max)
-                return -EUCLEAN;
-        *ret = (uint64_t)value;
-        return 0;
-}
-
-static int read_text(sqlite3_stmt *statement, int column, char **ret) {
-        void *bytes = NULL;
-        size_t n = 0;
-        int r;
-
-        if (sqlite3_column_type(statement, column) == SQLITE_NULL)
-                return 0;
-        r = copy_bytes(statement, column, &bytes, &n);
-        if (r < 0)
-                return r;
-
-        *ret = bytes;
-        return strlen(*ret) == n ? 0 : -EUCLEAN;
-}
-
-static int read_task(sqlite3_stmt *statement, SpoolTask *task) {
-        int r;
-
-        r = read_key(statement, COLUMN_KEY, task->key);
-        if (r == 0)
-                r = read_number(statement, COLUMN_ID, (int64_t)TASK_ID_MAX, &task->id);
-        if (r == 0)
-                r = read_number(statement, COLUMN_CONTEXT_ID, INT64_MAX, &task->context_id);
-        if (r == 0)
-                r = copy_bytes(statement, COLUMN_ARGV, &task->argv, &task->n_argv);
-        if (r == 0)
-                r = read_text(statement, COLUMN_OUTPUT, &task->output);
-        if (r == 0)
-                r = read_text(statement, COLUMN_NAME, &task->name);
-        if (r == 0)
-                r = read_number(statement, COLUMN_GIVE_UP_AT_US, INT64_MAX, &task->give_up_at_us);
-        return r;
-}
-
-/* The task of a bound statement that returns one row or none. */
-static int load_one(sqlite3_stmt *statement, SpoolTask *ret) {
-        SpoolTask task = {};
-        int r;
-
-        r = db_step(statement);
-        if (r > 0)
-                r = read_task(statement, &task);
-        else if (r == 0)
-                r = -ENOENT;
-        (void)sqlite3_reset(statement);
-        (void)sqlite3_clear_bindings(statement);
-        if (r < 0) {
-                spool_task_done(&task);
-                return r;
-        }
-
-        *ret = task;
-        return 0;
-}
-
 int spool_load_task(Spool *spool, uint64_t id, SpoolTask *ret) {
         sqlite3_stmt *statement = NULL;
         int r;
@@ -599,7 +436,7 @@ int spool_load_task(Spool *spool, uint64_t id, SpoolTask *ret) {
         if (r < 0)
                 return r;
         (void)sqlite3_bind_int64(statement, 1, (int64_t)task_ref_id(id));
-        return load_one(statement, ret);
+        return spool_row_load(statement, ret);
 }
 
 int spool_load_key(Spool *spool, const uint8_t key[static TASK_KEY_BYTES], SpoolTask *ret) {
@@ -610,7 +447,7 @@ int spool_load_key(Spool *spool, const uint8_t key[static TASK_KEY_BYTES], Spool
         if (r < 0)
                 return r;
         (void)sqlite3_bind_blob(statement, 1, key, TASK_KEY_BYTES, SQLITE_STATIC);
-        return load_one(statement, ret);
+        return spool_row_load(statement, ret);
 }
 
 int spool_each(Spool *spool, spool_entry_fn fn, void *userdata) {
@@ -624,9 +461,7 @@ int spool_each(Spool *spool, spool_entry_fn fn, void *userdata) {
         while ((r = db_step(statement)) > 0) {
                 SpoolEntry entry = {};
 
-                if (read_key(statement, 0, entry.key) < 0 ||
-                    read_number(statement, 1, (int64_t)TASK_ID_MAX, &entry.id) < 0 ||
-                    read_number(statement, 2, INT64_MAX, &entry.give_up_at_us) < 0)
+                if (spool_row_read_entry(statement, &entry) < 0)
                         continue;
                 r = fn(&entry, userdata);
                 if (r < 0)
