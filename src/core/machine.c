@@ -9,3 +9,12 @@ static const char *const gpu_state_table[] = {
 };
 
 DEFINE_STRING_TABLE(gpu_state, GpuState);
+
+static const char *const gpu_kind_table[] = {
+        [GPU_KIND_NVIDIA] = "nvidia",
+        [GPU_KIND_AMD] = "amd",
+        [GPU_KIND_INTEL] = "intel",
+        [GPU_KIND_OTHER] = "other",
+};
+
+DEFINE_STRING_TABLE(gpu_kind, GpuKind);

@@ -26,6 +26,18 @@ enum {
         N_GPU_STATES = GPU_STATE_LOST + 1,
 };
 
+/* Whose driver it has. The first kind of which a machine has any is meant by a bare number. */
+typedef enum GpuKind {
+        GPU_KIND_NVIDIA,
+        GPU_KIND_AMD,
+        GPU_KIND_INTEL,
+        GPU_KIND_OTHER, /* of a daemon that is newer than we are */
+} GpuKind;
+
+enum {
+        N_GPU_KINDS = GPU_KIND_OTHER + 1,
+};
+
 /* RAM, in one look. */
 typedef struct RamSample {
         uint64_t total_bytes;
@@ -37,7 +49,8 @@ typedef struct RamSample {
 typedef struct GpuSample {
         char uuid[GPU_UUID_MAX];
         char name[GPU_NAME_MAX];
-        unsigned index;
+        GpuKind kind;
+        unsigned index; /* among those of its kind */
         GpuState state; /* unless OK, the figures below mean nothing */
         uint64_t total_bytes;
         uint64_t free_bytes;  /* unavailable is total - free; drivers differ on "used" */
@@ -75,3 +88,4 @@ typedef struct Drain {
 } Drain;
 
 DECLARE_STRING_TABLE(gpu_state, GpuState);
+DECLARE_STRING_TABLE(gpu_kind, GpuKind);

@@ -39,8 +39,14 @@ bool daemon_pins(const Daemon *daemon, const Task *task) {
         return false;
 }
 
+/* Borrowed from the settings. */
+static GpuSources gpu_sources(const Settings *settings) {
+        return (GpuSources){ .nvml_library = settings->nvml_library };
+}
+
 void daemon_reload(Daemon *daemon) {
         Settings settings;
+        GpuSources sources;
         Error error = {};
         int r;
 
@@ -57,10 +63,10 @@ void daemon_reload(Daemon *daemon) {
         daemon->settings = settings;
         core_set_policy(daemon->core, &daemon->settings.policy);
         peers_judge(daemon->peers);
-        r = gpu_watch_set_library(daemon->gpu_watch, daemon->settings.nvml_library);
+        sources = gpu_sources(&daemon->settings);
+        r = gpu_watch_set_sources(daemon->gpu_watch, &sources);
         if (r < 0)
-                log_error("cannot use nvml_library '%s': %s", daemon->settings.nvml_library,
-                          strerror(-r));
+                log_error("cannot use the new settings of GPU drivers: %s", strerror(-r));
         log_info("settings read again");
         daemon_want_turn(daemon);
 }
@@ -334,6 +340,7 @@ static int add_timers(Daemon *daemon) {
 }
 
 static int open_parts(Daemon *daemon, bool recover, Error *error) {
+        const GpuSources sources = gpu_sources(&daemon->settings);
         int r;
 
         r = core_new(&daemon->core, &daemon->settings.policy);
@@ -347,8 +354,7 @@ static int open_parts(Daemon *daemon, bool recover, Error *error) {
                 return r < 0 ? r : -EUCLEAN;
         if (error->text[0] != '\0')
                 log_warning("%s", error->text);
-        r = gpu_watch_new(&daemon->gpu_watch, daemon->event, daemon->settings.nvml_library,
-                          daemon_on_gpus, daemon);
+        r = gpu_watch_new(&daemon->gpu_watch, daemon->event, &sources, daemon_on_gpus, daemon);
         if (r < 0)
                 return error_set(error, r, "cannot prepare the GPU probe: %s", strerror(-r));
         r = peers_new(&daemon->peers, daemon);

@@ -3,7 +3,7 @@
 /*
  * There is at most one probe process. Its life:
  *
- *    ABSENT ──ask──► ALIVE ──deadline, nonsense, idle, other library──► ENDING ──reaped──► ABSENT
+ *    ABSENT ──ask──► ALIVE ──deadline, nonsense, idle, other sources──► ENDING ──reaped──► ABSENT
  *
  * A probe that is ENDING was killed, but may sit in a driver call that nothing interrupts; then it
  * stays so, and no other one is started beside it.
@@ -64,7 +64,7 @@ typedef enum ProbeState {
 
 struct GpuWatch {
         sd_event *event;
-        char *library;
+        char *library; /* NVML's */
         gpu_watch_fn on_report;
         void *userdata;
         GpuWatchTimes times;
@@ -320,7 +320,8 @@ static void end_for_good(GpuProcessHandle *probe) {
 static int start(GpuWatch *watch) {
         int r;
 
-        r = gpu_process_start(&watch->probe, probe_program, watch->library);
+        r = gpu_process_start(&watch->probe, probe_program,
+                              &(GpuSources){ .nvml_library = watch->library });
         if (r < 0)
                 return r;
         r = add_sources(watch);
@@ -437,7 +438,7 @@ static int add_own_sources(GpuWatch *watch) {
 
 int gpu_watch_new(GpuWatch **ret,
                   sd_event *event,
-                  const char *library,
+                  const GpuSources *sources,
                   gpu_watch_fn on_report,
                   void *userdata) {
         _cleanup_(gpu_watch_freep) GpuWatch *watch = NULL;
@@ -452,7 +453,7 @@ int gpu_watch_new(GpuWatch **ret,
         watch->userdata = userdata;
         watch->times = default_times;
         watch->is_idle = true;
-        watch->library = strdup(library);
+        watch->library = strdup(sources->nvml_library);
         if (!watch->library)
                 return -ENOMEM;
 
@@ -506,18 +507,18 @@ void gpu_watch_idle(GpuWatch *watch) {
         arm_idle(watch);
 }
 
-int gpu_watch_set_library(GpuWatch *watch, const char *library) {
+int gpu_watch_set_sources(GpuWatch *watch, const GpuSources *sources) {
         char *copy;
 
-        if (strcmp(watch->library, library) == 0)
+        if (strcmp(watch->library, sources->nvml_library) == 0)
                 return 0;
-        copy = strdup(library);
+        copy = strdup(sources->nvml_library);
         if (!copy)
                 return -ENOMEM;
         free(watch->library);
         watch->library = copy;
 
-        /* What the former library did is nothing to hold against this one. */
+        /* What the former one did is nothing to hold against this one. */
         watch->back_off_us = 0;
         watch->next_start_us = 0;
         disarm(watch->retry_source);

@@ -16,7 +16,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "probe/gpu.h"
+#include "probe/gpu-vendor.h"
 #include "util/macro.h"
 
 typedef struct GpuWatch GpuWatch;
@@ -34,11 +34,11 @@ typedef void (*gpu_watch_fn)(const GpuReport *report,
 /**
  * gpu_watch_new() - nothing is started yet
  * @event:      referenced; SIGCHLD must be blocked
- * @library:    NVML's; copied
+ * @sources:    of the vendors; copied
  */
 int gpu_watch_new(GpuWatch **ret,
                   sd_event *event,
-                  const char *library,
+                  const GpuSources *sources,
                   gpu_watch_fn on_report,
                   void *userdata);
 GpuWatch *gpu_watch_free(GpuWatch *watch); /* kills the probe */
@@ -65,8 +65,8 @@ bool gpu_watch_is_asking(const GpuWatch *watch);
  */
 void gpu_watch_idle(GpuWatch *watch);
 
-/* Another library from now on (SIGHUP): the probe is replaced if the name differs. */
-int gpu_watch_set_library(GpuWatch *watch, const char *library);
+/* Other sources from now on (SIGHUP): the probe is replaced if one of them differs. */
+int gpu_watch_set_sources(GpuWatch *watch, const GpuSources *sources);
 
 /* How long to wait for what; the defaults are those named above. */
 typedef struct GpuWatchTimes {

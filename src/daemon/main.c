@@ -297,8 +297,8 @@ int main(int argc, char **argv) {
         Arguments arguments = {};
         int r;
 
-        if (argc == 3 && strcmp(argv[1], GPU_PROCESS_ARGUMENT) == 0)
-                return gpu_process_main(argv[2]);
+        if (argc == GPU_PROCESS_ARGC && strcmp(argv[1], GPU_PROCESS_ARGUMENT) == 0)
+                return gpu_process_main(argv);
         r = parse_arguments(argc, argv, &arguments);
         if (r < 0)
                 return STATUS_USAGE;

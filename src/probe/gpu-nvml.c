@@ -156,7 +156,10 @@ static int start_any_library(NvmlApi *api,
         return first;
 }
 
-static int nvml_open(GpuDriver **ret, const char *library, char text[static GPU_REPORT_TEXT_MAX]) {
+static int nvml_open(GpuDriver **ret,
+                     const GpuSources *sources,
+                     char text[static GPU_REPORT_TEXT_MAX]) {
+        const char *library = sources->nvml_library;
         _cleanup_(nvml_freep) GpuDriver *driver = NULL;
         int r;
 
@@ -529,7 +532,7 @@ void gpu_nvml_set_reopen_us(GpuDriver *driver, uint64_t us) {
 }
 
 const GpuVendor gpu_nvml = {
-        .name = "nvidia",
+        .kind = GPU_KIND_NVIDIA,
         .open = nvml_open,
         .look = nvml_look,
         .free = nvml_free,

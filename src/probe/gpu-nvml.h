@@ -6,7 +6,7 @@
  * NVIDIA's GPUs, through NVML
  */
 
-#include "probe/gpu.h"
+#include "probe/gpu-vendor.h"
 
 /* The library that is meant when nobody says otherwise; only for it other places are tried. */
 #define GPU_NVML_LIBRARY "libnvidia-ml.so.1"

@@ -44,6 +44,7 @@ typedef struct FrameHeader {
 /* Their bytes are looked at one by one before they are looked at as what they are. */
 _Static_assert(sizeof(bool) == 1, "a bool is a byte");
 _Static_assert(sizeof(GpuState) == sizeof(unsigned), "an enum is a word");
+_Static_assert(sizeof(GpuKind) == sizeof(unsigned), "an enum is a word");
 
 static bool is_text(const char *text, size_t n) {
         const char *end = memchr(text, '\0', n);
@@ -67,9 +68,12 @@ static bool is_uuid(const char *uuid, size_t n) {
 
 static bool get_sample(const unsigned char *bytes, GpuSample *ret) {
         unsigned state;
+        unsigned kind;
 
         (void)memcpy(&state, bytes + offsetof(GpuSample, state), sizeof(state));
-        if (state >= N_GPU_STATES || bytes[offsetof(GpuSample, processes_known)] > 1)
+        (void)memcpy(&kind, bytes + offsetof(GpuSample, kind), sizeof(kind));
+        if (state >= N_GPU_STATES || kind >= GPU_KIND_OTHER ||
+            bytes[offsetof(GpuSample, processes_known)] > 1)
                 return false;
 
         (void)memcpy(ret, bytes, sizeof(*ret));
@@ -79,12 +83,16 @@ static bool get_sample(const unsigned char *bytes, GpuSample *ret) {
                 (ret->total_bytes > 0 && ret->free_bytes <= ret->total_bytes));
 }
 
+static bool are_one(const GpuSample *a, const GpuSample *b) {
+        return (a->kind == b->kind && a->index == b->index) || strcmp(a->uuid, b->uuid) == 0;
+}
+
 static bool are_samples(const unsigned char *bytes, unsigned n, GpuSample ret[static GPU_MAX]) {
         for (unsigned i = 0; i < n; i++) {
                 if (!get_sample(bytes + i * sizeof(GpuSample), &ret[i]))
                         return false;
                 for (unsigned k = 0; k < i; k++)
-                        if (ret[k].index == ret[i].index || strcmp(ret[k].uuid, ret[i].uuid) == 0)
+                        if (are_one(&ret[k], &ret[i]))
                                 return false;
         }
         return true;
@@ -161,19 +169,19 @@ static int prepare_spawn(posix_spawn_file_actions_t *actions,
 
 /* posix_spawn(), and not fork(): a daemon that holds a million tasks has many pages to copy. */
 static int spawn(const char *program,
-                 const char *library,
+                 const GpuSources *sources,
                  int request_fd,
                  int report_fd,
                  pid_t *ret) {
         char name[] = "taskflowd"; /* whatever the program's path: it may be /proc/self/exe */
         char argument[] = GPU_PROCESS_ARGUMENT;
-        _cleanup_free_ char *library_copy = strdup(library);
-        char *argv[] = { name, argument, library_copy, NULL };
+        _cleanup_free_ char *library = strdup(sources->nvml_library);
+        char *argv[GPU_PROCESS_ARGC + 1] = { name, argument, library, NULL };
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
         int r;
 
-        if (!library_copy)
+        if (!library)
                 return -ENOMEM;
         r = posix_spawn_file_actions_init(&actions);
         if (r != 0)
@@ -192,7 +200,7 @@ static int spawn(const char *program,
         return r;
 }
 
-int gpu_process_start(GpuProcessHandle *ret, const char *program, const char *library) {
+int gpu_process_start(GpuProcessHandle *ret, const char *program, const GpuSources *sources) {
         _cleanup_close_ int request_fd = -1;
         _cleanup_close_ int report_fd = -1;
         _cleanup_close_ int child_request_fd = -1;
@@ -220,7 +228,7 @@ int gpu_process_start(GpuProcessHandle *ret, const char *program, const char *li
         if (r < 0)
                 return r;
 
-        r = spawn(program, library, child_request_fd, child_report_fd, &pid);
+        r = spawn(program, sources, child_request_fd, child_report_fd, &pid);
         if (r < 0)
                 return r;
         pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -362,14 +370,14 @@ static int note_failure(Vendor *vendor, int r) {
 }
 
 /* Open the driver unless it failed a moment ago: 0, also if there is none of this kind. */
-static int open_driver(Vendor *vendor, const char *library) {
+static int open_driver(Vendor *vendor, const GpuSources *sources) {
         int r;
 
         if (vendor->failure < 0 && clock_boottime_us() < vendor->next_open_us)
                 return vendor->failure;
 
         vendor->text[0] = '\0';
-        r = vendor->vendor->open(&vendor->driver, library, vendor->text);
+        r = vendor->vendor->open(&vendor->driver, sources, vendor->text);
         return r < 0 ? note_failure(vendor, r) : 0;
 }
 
@@ -377,7 +385,7 @@ static int open_driver(Vendor *vendor, const char *library) {
  * Ask one vendor's driver. One that fails is opened anew and asked again: it may have been reloaded
  * since. Returns 1 if it answered, 0 if there is none, or a negative errno with vendor->text.
  */
-static int look_at_vendor(Vendor *vendor, const char *library, GpuReport *report) {
+static int look_at_vendor(Vendor *vendor, const GpuSources *sources, GpuReport *report) {
         const unsigned n_gpus = report->n_gpus;
         const unsigned n_processes = report->n_processes;
         bool is_fresh;
@@ -386,7 +394,7 @@ static int look_at_vendor(Vendor *vendor, const char *library, GpuReport *report
         do {
                 is_fresh = !vendor->driver;
                 if (is_fresh) {
-                        r = open_driver(vendor, library);
+                        r = open_driver(vendor, sources);
                         if (r < 0 || !vendor->driver)
                                 return r;
                 }
@@ -394,6 +402,8 @@ static int look_at_vendor(Vendor *vendor, const char *library, GpuReport *report
                 if (r >= 0) {
                         vendor->failure = 0;
                         vendor->back_off_us = 0;
+                        for (unsigned i = n_gpus; i < report->n_gpus; i++)
+                                report->gpus[i].kind = vendor->vendor->kind;
                         return 1;
                 }
 
@@ -404,7 +414,7 @@ static int look_at_vendor(Vendor *vendor, const char *library, GpuReport *report
         } while (!is_fresh);
 
         (void)snprintf(vendor->text, sizeof(vendor->text), "the driver of %s GPUs fails: %s",
-                       vendor->vendor->name, strerror(-r));
+                       gpu_kind_to_string(vendor->vendor->kind), strerror(-r));
         return note_failure(vendor, r);
 }
 
@@ -414,12 +424,12 @@ static void clean_text(char *text) {
                         *p = '?';
 }
 
-static void look(Vendor *vendors, const char *library, GpuReport *report) {
+static void look(Vendor *vendors, const GpuSources *sources, GpuReport *report) {
         const char *failure = "there is no NVIDIA driver (no libnvidia-ml.so.1)";
 
         *report = (GpuReport){};
         for (Vendor *vendor = vendors; vendor->vendor; vendor++) {
-                int r = look_at_vendor(vendor, library, report);
+                int r = look_at_vendor(vendor, sources, report);
 
                 if (r > 0)
                         report->ok = true;
@@ -441,7 +451,7 @@ static int send_report(const GpuReport *report) {
 }
 
 /* Until stdin ends: one report for each byte. */
-static int serve(Vendor *vendors, const char *library, GpuReport *report) {
+static int serve(Vendor *vendors, const GpuSources *sources, GpuReport *report) {
         for (;;) {
                 char byte;
                 ssize_t n;
@@ -454,14 +464,15 @@ static int serve(Vendor *vendors, const char *library, GpuReport *report) {
                         continue;
                 if (n < 0)
                         return -errno;
-                look(vendors, library, report);
+                look(vendors, sources, report);
                 r = send_report(report);
                 if (r < 0)
                         return r;
         }
 }
 
-int gpu_process_main(const char *library) {
+int gpu_process_main(char *const *argv) {
+        const GpuSources sources = { .nvml_library = argv[2] };
         Vendor vendors[8] = {};
         GpuReport *report;
         int r;
@@ -481,7 +492,7 @@ int gpu_process_main(const char *library) {
         if (!report)
                 return EXIT_FAILURE;
 
-        r = serve(vendors, library, report);
+        r = serve(vendors, &sources, report);
         free(report);
         for (Vendor *vendor = vendors; vendor->vendor; vendor++)
                 vendor->vendor->free(vendor->driver);

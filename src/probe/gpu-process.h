@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "probe/gpu.h"
+#include "probe/gpu-vendor.h"
 #include "util/macro.h"
 
 typedef struct GpuProcessHandle {
@@ -35,7 +35,7 @@ typedef struct GpuProcessHandle {
 /**
  * gpu_process_start() - exec ourselves as the probe
  * @program:    path of taskflowd ("/proc/self/exe" works)
- * @library:    NVML's, a soname or a path
+ * @sources:    for the vendors
  *
  * The child gets a clean start: default signals, nothing open but its pipes and stderr, the
  * environment of the daemon (LD_LIBRARY_PATH is how tests bring their own library); it ends when
@@ -43,7 +43,7 @@ typedef struct GpuProcessHandle {
  *
  * Return: 0, or negative errno.
  */
-int gpu_process_start(GpuProcessHandle *ret, const char *program, const char *library);
+int gpu_process_start(GpuProcessHandle *ret, const char *program, const GpuSources *sources);
 
 /*
  * Closes the pipes, kills it if it still runs, frees the buffer; does NOT reap it: pid and pid_fd
@@ -77,8 +77,9 @@ int gpu_process_receive(GpuProcessHandle *handle, GpuReport **ret);
 int gpu_report_check(const void *bytes, size_t n_bytes);
 
 /*
- * The probe itself: what taskflowd runs when its first argument is GPU_PROCESS_ARGUMENT. Returns an
- * exit status.
+ * The probe itself: what taskflowd runs when its first argument is GPU_PROCESS_ARGUMENT, with
+ * GPU_PROCESS_ARGC arguments in all. Returns an exit status.
  */
 #define GPU_PROCESS_ARGUMENT "--gpu-probe"
-int gpu_process_main(const char *library);
+#define GPU_PROCESS_ARGC     3
+int gpu_process_main(char *const *argv);

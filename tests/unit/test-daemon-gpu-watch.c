@@ -81,7 +81,8 @@ static int set_up(void **state) {
         bench->stand_in = stand_in;
         stand_in_write(bench->stand_in, one_gpu);
         assert_true(sd_event_new(&bench->event) >= 0);
-        assert_int_equal(gpu_watch_new(&bench->watch, bench->event, bench->stand_in->library,
+        assert_int_equal(gpu_watch_new(&bench->watch, bench->event,
+                                       &(GpuSources){ .nvml_library = bench->stand_in->library },
                                        on_report, bench),
                          0);
         *state = bench;
@@ -286,7 +287,7 @@ static void test_back_off_grows(void **state) {
 static void test_a_death_between_looks_is_told_to_the_next(void **state) {
         Bench *bench = *state;
 
-        gpu_watch_set_library(bench->watch, "test:short");
+        gpu_watch_set_sources(bench->watch, &(GpuSources){ .nvml_library = "test:short" });
         ask(bench, 1);
         run_until(bench, 1);
         assert_true(bench->calls[0].has_report);
@@ -304,7 +305,7 @@ static void test_a_death_between_looks_is_told_to_the_next(void **state) {
 static void test_what_was_not_asked_for_ends_the_probe(void **state) {
         Bench *bench = *state;
 
-        gpu_watch_set_library(bench->watch, "test:twice");
+        gpu_watch_set_sources(bench->watch, &(GpuSources){ .nvml_library = "test:twice" });
         ask(bench, 1);
         run_until(bench, 1);
         run_for(bench, 100000);
@@ -316,7 +317,7 @@ static void test_what_was_not_asked_for_ends_the_probe(void **state) {
 static void test_nonsense_ends_the_probe(void **state) {
         Bench *bench = *state;
 
-        gpu_watch_set_library(bench->watch, "test:noise");
+        gpu_watch_set_sources(bench->watch, &(GpuSources){ .nvml_library = "test:noise" });
         ask(bench, 1);
         run_until(bench, 1);
         assert_unknown(bench, 0, 1, "makes no sense");
@@ -378,7 +379,9 @@ static void test_another_library_replaces_the_probe(void **state) {
         ask(bench, 1);
         run_until(bench, 1);
         stand_in_choose(&other, "nvidia-ml-r470");
-        assert_int_equal(gpu_watch_set_library(bench->watch, other.library), 0);
+        assert_int_equal(gpu_watch_set_sources(bench->watch,
+                                               &(GpuSources){ .nvml_library = other.library }),
+                         0);
         ask(bench, 2);
         assert_true(gpu_watch_is_asking(bench->watch));
         run_until(bench, 2);
@@ -386,8 +389,13 @@ static void test_another_library_replaces_the_probe(void **state) {
 
         /* In the middle of a look: it begins anew, and nobody hears of it. */
         ask(bench, 3);
-        assert_int_equal(gpu_watch_set_library(bench->watch, "/no/such/library"), 0);
-        assert_int_equal(gpu_watch_set_library(bench->watch, bench->stand_in->library), 0);
+        assert_int_equal(gpu_watch_set_sources(bench->watch,
+                                               &(GpuSources){ .nvml_library = "/no/such/library" }),
+                         0);
+        assert_int_equal(gpu_watch_set_sources(bench->watch,
+                                               &(GpuSources){ .nvml_library =
+                                                                      bench->stand_in->library }),
+                         0);
         run_until(bench, 3);
         assert_answered(bench, 2, 3);
         run_for(bench, 20000);
@@ -398,7 +406,10 @@ static void test_the_same_library_changes_nothing(void **state) {
         Bench *bench = *state;
 
         ask(bench, 1);
-        assert_int_equal(gpu_watch_set_library(bench->watch, bench->stand_in->library), 0);
+        assert_int_equal(gpu_watch_set_sources(bench->watch,
+                                               &(GpuSources){ .nvml_library =
+                                                                      bench->stand_in->library }),
+                         0);
         run_until(bench, 1);
         assert_answered(bench, 0, 1);
 }
@@ -452,7 +463,9 @@ static void test_a_probe_that_is_traced_ends_for_its_tracer_first(void **state) 
         if (tracer == 0)
                 return; /* not permitted here */
 
-        assert_int_equal(gpu_watch_set_library(bench->watch, "/another/library"), 0);
+        assert_int_equal(gpu_watch_set_sources(bench->watch,
+                                               &(GpuSources){ .nvml_library = "/another/library" }),
+                         0);
         ask(bench, 2);
         run_until(bench, 2);
         assert_unknown(bench, 1, 2, "does not let go");
@@ -546,7 +559,7 @@ int main(int argc, char **argv) {
 
         if (argc == 3 && strcmp(argv[1], GPU_PROCESS_ARGUMENT) == 0)
                 return strncmp(argv[2], "test:", 5) == 0 ? run_wrong(argv[2] + 5) :
-                                                           gpu_process_main(argv[2]);
+                                                           gpu_process_main(argv);
         (void)sigemptyset(&mask);
         (void)sigaddset(&mask, SIGCHLD);
         (void)sigprocmask(SIG_BLOCK, &mask, NULL);

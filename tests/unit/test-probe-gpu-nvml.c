@@ -23,7 +23,9 @@ static GpuDriver *open_driver(const StandIn *stand_in) {
         char text[GPU_REPORT_TEXT_MAX] = "";
         GpuDriver *driver = NULL;
 
-        assert_int_equal(gpu_nvml.open(&driver, stand_in->library, text), 0);
+        assert_int_equal(gpu_nvml.open(&driver, &(GpuSources){ .nvml_library = stand_in->library },
+                                       text),
+                         0);
         assert_non_null(driver);
         return driver;
 }
@@ -425,8 +427,9 @@ static void test_a_driver_that_does_not_start_says_what_to_do(void **state) {
 
                 (void)snprintf(script, sizeof(script), "init %d\n", cases[i].status);
                 stand_in_write(stand_in, script);
-                if (gpu_nvml.open(&driver, stand_in->library, text) >= 0 || driver ||
-                    !strstr(text, cases[i].words))
+                if (gpu_nvml.open(&driver, &(GpuSources){ .nvml_library = stand_in->library },
+                                  text) >= 0 ||
+                    driver || !strstr(text, cases[i].words))
                         fail_msg("%d: '%s'", cases[i].status, text);
         }
 }
@@ -445,7 +448,8 @@ static void test_what_is_no_such_library_is_refused(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 char text[GPU_REPORT_TEXT_MAX] = "";
                 GpuDriver *driver = NULL;
-                int r = gpu_nvml.open(&driver, cases[i].library, text);
+                int r = gpu_nvml.open(&driver, &(GpuSources){ .nvml_library = cases[i].library },
+                                      text);
 
                 if (r != cases[i].r || driver || !strstr(text, cases[i].words))
                         fail_msg("%s: %d, '%s'", cases[i].library, r, text);

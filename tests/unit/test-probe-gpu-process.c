@@ -27,7 +27,9 @@ static const char one_gpu[] = "gpu 0\nuuid GPU-a\nname A\ntotal 10G\nused 1G\npr
 static GpuProcessHandle start(const char *library) {
         GpuProcessHandle handle = GPU_PROCESS_HANDLE_NULL;
 
-        assert_int_equal(gpu_process_start(&handle, "/proc/self/exe", library), 0);
+        assert_int_equal(gpu_process_start(&handle, "/proc/self/exe",
+                                           &(GpuSources){ .nvml_library = library }),
+                         0);
         assert_true(handle.pid > 0);
         return handle;
 }
@@ -287,7 +289,9 @@ static void test_one_that_closed_its_pipe_is_gone(_unused_ void **state) {
 static void test_a_program_that_is_not_there_is_an_error(_unused_ void **state) {
         GpuProcessHandle handle = GPU_PROCESS_HANDLE_NULL;
 
-        assert_int_equal(gpu_process_start(&handle, "/no/such/program", "x"), -ENOENT);
+        assert_int_equal(gpu_process_start(&handle, "/no/such/program",
+                                           &(GpuSources){ .nvml_library = "x" }),
+                         -ENOENT);
         assert_int_equal(handle.pid, 0);
         assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
         assert_int_equal(errno, ECHILD);
@@ -333,7 +337,8 @@ static void test_the_probe_dies_with_its_parent(void **state) {
 
                 /* The probe's stderr is the pipe, which ends when the probe ends. */
                 (void)dup2(fds[1], STDERR_FILENO);
-                if (gpu_process_start(&handle, "/proc/self/exe", stand_in->library) < 0 ||
+                if (gpu_process_start(&handle, "/proc/self/exe",
+                                      &(GpuSources){ .nvml_library = stand_in->library }) < 0 ||
                     gpu_process_ask(&handle) < 0 ||
                     fd_write_all(fds[1], &handle.pid, sizeof(handle.pid)) < 0)
                         _exit(1);
@@ -579,6 +584,6 @@ int main(int argc, char **argv) {
 
         if (argc == 3 && strcmp(argv[1], GPU_PROCESS_ARGUMENT) == 0)
                 return strncmp(argv[2], "test:", 5) == 0 ? run_wrong(argv[2] + 5) :
-                                                           gpu_process_main(argv[2]);
+                                                           gpu_process_main(argv);
         return cmocka_run_group_tests_name("probe-gpu-process", tests, NULL, NULL);
 }

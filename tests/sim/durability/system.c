@@ -245,7 +245,7 @@ int ram_read(const RamSource *source, RamFigures *ret) {
 
 int gpu_watch_new(GpuWatch **ret,
                   sd_event *event,
-                  const char *library,
+                  const GpuSources *sources,
                   gpu_watch_fn on_report,
                   void *userdata) {
         *ret = NULL;
@@ -263,7 +263,7 @@ int gpu_watch_ask(GpuWatch *watch, uint64_t ticket) {
 void gpu_watch_idle(GpuWatch *watch) {
 }
 
-int gpu_watch_set_library(GpuWatch *watch, const char *library) {
+int gpu_watch_set_sources(GpuWatch *watch, const GpuSources *sources) {
         return 0;
 }
 

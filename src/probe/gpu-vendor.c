@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-#include "probe/gpu.h"
+#include "probe/gpu-vendor.h"
 
 #include <stddef.h>
 

@@ -3,10 +3,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * GPU drivers
+ * GPU vendors
  *
- * One struct of functions a vendor, one array of them. They run only inside the probe process
- * (probe/gpu-process.h): a driver library that hangs or crashes takes nobody else with it.
+ * One file a vendor with one struct of functions, and one array of them: a row there is all that a
+ * vendor needs. They run only inside the probe process (probe/gpu-process.h): a driver library that
+ * hangs or crashes takes nobody else with it.
  */
 
 #include <stdbool.h>
@@ -44,21 +45,32 @@ typedef struct GpuReport {
         GpuProcess processes[]; /* read before the memory figures (decisions.md 2) */
 } GpuReport;
 
+/* Where vendors look for their drivers: the settings of the same names. */
+typedef struct GpuSources {
+        const char *nvml_library; /* a soname, found the loader's way, or a path */
+} GpuSources;
+
 typedef struct GpuDriver GpuDriver;
 
 typedef struct GpuVendor {
-        const char *name; /* "nvidia" */
+        GpuKind kind;
 
         /*
          * 0 and a driver; 0 and NULL if there is none of this kind here; negative errno with @text
          * filled in
          */
-        int (*open)(GpuDriver **ret, const char *library, char text[static GPU_REPORT_TEXT_MAX]);
+        int (*open)(GpuDriver **ret,
+                    const GpuSources *sources,
+                    char text[static GPU_REPORT_TEXT_MAX]);
 
-        /* fills in gpus and processes of @report from their n_ on; negative errno: reopen */
+        /*
+         * fills in gpus and processes of @report from their n_ on, but for the kind; negative
+         * errno: reopen
+         */
         int (*look)(GpuDriver *driver, GpuReport *report, size_t n_processes_max);
 
         void (*free)(GpuDriver *driver);
 } GpuVendor;
 
-extern const GpuVendor *const gpu_vendors[]; /* ended by NULL */
+/* In the order in which people see their GPUs; ended by NULL. */
+extern const GpuVendor *const gpu_vendors[];
