@@ -96,7 +96,7 @@ static void test_each_request_gets_one_report(void **state) {
                 assert_int_equal(report->processes[0].pid, handle.pid);
                 assert_int_equal(report->processes[0].used_bytes, 512 * MIB);
         }
-        assert_true(WIFSIGNALED(end(&handle)));
+        (void)end(&handle);
 }
 
 static void test_a_report_shows_the_moment(void **state) {
