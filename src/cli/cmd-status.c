@@ -111,13 +111,31 @@ static int set_tasks(Table *table, size_t column, const GpuView *gpu) {
         return table_set(table, column, text, TONE_PLAIN);
 }
 
+/* What is to be said of a GPU beside its state. */
+static const char *note_of(const GpuSample *sample) {
+        if (sample->note[0] || sample->state != GPU_STATE_OK)
+                return sample->note;
+
+        switch (sample->use) {
+        case GPU_USE_EXCLUSIVE:
+                return "compute mode 'exclusive process': one task at a time";
+        case GPU_USE_PROHIBITED:
+                return "compute mode 'prohibited': no task";
+        case GPU_USE_SHARED:
+                break;
+        }
+        return sample->shares_ram ? "its memory is the machine's RAM" : "";
+}
+
 static int set_device(Table *table, size_t column, const GpuView *gpu) {
         const char *state = gpu_state_to_string(gpu->sample.state);
         bool ok = gpu->sample.state == GPU_STATE_OK;
-        char text[GPU_NAME_MAX + 64];
+        char text[GPU_NAME_MAX + GPU_NOTE_MAX + 96];
+        const char *note = note_of(&gpu->sample);
 
-        (void)snprintf(text, sizeof(text), "%s%s%s%s%s", gpu->sample.name, ok ? "" : " (",
-                       ok ? "" : state, ok ? "" : ")", gpu->allowed ? "" : " (not given out here)");
+        (void)snprintf(text, sizeof(text), "%s%s%s%s%s%s%s", gpu->sample.name,
+                       ok && !*note ? "" : " (", ok ? "" : state, ok || !*note ? "" : ": ", note,
+                       ok && !*note ? "" : ")", gpu->allowed ? "" : " (not given out here)");
         return table_set(table, column, text, ok ? TONE_PLAIN : TONE_BAD);
 }
 
@@ -168,6 +186,8 @@ static void print_gpu_notes(const MachineStatus *status) {
 
         if (has_age)
                 (void)units_format_duration(age, sizeof(age), status->gpu_age_us);
+        if (status->gpus_known && status->gpu_text[0])
+                field_text("gpus", status->gpu_text);
         if (!status->gpus_known && status->gpu_text[0])
                 field_printf("gpus", "%s%s%s%s", status->gpu_text, has_age ? "; last seen " : "",
                              has_age ? age : "", has_age ? " ago" : "");

@@ -336,9 +336,8 @@ static void judge_gpus(Doctor *doctor, const MachineStatus *status) {
                 if (gpu->state != GPU_STATE_LOST)
                         continue;
                 n_lost++;
-                doctor_find(doctor, FINDING_GPU_LOST,
-                            "GPU %u (%s) is lost: its driver says it is gone", gpu->index,
-                            gpu->name);
+                doctor_find(doctor, FINDING_GPU_LOST, "GPU %u (%s) is lost: %s", gpu->index,
+                            gpu->name, gpu->note[0] ? gpu->note : "its driver says it is gone");
         }
         if (status->n_gpus == 0)
                 doctor_fine(doctor, "gpus", "none%s%s", status->gpu_text[0] ? ": " : "",

@@ -12,6 +12,7 @@
 #include "core/array.h"
 #include "core/fit.h"
 #include "core/gpu-word.h"
+#include "core/gpus.h"
 #include "core/order.h"
 #include "core/sat.h"
 #include "core/share.h"
@@ -38,6 +39,8 @@ static const char *const wait_reason_table[] = {
         [WAIT_REASON_ELEMENTS] = "elements",
         [WAIT_REASON_OTHER] = "other",
         [WAIT_REASON_DRAINED] = "drained",
+        [WAIT_REASON_GPU_EXCLUSIVE] = "gpu-exclusive",
+        [WAIT_REASON_GPU_PROHIBITED] = "gpu-prohibited",
 };
 
 DEFINE_STRING_TABLE(wait_reason, WaitReason);
@@ -86,6 +89,7 @@ static bool is_cause(const Ledger *ledger,
         case WAIT_REASON_MEMORY:
         case WAIT_REASON_GPU_MEMORY:
         case WAIT_REASON_GPU_SHARED:
+        case WAIT_REASON_GPU_EXCLUSIVE:
                 return true;
         case WAIT_REASON_GPU_UNKNOWN:
         case WAIT_REASON_GPU_LOST:
@@ -101,6 +105,7 @@ static bool is_cause(const Ledger *ledger,
         case WAIT_REASON_ELEMENTS:
         case WAIT_REASON_OTHER:
         case WAIT_REASON_DRAINED:
+        case WAIT_REASON_GPU_PROHIBITED:
                 break;
         }
 
@@ -125,12 +130,20 @@ static void add_share_holder(const Ledger *ledger,
                 add_holder(lack, &holder);
 }
 
+/* Whether what holds one of two slots is in the way of who wants the other. */
+static bool is_there(const Core *core, int a, int b, WaitReason reason) {
+        bool is_memory = reason == WAIT_REASON_MEMORY || reason == WAIT_REASON_GPU_MEMORY ||
+                         reason == WAIT_REASON_DELAY || reason == WAIT_REASON_SETTLING;
+
+        return is_memory ? gpus_are_one(core, a, b) : a == b;
+}
+
 static void add_holders(const Ledger *ledger, int slot, Lack *lack) {
         const Entry *entry;
 
         TAILQ_FOREACH(entry, &ledger->core->active, link)
         for (unsigned i = 0; i < entry->n_shares; i++)
-                if (entry->shares[i].slot == slot &&
+                if (is_there(ledger->core, entry->shares[i].slot, slot, lack->reason) &&
                     is_cause(ledger, entry, &entry->shares[i], lack->reason))
                         add_share_holder(ledger, entry, &entry->shares[i], lack);
 }

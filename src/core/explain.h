@@ -27,20 +27,22 @@ typedef enum WaitReason {
         WAIT_REASON_DELAY,    /* a task that just started there has a delay of its own (strict) */
         WAIT_REASON_SETTLING, /* a task that just started there may still take more (ample) */
         WAIT_REASON_HELD,
-        WAIT_REASON_AWAY,      /* its taskflow does not answer (stopped?) */
-        WAIT_REASON_OFFERS,    /* its user has too many open offers, or tasks that run */
-        WAIT_REASON_LOOK,      /* it waits for a look at the machine: at most an instant */
-        WAIT_REASON_GPU_KEPT,  /* the settings no longer give this GPU out */
-        WAIT_REASON_AFTER,     /* it waits until its holders have succeeded */
-        WAIT_REASON_AFTER_ANY, /* it waits until its holders have ended, however */
-        WAIT_REASON_LIMIT,     /* as many elements of its array are active as may be at once */
-        WAIT_REASON_ELEMENTS,  /* an array: none waits in it, some are not over */
-        WAIT_REASON_OTHER,     /* what a daemon says that is newer than we are */
-        WAIT_REASON_DRAINED,   /* an admin has drained the machine: see Explain.drain */
+        WAIT_REASON_AWAY,           /* its taskflow does not answer (stopped?) */
+        WAIT_REASON_OFFERS,         /* its user has too many open offers, or tasks that run */
+        WAIT_REASON_LOOK,           /* it waits for a look at the machine: at most an instant */
+        WAIT_REASON_GPU_KEPT,       /* the settings no longer give this GPU out */
+        WAIT_REASON_AFTER,          /* it waits until its holders have succeeded */
+        WAIT_REASON_AFTER_ANY,      /* it waits until its holders have ended, however */
+        WAIT_REASON_LIMIT,          /* as many elements of its array are active as may be at once */
+        WAIT_REASON_ELEMENTS,       /* an array: none waits in it, some are not over */
+        WAIT_REASON_OTHER,          /* what a daemon says that is newer than we are */
+        WAIT_REASON_DRAINED,        /* an admin has drained the machine: see Explain.drain */
+        WAIT_REASON_GPU_EXCLUSIVE,  /* one process at a time may use this GPU, and one does */
+        WAIT_REASON_GPU_PROHIBITED, /* its compute mode lets nobody use it */
 } WaitReason;
 
 enum {
-        N_WAIT_REASONS = WAIT_REASON_DRAINED + 1,
+        N_WAIT_REASONS = WAIT_REASON_GPU_PROHIBITED + 1,
         EXPLAIN_HOLDERS_MAX = 8,
         EXPLAIN_LACKS_MAX = GPU_MAX + 5,
 };

@@ -25,6 +25,15 @@ bool fit_gpu_bytes(uint64_t bytes, uint64_t total_bytes, uint64_t reserved_bytes
         return true;
 }
 
+/* What a need means on a GPU. The whole of one without memory is the GPU alone, not its RAM. */
+static bool pool_gpu_bytes(const Pool *pool, uint64_t bytes, uint64_t *ret) {
+        if (!pool->shares_ram)
+                return fit_gpu_bytes(bytes, pool->total_bytes, pool->reserved_bytes, ret);
+
+        *ret = bytes;
+        return bytes == GPU_WHOLE || bytes <= sat_sub(pool->total_bytes, pool->reserved_bytes);
+}
+
 static bool is_small(const Pool *pool, uint64_t bytes) {
         return sat_mul_div(bytes, 100, SMALL_PERCENT) < pool->total_bytes;
 }
@@ -33,25 +42,46 @@ static bool is_small(const Pool *pool, uint64_t bytes) {
 static bool is_unused(const Pool *pool) {
         uint64_t used = sat_sub(pool->total_bytes, pool->measured_bytes);
 
+        if (pool->shares_ram)
+                return pool->n_tasks == 0;
+
         return pool->n_tasks == 0 && sat_sub(used, pool->idle_bytes) <= pool->whole_used_bytes;
+}
+
+/* What keeps everybody from a GPU, however little they ask for. */
+static int gpu_lack(const Pool *pool) {
+        if (!pool->allowed)
+                return WAIT_REASON_GPU_KEPT;
+        if (pool->state == GPU_STATE_LOST)
+                return WAIT_REASON_GPU_LOST;
+        if (pool->state != GPU_STATE_OK)
+                return WAIT_REASON_GPU_UNKNOWN;
+        if (pool->use == GPU_USE_PROHIBITED)
+                return WAIT_REASON_GPU_PROHIBITED;
+        if (pool->is_whole)
+                return WAIT_REASON_GPU_WHOLE;
+        if (pool->use == GPU_USE_EXCLUSIVE && (pool->n_tasks > 0 || pool->n_computing > 0))
+                return WAIT_REASON_GPU_EXCLUSIVE;
+        return FITS;
 }
 
 /* A WaitReason, or FITS. What is short comes before what only has to be waited for. */
 static int pool_lack(const Pool *pool, uint64_t bytes) {
         bool whole = pool->is_gpu && bytes == GPU_WHOLE;
+        int lack = FITS;
 
-        if (pool->is_gpu && !pool->allowed)
-                return WAIT_REASON_GPU_KEPT;
-        if (pool->is_gpu && pool->state == GPU_STATE_LOST)
-                return WAIT_REASON_GPU_LOST;
-        if (pool->state != GPU_STATE_OK)
-                return pool->is_gpu ? WAIT_REASON_GPU_UNKNOWN : WAIT_REASON_LOOK;
-        if (pool->is_whole)
-                return WAIT_REASON_GPU_WHOLE;
+        if (pool->is_gpu)
+                lack = gpu_lack(pool);
+        else if (pool->state != GPU_STATE_OK)
+                lack = WAIT_REASON_LOOK;
+        if (lack != FITS)
+                return lack;
         if (whole && !is_unused(pool))
                 return WAIT_REASON_GPU_SHARED;
         if (!whole && bytes > pool_free_bytes(pool))
                 return pool->is_gpu ? WAIT_REASON_GPU_MEMORY : WAIT_REASON_MEMORY;
+        if (whole && pool->shares_ram)
+                return pool->taken ? WAIT_REASON_LOOK : FITS; /* of RAM it takes nothing */
         if (pool->strict_end_us > 0)
                 return WAIT_REASON_DELAY;
         if (!whole && bytes > pool_ample_free_bytes(pool) && !is_small(pool, bytes))
@@ -72,6 +102,44 @@ static void add_lack(Fit *fit, WaitReason reason, int slot, unsigned need, uint6
         };
 }
 
+/* Of a GPU without memory of its own, whose memory was judged with that of RAM. */
+static int gpu_alone_lack(const Pool *pool, uint64_t bytes) {
+        int lack = gpu_lack(pool);
+
+        if (lack == FITS && bytes == GPU_WHOLE && !is_unused(pool))
+                lack = WAIT_REASON_GPU_SHARED;
+        return lack == FITS && pool->taken ? WAIT_REASON_LOOK : lack;
+}
+
+/* All RAM that a task would take: by that name, and on GPUs that it names and that have no other. */
+static uint64_t ram_bytes(const Ledger *ledger, const Needs *needs) {
+        uint64_t bytes = needs->memory_bytes;
+
+        for (unsigned i = 0; i < needs->n_gpus; i++) {
+                const GpuNeed *need = &needs->gpus[i];
+                int slot = gpu_need_is_any(need) ? SLOT_NONE : gpus_find(ledger->core, need->uuid);
+
+                if (slot >= 0 && ledger->gpus[slot].shares_ram && need->bytes != GPU_WHOLE)
+                        bytes = sat_add(bytes, need->bytes);
+        }
+        return bytes;
+}
+
+/* What a need for any would take from a pool: from RAM it is all that its task asks for. */
+static uint64_t any_bytes(const Ledger *ledger,
+                          const Needs *needs,
+                          const Pool *pool,
+                          uint64_t bytes) {
+        if (!pool->shares_ram || bytes == GPU_WHOLE)
+                return bytes;
+
+        bytes = ram_bytes(ledger, needs);
+        for (unsigned i = 0; i < needs->n_gpus; i++)
+                if (gpu_need_is_any(&needs->gpus[i]) && needs->gpus[i].bytes != GPU_WHOLE)
+                        bytes = sat_add(bytes, needs->gpus[i].bytes);
+        return bytes;
+}
+
 /* A need that names its GPU. Returns the bit of that GPU, 0 if it was never seen. */
 static uint64_t fit_named(const Ledger *ledger, const Needs *needs, unsigned i, Fit *fit) {
         const GpuNeed *need = &needs->gpus[i];
@@ -86,8 +154,8 @@ static uint64_t fit_named(const Ledger *ledger, const Needs *needs, unsigned i, 
         }
 
         pool = &ledger->gpus[slot];
-        (void)fit_gpu_bytes(bytes, pool->total_bytes, pool->reserved_bytes, &bytes);
-        lack = pool_lack(pool, bytes);
+        (void)pool_gpu_bytes(pool, bytes, &bytes);
+        lack = pool->shares_ram ? gpu_alone_lack(pool, bytes) : pool_lack(pool, bytes);
         if (lack != FITS)
                 add_lack(fit, (WaitReason)lack, slot, i, bytes);
 
@@ -111,12 +179,12 @@ static void explain_any(const Ledger *ledger,
                 int lack;
 
                 if ((named & (UINT64_C(1) << slot)) || !pool->allowed ||
-                    !fit_gpu_bytes(needs->gpus[i].bytes, pool->total_bytes, pool->reserved_bytes,
-                                   &bytes))
+                    !pool_gpu_bytes(pool, needs->gpus[i].bytes, &bytes))
                         continue;
-                lack = pool_lack(pool, bytes);
+                lack = pool_lack(pool, any_bytes(ledger, needs, pool, bytes));
                 if (lack != FITS)
-                        add_lack(fit, (WaitReason)lack, (int)slot, i, bytes);
+                        add_lack(fit, (WaitReason)lack, (int)slot, i,
+                                 any_bytes(ledger, needs, pool, bytes));
         }
 
         if (fit->n_lacks == n_before) /* the GPUs that there were are gone, or kept back */
@@ -141,16 +209,19 @@ static unsigned sort_any(const Needs *needs, unsigned order[static NEEDS_GPUS_MA
         return n;
 }
 
-/* The slots that could serve a need now. */
-static uint64_t can_serve(const Ledger *ledger, const GpuNeed *need, uint64_t named) {
+/* The slots that could serve a need for any now. */
+static uint64_t can_serve(const Ledger *ledger,
+                          const Needs *needs,
+                          const GpuNeed *need,
+                          uint64_t named) {
         uint64_t can = 0;
 
         for (unsigned slot = 0; slot < ledger->n_gpus; slot++) {
                 const Pool *pool = &ledger->gpus[slot];
                 uint64_t bytes;
 
-                if (fit_gpu_bytes(need->bytes, pool->total_bytes, pool->reserved_bytes, &bytes) &&
-                    pool_lack(pool, bytes) == FITS)
+                if (pool_gpu_bytes(pool, need->bytes, &bytes) &&
+                    pool_lack(pool, any_bytes(ledger, needs, pool, bytes)) == FITS)
                         can |= UINT64_C(1) << slot;
         }
 
@@ -173,7 +244,8 @@ static void fit_any(const Ledger *ledger, const Needs *needs, uint64_t named, Fi
                 const GpuNeed *need = &needs->gpus[order[i]];
                 bool as_before = i > 0 && need->bytes == needs->gpus[order[i - 1]].bytes;
 
-                assign.can[i] = as_before ? assign.can[i - 1] : can_serve(ledger, need, named);
+                assign.can[i] =
+                        as_before ? assign.can[i - 1] : can_serve(ledger, needs, need, named);
         }
 
         (void)assign_all(&assign);
@@ -187,12 +259,12 @@ static void fit_any(const Ledger *ledger, const Needs *needs, uint64_t named, Fi
                 }
                 pool = &ledger->gpus[assign.slot_of[i]];
                 fit->slot_of[need] = assign.slot_of[i];
-                (void)fit_gpu_bytes(needs->gpus[need].bytes, pool->total_bytes,
-                                    pool->reserved_bytes, &fit->bytes_of[need]);
+                (void)pool_gpu_bytes(pool, needs->gpus[need].bytes, &fit->bytes_of[need]);
         }
 }
 
 bool fit_needs(const Ledger *ledger, const Needs *needs, Fit *ret) {
+        uint64_t memory_bytes = ram_bytes(ledger, needs);
         uint64_t named = 0;
         size_t n_before;
         int lack;
@@ -200,10 +272,10 @@ bool fit_needs(const Ledger *ledger, const Needs *needs, Fit *ret) {
         ret->n_lacks = 0;
         ret->any_gpu = false;
 
-        if (needs->memory_bytes > 0) {
-                lack = pool_lack(&ledger->ram, needs->memory_bytes);
+        if (memory_bytes > 0) {
+                lack = pool_lack(&ledger->ram, memory_bytes);
                 if (lack != FITS)
-                        add_lack(ret, (WaitReason)lack, SLOT_RAM, 0, needs->memory_bytes);
+                        add_lack(ret, (WaitReason)lack, SLOT_RAM, 0, memory_bytes);
         }
 
         if (needs->cpus > ledger_free_cpus(ledger))

@@ -14,6 +14,14 @@ int gpus_find(const Core *core, const char *uuid) {
         return SLOT_NONE;
 }
 
+bool gpus_are_ram(const Core *core, int slot) {
+        return slot == SLOT_RAM || (slot >= 0 && core->gpus[slot].sample.shares_ram);
+}
+
+bool gpus_are_one(const Core *core, int a, int b) {
+        return a == b || (gpus_are_ram(core, a) && gpus_are_ram(core, b));
+}
+
 bool gpus_is_held(const Core *core, int slot) {
         const Entry *entry;
 

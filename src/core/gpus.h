@@ -23,5 +23,11 @@ int gpus_find(const Core *core, const char *uuid);
  */
 int gpus_get(Core *core, const char *uuid, unsigned index);
 
+/* Whether a slot's memory is RAM: that of RAM itself, and of a GPU without memory of its own. */
+bool gpus_are_ram(const Core *core, int slot);
+
+/* Whether the memory of two slots is one: they are the same, or both are RAM. */
+bool gpus_are_one(const Core *core, int a, int b);
+
 /* Whether an offered or running task has any of it. */
 bool gpus_is_held(const Core *core, int slot);

@@ -73,6 +73,9 @@ static void set_gpu(Ledger *ledger, unsigned slot, LedgerView view) {
         *pool = (Pool){
                 .is_gpu = true,
                 .allowed = policy_allows_gpu(policy, gpu->sample.uuid, gpu->sample.index),
+                .shares_ram = gpu->sample.shares_ram,
+                .use = gpu->sample.use,
+                .n_computing = gpu->sample.n_computing,
                 .state = gpu->sample.state,
                 .index = gpu->sample.index,
                 .total_bytes = gpu->sample.total_bytes,
@@ -83,12 +86,30 @@ static void set_gpu(Ledger *ledger, unsigned slot, LedgerView view) {
         pool_set_look(pool, &gpu->look, ledger);
         if (view == LEDGER_AT_BEST && pool->stale) {
                 pool->state = GPU_STATE_OK;
+                pool->n_computing = 0;
                 if (!gpu->total_known)
                         pool->total_bytes = UINT64_MAX;
                 pool->measured_bytes = pool->total_bytes;
         }
         pool->whole_used_bytes =
                 sat_mul_div(pool->total_bytes, policy->whole_gpu_used_permyriad, 10000);
+}
+
+/* A GPU without memory of its own: one pool with RAM, whoever asked for it by which name. */
+static void share_with_ram(Ledger *ledger, Pool *pool) {
+        const Pool *ram = &ledger->ram;
+
+        if (ram->state != GPU_STATE_OK && pool->state == GPU_STATE_OK)
+                pool->state = GPU_STATE_UNKNOWN;
+        pool->total_bytes = ram->total_bytes;
+        pool->measured_bytes = ram->measured_bytes;
+        pool->reserved_bytes = ram->reserved_bytes;
+        pool->promised_bytes = ram->promised_bytes;
+        pool->ample_bytes = ram->ample_bytes;
+        pool->used_by_tasks_bytes = ram->used_by_tasks_bytes;
+        pool->strict_end_us = ram->strict_end_us;
+        pool->settling_end_us = ram->settling_end_us;
+        pool->wake_us = ram->wake_us;
 }
 
 static void add_settling(Pool *pool, const Entry *entry, const Policy *policy, uint64_t end_us) {
@@ -105,6 +126,7 @@ static void add_share(Ledger *ledger, const Entry *entry, const Share *share, Le
         const Policy *policy = &ledger->core->policy;
         Pool *pool = ledger_pool(ledger, share->slot);
         uint64_t whole_bytes = sat_sub(pool->total_bytes, pool->reserved_bytes);
+        Pool *memory = pool->shares_ram ? &ledger->ram : pool;
         uint64_t end_us = entry_delay_end_us(entry);
         uint64_t factor = MAX(policy->ample_factor_permille, UINT64_C(1000));
         bool over = end_us != TASK_TIME_INF && ledger->now_boot_us >= end_us;
@@ -116,20 +138,22 @@ static void add_share(Ledger *ledger, const Entry *entry, const Share *share, Le
         pool->n_tasks++;
         pool->is_whole |= share_is_whole(&seen);
         if (share->slot != SLOT_RAM)
-                pool->used_by_tasks_bytes =
-                        sat_add(pool->used_by_tasks_bytes, share_used_bytes(entry, share));
+                memory->used_by_tasks_bytes =
+                        sat_add(memory->used_by_tasks_bytes, share_used_bytes(entry, share));
+        if (memory != pool && share_is_whole(&seen))
+                return; /* the GPU alone; of RAM it has what it asked for by that name */
 
         if (over && share_is_given_up(&seen, policy))
                 return;
         if (over || share_is_filled(&seen))
                 factor = 1000;
         else
-                add_settling(pool, entry, policy, end_us);
+                add_settling(memory, entry, policy, end_us);
 
-        pool->promised_bytes =
-                sat_add(pool->promised_bytes, share_missing_bytes(&seen, 1000, whole_bytes));
-        pool->ample_bytes =
-                sat_add(pool->ample_bytes, share_missing_bytes(&seen, factor, whole_bytes));
+        memory->promised_bytes =
+                sat_add(memory->promised_bytes, share_missing_bytes(&seen, 1000, whole_bytes));
+        memory->ample_bytes =
+                sat_add(memory->ample_bytes, share_missing_bytes(&seen, factor, whole_bytes));
 }
 
 static void add_entry(Ledger *ledger, const Entry *entry, LedgerView view) {
@@ -183,6 +207,9 @@ void ledger_build(Ledger *ret, const Core *core, uint64_t now_boot_us, LedgerVie
 
         TAILQ_FOREACH(entry, &core->active, link)
         add_entry(ret, entry, view);
+        for (unsigned i = 0; i < ret->n_gpus; i++)
+                if (ret->gpus[i].shares_ram)
+                        share_with_ram(ret, &ret->gpus[i]);
 
         set_preference(ret);
 }

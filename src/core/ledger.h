@@ -22,9 +22,12 @@ typedef struct Pool {
         bool stale;    /* another look could say something else */
         bool taken;    /* set by a pass: given to somebody, or to be judged for somebody, already */
         bool is_whole; /* GPU: a task has it for itself */
-        GpuState state; /* unless OK, the measured figure means nothing */
-        unsigned index; /* GPU: NVML's */
-        size_t n_tasks; /* that hold or are promised some of it */
+        bool shares_ram; /* GPU: its figures of memory are RAM's; fresh and stale are its own */
+        GpuUse use;      /* GPU */
+        unsigned n_computing; /* GPU: processes that compute, if they are known and new */
+        GpuState state;       /* unless OK, the measured figure means nothing */
+        unsigned index;       /* GPU: its driver's */
+        size_t n_tasks;       /* that hold or are promised some of it */
         uint64_t total_bytes;
         uint64_t measured_bytes; /* free */
         uint64_t reserved_bytes;

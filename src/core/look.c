@@ -38,8 +38,9 @@ void look_take_ram(Core *core, const RamSample *sample, uint64_t boot_us) {
         look_update(&core->ram.look, true, boot_us, sample->n_offers_before);
 
         TAILQ_FOREACH(entry, &core->active, link)
-        if (entry->n_shares > 0 && entry->shares[0].slot == SLOT_RAM)
-                entry->shares[0].peak_bytes = entry->shares[0].reported_bytes;
+        for (unsigned i = 0; i < entry->n_shares; i++)
+                if (gpus_are_ram(core, entry->shares[i].slot))
+                        entry->shares[i].peak_bytes = entry->shares[i].reported_bytes;
 
         share_judge_all(core, SLOT_RAM, boot_us);
 }
@@ -88,6 +89,8 @@ static void take_gpu(Core *core, const GpuSample *sample, int slot) {
 
         gpu->sample.index = sample->index;
         gpu->sample.state = sample->state;
+        memcpy(gpu->sample.note, sample->note, sizeof(gpu->sample.note));
+        gpu->sample.note[GPU_NOTE_MAX - 1] = '\0';
         if (sample->name[0] != '\0')
                 gpu_text_copy(gpu->sample.name, sample->name);
 
@@ -99,9 +102,12 @@ static void take_gpu(Core *core, const GpuSample *sample, int slot) {
         }
 
         gpu->total_known = true;
+        gpu->sample.use = sample->use;
+        gpu->sample.shares_ram = sample->shares_ram;
         gpu->sample.total_bytes = sample->total_bytes;
         gpu->sample.free_bytes = MIN(sample->free_bytes, sample->total_bytes);
         gpu->sample.n_processes = sample->n_processes;
+        gpu->sample.n_computing = sample->n_computing;
         gpu->sample.processes_known = sample->processes_known;
         if (sample->processes_known && sample->n_processes == 0 && !gpus_is_held(core, slot))
                 take_idle_use(gpu);
@@ -122,6 +128,7 @@ static uint64_t find_use(const GpusSample *sample, uint64_t task_id, const char 
 static void take_use(Core *core, Entry *entry, Share *share, const GpusSample *sample) {
         const Gpu *gpu = &core->gpus[share->slot];
         Usage *usage = &entry->task->gpu_usage[share_gpu_at(entry, share)];
+        uint64_t counted;
 
         if (gpu->sample.state != GPU_STATE_OK)
                 return;
@@ -134,7 +141,12 @@ static void take_use(Core *core, Entry *entry, Share *share, const GpusSample *s
 
         usage->used_bytes = find_use(sample, entry->task->id, gpu->sample.uuid);
         usage->peak_bytes = MAX(usage->peak_bytes, usage->used_bytes);
+        counted = share->peak_bytes;
         share_measure(share, usage->used_bytes);
+        if (gpu->sample.shares_ram) {
+                core->ram.look.changed |= share->reported_bytes > counted;
+                share->peak_bytes = counted; /* until RAM is looked at */
+        }
         usage->let_go = share->let_go;
 }
 
@@ -174,8 +186,10 @@ void look_take_gpus(Core *core, const GpusSample *sample, uint64_t boot_us) {
         for (unsigned i = 0; i < core->n_gpus; i++) {
                 Gpu *gpu = &core->gpus[i];
 
-                if (!seen[i])
+                if (!seen[i]) {
                         gpu->sample.state = sample->known ? GPU_STATE_LOST : GPU_STATE_UNKNOWN;
+                        gpu->sample.note[0] = '\0';
+                }
                 look_update(&gpu->look, gpu->sample.state == GPU_STATE_OK, boot_us,
                             sample->n_offers_before);
         }

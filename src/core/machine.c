@@ -18,3 +18,11 @@ static const char *const gpu_kind_table[] = {
 };
 
 DEFINE_STRING_TABLE(gpu_kind, GpuKind);
+
+static const char *const gpu_use_table[] = {
+        [GPU_USE_SHARED] = "shared",
+        [GPU_USE_EXCLUSIVE] = "exclusive",
+        [GPU_USE_PROHIBITED] = "prohibited",
+};
+
+DEFINE_STRING_TABLE(gpu_use, GpuUse);

@@ -38,6 +38,18 @@ enum {
         N_GPU_KINDS = GPU_KIND_OTHER + 1,
 };
 
+/* Who may use a GPU at once; the driver says so. */
+typedef enum GpuUse {
+        GPU_USE_SHARED,
+        GPU_USE_EXCLUSIVE,  /* one process, thus one task */
+        GPU_USE_PROHIBITED, /* nobody */
+} GpuUse;
+
+enum {
+        N_GPU_USES = GPU_USE_PROHIBITED + 1,
+        GPU_NOTE_MAX = 120, /* bytes, NUL included */
+};
+
 /* RAM, in one look. */
 typedef struct RamSample {
         uint64_t total_bytes;
@@ -52,10 +64,14 @@ typedef struct GpuSample {
         GpuKind kind;
         unsigned index; /* among those of its kind */
         GpuState state; /* unless OK, the figures below mean nothing */
+        GpuUse use;
+        bool shares_ram; /* it has no memory of its own: both figures are RAM's, and here 0 */
         uint64_t total_bytes;
-        uint64_t free_bytes;  /* unavailable is total - free; drivers differ on "used" */
-        unsigned n_processes; /* that the driver listed */
-        bool processes_known; /* false: no list, or one without memory (WSL) */
+        uint64_t free_bytes;     /* unavailable is total - free; drivers differ on "used" */
+        unsigned n_processes;    /* that the driver listed */
+        unsigned n_computing;    /* of them those that compute, as EXCLUSIVE counts */
+        bool processes_known;    /* false: no list, or one without memory (WSL) */
+        char note[GPU_NOTE_MAX]; /* why it is not OK, or what else people should know; ASCII */
 } GpuSample;
 
 /* What a task was seen to hold on a GPU in the same look. */
@@ -89,3 +105,4 @@ typedef struct Drain {
 
 DECLARE_STRING_TABLE(gpu_state, GpuState);
 DECLARE_STRING_TABLE(gpu_kind, GpuKind);
+DECLARE_STRING_TABLE(gpu_use, GpuUse);

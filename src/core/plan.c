@@ -67,6 +67,14 @@ static void take_pool(Pass *pass, int slot) {
                 ledger_pool(&pass->best, slot)->taken = true;
 }
 
+/* RAM, by whichever name: GPUs without memory of their own are judged with it. */
+static void take_ram(Pass *pass) {
+        take_pool(pass, SLOT_RAM);
+        for (unsigned slot = 0; slot < pass->seen.n_gpus; slot++)
+                if (pass->seen.gpus[slot].shares_ram)
+                        take_pool(pass, (int)slot);
+}
+
 static void take_cpus(Pass *pass, unsigned n) {
         pass->seen.n_cpus_taken += n;
         if (pass->best_built)
@@ -94,10 +102,16 @@ static const Ledger *best_ledger(Pass *pass) {
 
 /* Whether the figures by which a task would start allow it; else those to be taken again. */
 static bool is_fresh(const Pass *pass, const Needs *needs, bool *ret_ram, bool *ret_gpus) {
-        *ret_ram = needs->memory_bytes > 0 && !pass->seen.ram.fresh;
+        bool ram = needs->memory_bytes > 0;
+
         *ret_gpus = false;
-        for (unsigned i = 0; i < needs->n_gpus; i++)
-                *ret_gpus |= !pass->seen.gpus[pass->fit.slot_of[i]].fresh;
+        for (unsigned i = 0; i < needs->n_gpus; i++) {
+                const Pool *pool = &pass->seen.gpus[pass->fit.slot_of[i]];
+
+                ram |= pool->shares_ram;
+                *ret_gpus |= !pool->fresh;
+        }
+        *ret_ram = ram && !pass->seen.ram.fresh;
 
         return !*ret_ram && !*ret_gpus;
 }
@@ -117,7 +131,7 @@ static bool asks_for_unseen(const Core *core, const Needs *needs) {
 static bool could_fit(Pass *pass, const Needs *needs, bool *ret_ram, bool *ret_gpus) {
         const Ledger *seen = &pass->seen;
         uint64_t slots = gpus_of(seen, needs);
-        bool stale = false;
+        bool ram = needs->memory_bytes > 0, stale = false;
 
         if (asks_for_unseen(pass->core, needs)) {
                 *ret_ram = false;
@@ -125,9 +139,12 @@ static bool could_fit(Pass *pass, const Needs *needs, bool *ret_ram, bool *ret_g
                 return *ret_gpus;
         }
 
-        *ret_ram = needs->memory_bytes > 0 && seen->ram.stale;
         for (unsigned slot = 0; slot < seen->n_gpus; slot++)
-                stale |= (slots & (UINT64_C(1) << slot)) && seen->gpus[slot].stale;
+                if (slots & (UINT64_C(1) << slot)) {
+                        ram |= seen->gpus[slot].shares_ram;
+                        stale |= seen->gpus[slot].stale;
+                }
+        *ret_ram = ram && seen->ram.stale;
         *ret_gpus = stale;
 
         return (*ret_ram || *ret_gpus) && fit_needs(best_ledger(pass), needs, &pass->fit);
@@ -161,6 +178,7 @@ static int64_t next_index(const Pass *pass, const Entry *entry) {
 static int add_offer(Pass *pass, const Entry *entry) {
         const Needs *needs = &entry->class->needs;
         Plan *plan = &pass->plan;
+        bool ram = needs->memory_bytes > 0;
         GpuGrant *gpus = NULL;
 
         if (plan->n_offers == pass->n_allocated) {
@@ -186,10 +204,11 @@ static int add_offer(Pass *pass, const Entry *entry) {
                 gpus[i].index = gpu->sample.index;
                 gpus[i].bytes = pass->fit.bytes_of[i];
                 take_pool(pass, pass->fit.slot_of[i]);
+                ram |= gpu->sample.shares_ram;
         }
 
-        if (needs->memory_bytes > 0)
-                take_pool(pass, SLOT_RAM);
+        if (ram)
+                take_ram(pass);
         take_cpus(pass, needs->cpus);
         plan->offers[plan->n_offers++] = (PlanOffer){
                 .task_id = entry->task->id,
@@ -208,7 +227,7 @@ static void want_look(Pass *pass, const Needs *needs, bool ram, bool gpus) {
         if (gpus)
                 return;
 
-        take_pool(pass, SLOT_RAM);
+        take_ram(pass);
         take_cpus(pass, needs->cpus);
 }
 

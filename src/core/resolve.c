@@ -63,6 +63,10 @@ static int resolve_cpus(const Core *core, const Needs *needs, Error *error) {
                          needs->cpus, core->policy.n_cpus);
 }
 
+static bool is_ever_given(const Core *core, const Gpu *gpu) {
+        return is_allowed(core, gpu) && gpu->sample.use != GPU_USE_PROHIBITED;
+}
+
 /* `GPU 0 (NVIDIA A100, 80G), GPU 1 (…)`: those that are given out. */
 static void list_gpus(const Core *core, char *buf, size_t n) {
         size_t at = 0;
@@ -73,11 +77,12 @@ static void list_gpus(const Core *core, char *buf, size_t n) {
                 Bytes total;
                 int r;
 
-                if (!is_allowed(core, &core->gpus[i]) || sample->state == GPU_STATE_LOST)
+                if (!is_ever_given(core, &core->gpus[i]) || sample->state == GPU_STATE_LOST)
                         continue;
                 r = snprintf(buf + at, n - at, "%sGPU %u (%s%s%s)", at > 0 ? ", " : "",
                              sample->index, sample->name, sample->name[0] ? ", " : "",
-                             show(&total, sample->total_bytes));
+                             sample->shares_ram ? "which shares RAM" :
+                                                  show(&total, sample->total_bytes));
                 if (r < 0 || (size_t)r >= n - at) {
                         buf[at] = '\0';
                         break;
@@ -95,6 +100,17 @@ static int refuse_unknown_gpu(const Core *core, const char *want, Error *error) 
         list_gpus(core, list, sizeof(list));
         return error_set(error, CORE_E_IMPOSSIBLE, "there is no GPU '%s' here; there is %s", want,
                          list);
+}
+
+/* One that is there, but that nobody is ever given. */
+static int refuse_kept_gpu(const Core *core, const Gpu *gpu, const char *want, Error *error) {
+        if (!is_allowed(core, gpu))
+                return error_set(error, CORE_E_IMPOSSIBLE,
+                                 "GPU '%s' is not given out here (setting 'gpus')", want);
+        return error_set(error, CORE_E_IMPOSSIBLE,
+                         "GPU '%s' is not given out: its compute mode is 'prohibited' "
+                         "('nvidia-smi -c DEFAULT' changes it)",
+                         want);
 }
 
 /* A GPU that is there goes before one that had the index before it was lost. */
@@ -142,10 +158,17 @@ static int find_by_word(const Core *core, const char *want, int *ret, Error *err
         return 0;
 }
 
-/* Whether a GPU could ever serve so much. Of one whose size was never told, we may hope. */
-static bool could_serve(const Core *core, const Gpu *gpu, uint64_t bytes) {
+/*
+ * Whether a GPU could ever serve so much. Of one whose size was never told, we may hope. One without
+ * memory of its own has RAM, of which a task takes what it asks for by that name, too.
+ */
+static bool could_serve(const Core *core, const Needs *needs, const Gpu *gpu, uint64_t bytes) {
         uint64_t ignored;
 
+        if (gpu->sample.shares_ram)
+                return bytes == GPU_WHOLE ||
+                       sat_add(needs->memory_bytes, bytes) <=
+                               sat_sub(core->ram.total_bytes, core->policy.reserved_memory_bytes);
         if (!gpu->total_known && gpu->sample.total_bytes == 0)
                 return true;
 
@@ -153,12 +176,26 @@ static bool could_serve(const Core *core, const Gpu *gpu, uint64_t bytes) {
                              &ignored);
 }
 
+static int refuse_size(const Core *core, const GpuNeed *need, const Gpu *gpu, Error *error) {
+        Bytes asked, has;
+
+        if (gpu->sample.shares_ram)
+                return error_set(error, CORE_E_IMPOSSIBLE,
+                                 "it asks for %s on GPU %u, which shares the machine's RAM: %s in "
+                                 "all, with what it asks for of that",
+                                 show(&asked, need->bytes), gpu->sample.index,
+                                 show(&has, core->ram.total_bytes));
+        return error_set(error, CORE_E_IMPOSSIBLE, "it asks for %s on GPU %u, which has %s in all",
+                         show(&asked, need->bytes), gpu->sample.index,
+                         show(&has, gpu->sample.total_bytes));
+}
+
 static int resolve_named(const Core *core,
+                         const Needs *needs,
                          const GpuNeed *need,
                          uint64_t *named,
                          int *ret,
                          Error *error) {
-        Bytes asked, has;
         const Gpu *gpu;
         int slot = SLOT_NONE, r;
 
@@ -168,18 +205,14 @@ static int resolve_named(const Core *core,
 
         assert(slot >= 0);
         gpu = &core->gpus[slot];
-        if (!is_allowed(core, gpu))
-                return error_set(error, CORE_E_IMPOSSIBLE,
-                                 "GPU '%s' is not given out here (setting 'gpus')", need->want);
+        if (!is_ever_given(core, gpu))
+                return refuse_kept_gpu(core, gpu, need->want, error);
         if (*named & (UINT64_C(1) << slot))
                 return error_set(error, CORE_E_IMPOSSIBLE,
                                  "GPU %u is asked for twice; all GPUs of a task are different",
                                  gpu->sample.index);
-        if (!could_serve(core, gpu, need->bytes))
-                return error_set(error, CORE_E_IMPOSSIBLE,
-                                 "it asks for %s on GPU %u, which has %s in all",
-                                 show(&asked, need->bytes), gpu->sample.index,
-                                 show(&has, gpu->sample.total_bytes));
+        if (!could_serve(core, needs, gpu, need->bytes))
+                return refuse_size(core, need, gpu, error);
 
         *named |= UINT64_C(1) << slot;
         *ret = slot;
@@ -217,8 +250,8 @@ static int resolve_any(const Core *core, const Needs *needs, uint64_t named, Err
                         continue;
                 last = &needs->gpus[i];
                 for (unsigned slot = 0; slot < core->n_gpus; slot++)
-                        if (is_allowed(core, &core->gpus[slot]) &&
-                            could_serve(core, &core->gpus[slot], last->bytes))
+                        if (is_ever_given(core, &core->gpus[slot]) &&
+                            could_serve(core, needs, &core->gpus[slot], last->bytes))
                                 assign.can[assign.n_needs] |= UINT64_C(1) << slot;
                 assign.can[assign.n_needs++] &= ~named;
         }
@@ -248,12 +281,34 @@ static int resolve_gpus(const Core *core,
                 slots[i] = SLOT_NONE;
                 if (strcmp(needs->gpus[i].want, GPU_WORD_ANY) == 0)
                         continue;
-                r = resolve_named(core, &needs->gpus[i], &named, &slots[i], error);
+                r = resolve_named(core, needs, &needs->gpus[i], &named, &slots[i], error);
                 if (r != 0)
                         return r;
         }
 
         return resolve_any(core, needs, named, error);
+}
+
+/* Several GPUs without memory of their own, and RAM: one pool, of which each may ask for a part. */
+static int resolve_shared(const Core *core,
+                          const Needs *needs,
+                          const int slots[static NEEDS_GPUS_MAX],
+                          Error *error) {
+        uint64_t bytes = needs->memory_bytes;
+        Bytes asked, has;
+
+        for (unsigned i = 0; i < needs->n_gpus; i++)
+                if (slots[i] >= 0 && core->gpus[slots[i]].sample.shares_ram &&
+                    needs->gpus[i].bytes != GPU_WHOLE)
+                        bytes = sat_add(bytes, needs->gpus[i].bytes);
+        if (bytes == needs->memory_bytes ||
+            bytes <= sat_sub(core->ram.total_bytes, core->policy.reserved_memory_bytes))
+                return 0;
+
+        return error_set(error, CORE_E_IMPOSSIBLE,
+                         "it asks for %s of RAM with what it asks for on GPUs that share it, but "
+                         "this machine has %s in all",
+                         show(&asked, bytes), show(&has, core->ram.total_bytes));
 }
 
 int core_resolve(const Core *core, Needs *needs, Error *error) {
@@ -265,6 +320,8 @@ int core_resolve(const Core *core, Needs *needs, Error *error) {
                 r = resolve_cpus(core, needs, error);
         if (r == 0)
                 r = resolve_gpus(core, needs, slots, error);
+        if (r == 0)
+                r = resolve_shared(core, needs, slots, error);
         if (r != 0)
                 return r;
 

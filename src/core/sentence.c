@@ -80,6 +80,8 @@ static bool is_of_gpu(const Lack *lack) {
         case WAIT_REASON_GPU_UNKNOWN:
         case WAIT_REASON_GPU_LOST:
         case WAIT_REASON_GPU_KEPT:
+        case WAIT_REASON_GPU_EXCLUSIVE:
+        case WAIT_REASON_GPU_PROHIBITED:
                 return true;
         case WAIT_REASON_DELAY:
         case WAIT_REASON_SETTLING:
@@ -248,6 +250,14 @@ static void say_elements(Line *line, const Lack *lack) {
             one ? "is" : "are");
 }
 
+static void say_exclusive(Line *line, const Lack *lack) {
+        if (lack->n_holders > 0)
+                say_tasks(line, lack);
+        else
+                say(line, "a program outside taskflow");
+        say(line, " has it, and its compute mode lets only one process use it");
+}
+
 /* What is the matter with the place that was named just before. */
 static void say_matter(Line *line, const Lack *lack) {
         switch (lack->reason) {
@@ -270,6 +280,12 @@ static void say_matter(Line *line, const Lack *lack) {
                 return;
         case WAIT_REASON_GPU_KEPT:
                 say(line, "the settings no longer give it out");
+                return;
+        case WAIT_REASON_GPU_EXCLUSIVE:
+                say_exclusive(line, lack);
+                return;
+        case WAIT_REASON_GPU_PROHIBITED:
+                say(line, "its compute mode is 'prohibited'");
                 return;
         case WAIT_REASON_DELAY:
         case WAIT_REASON_SETTLING:
@@ -364,6 +380,8 @@ static void say_lack(Line *line, const Drain *drain, const Lack *lack) {
         case WAIT_REASON_SETTLING:
         case WAIT_REASON_LOOK:
         case WAIT_REASON_GPU_KEPT:
+        case WAIT_REASON_GPU_EXCLUSIVE:
+        case WAIT_REASON_GPU_PROHIBITED:
                 break;
         }
 

@@ -34,6 +34,8 @@ static void share_init(Core *core, Share *share, int slot, uint64_t asked_bytes,
                 return;
 
         look->last_offer = offer;
+        if (gpus_are_ram(core, slot))
+                core->ram.look.last_offer = offer;
         share->outside_known = look->known;
         share->outside_base_bytes = share_outside_bytes(core, slot);
 }
@@ -88,6 +90,8 @@ void share_free_all(Core *core, Entry *entry) {
 
                 if (look)
                         look->changed = true;
+                if (gpus_are_ram(core, entry->shares[i].slot))
+                        core->ram.look.changed = true;
         }
 
         free(entry->shares);
@@ -148,10 +152,11 @@ static uint64_t used_by_tasks(const Core *core, int slot) {
 
         TAILQ_FOREACH(entry, &core->active, link) {
                 /* A task that asked for no RAM uses some all the same. */
-                if (slot == SLOT_RAM && entry->task->memory.known)
+                if (gpus_are_ram(core, slot) && entry->task->memory.known)
                         sum = sat_add(sum, entry->task->memory.used_bytes);
-                for (unsigned i = 0; slot != SLOT_RAM && i < entry->n_shares; i++)
-                        if (entry->shares[i].slot == slot)
+                for (unsigned i = 0; i < entry->n_shares; i++)
+                        if (entry->shares[i].slot != SLOT_RAM &&
+                            gpus_are_one(core, entry->shares[i].slot, slot))
                                 sum = sat_add(sum, share_used_bytes(entry, &entry->shares[i]));
         }
 
@@ -161,7 +166,7 @@ static uint64_t used_by_tasks(const Core *core, int slot) {
 uint64_t share_outside_bytes(const Core *core, int slot) {
         uint64_t used;
 
-        if (slot == SLOT_RAM)
+        if (gpus_are_ram(core, slot))
                 used = sat_sub(core->ram.total_bytes, core->ram.available_bytes);
         else
                 used = sat_sub(core->gpus[slot].sample.total_bytes,
@@ -178,7 +183,7 @@ static void explain_growth(Core *core, int slot, uint64_t bytes) {
         for (unsigned i = 0; i < entry->n_shares; i++) {
                 Share *share = &entry->shares[i];
 
-                if (share->slot == slot)
+                if (gpus_are_one(core, share->slot, slot))
                         share->outside_base_bytes = sat_add(share->outside_base_bytes, bytes);
         }
 }

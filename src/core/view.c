@@ -254,6 +254,10 @@ static int view_gpu(const Ledger *ledger, unsigned slot, GpuView *ret) {
                 .free_bytes = pool->is_whole ? 0 : pool_free_bytes(pool),
                 .allowed = pool->allowed,
         };
+        if (pool->shares_ram) {
+                ret->sample.total_bytes = pool->total_bytes;
+                ret->sample.free_bytes = pool->measured_bytes;
+        }
         if (pool->n_tasks == 0)
                 return 0;
 

@@ -169,7 +169,7 @@ void daemon_on_gpus(const GpuReport *report, const char *why, uint64_t ticket, v
                 log_info("GPUs: the driver answers again");
         daemon->gpus_known = known;
         daemon->gpus_looked = true;
-        (void)snprintf(daemon->gpu_text, sizeof(daemon->gpu_text), "%s", known ? "" : text);
+        (void)snprintf(daemon->gpu_text, sizeof(daemon->gpu_text), "%s", text);
         if (known) {
                 take_report(daemon, report, ticket);
         } else {

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * NVML stays open between looks, and handles, names and UUIDs are fetched once: fetching them anew
- * initialises a GPU that nobody else uses, which takes seconds. Whatever fails on one GPU is said
+ * NVML stays open between looks, and handles and names are fetched once: fetching a handle anew
+ * initialises a GPU that nobody else uses, which takes seconds. A UUID is asked for each time, so
+ * that a handle never speaks for another GPU than it is said to. Whatever fails on one GPU is said
  * of that GPU alone.
  *
  * The one figure that means the same in every version of the interface is `free`; `used` does not.
- * Lists of processes are for telling who holds what, never for what is free: they omit managed
- * memory and other containers.
  */
 
 #include "probe/gpu-nvml.h"
@@ -15,7 +14,6 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,17 +21,10 @@
 #include <unistd.h>
 
 #include "probe/nvml-api.h"
+#include "probe/nvml-processes.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/macro.h"
-
-enum {
-        /* The driver lists at most 950 processes for each kind; more than this is no list. */
-        ENTRIES_MAX = 4096,
-        ENTRIES_FIRST = 128,
-        ENTRIES_SLACK = 32,
-        LIST_TRIES_MAX = 5,
-};
 
 /*
  * A GPU that was lost is found again only after NVML was shut down and initialised. That may cost
@@ -45,6 +36,7 @@ typedef struct Gpu {
         NvmlDevice *device;      /* NULL: to be fetched */
         char uuid[GPU_UUID_MAX]; /* empty: never known; kept when the device is lost */
         char name[GPU_NAME_MAX];
+        bool has_memory; /* of its own: it was told once */
 } Gpu;
 
 struct GpuDriver {
@@ -55,8 +47,7 @@ struct GpuDriver {
         uint64_t initialised_at_us; /* CLOCK_BOOTTIME */
         unsigned n_gpus;
         Gpu gpus[GPU_MAX];
-        unsigned char *entries; /* of one list of processes */
-        unsigned n_entries_allocated;
+        NvmlEntries entries;
 };
 
 static void nvml_free(GpuDriver *driver) {
@@ -65,7 +56,7 @@ static void nvml_free(GpuDriver *driver) {
         if (driver->api.library)
                 (void)driver->api.shutdown();
         nvml_api_close(&driver->api);
-        free(driver->entries);
+        free(driver->entries.bytes);
         free(driver);
 }
 DEFINE_CLEANUP(GpuDriver *, nvml_free);
@@ -192,12 +183,6 @@ static int nvml_open(GpuDriver **ret,
         return 0;
 }
 
-/* The first remark about a GPU is the one that people see. */
-static void remark(GpuReport *report, unsigned index, const char *what) {
-        if (report->text[0] == '\0')
-                set_text(report->text, "GPU %u: %s", index, what);
-}
-
 static bool is_uuid(const char *s) {
         for (const char *p = s; *p; p++)
                 if (!isalnum((unsigned char)*p) && !strchr("./-", *p))
@@ -205,9 +190,9 @@ static bool is_uuid(const char *s) {
         return *s != '\0';
 }
 
-/* Names are shown to people and sent as JSON: no bytes that could harm either. */
-static void clean_name(char *name) {
-        for (char *p = name; *p; p++)
+/* What is shown to people and sent as JSON: no bytes that could harm either. */
+static void clean_text(char *text) {
+        for (char *p = text; *p; p++)
                 if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e)
                         *p = '?';
 }
@@ -217,148 +202,41 @@ static void forget_devices(GpuDriver *driver) {
                 driver->gpus[i].device = NULL;
 }
 
-/* Fetch handle, UUID and name of a GPU: NVML's status. */
-static int identify(const NvmlApi *api, unsigned index, Gpu *gpu) {
-        char uuid[NVML_TEXT_MAX + 1] = "";
-        char name[NVML_TEXT_MAX + 1] = "";
-        NvmlDevice *device = NULL;
+/* A text that the library wrote, or did not end. */
+static int read_uuid(const NvmlApi *api, NvmlDevice *device, char ret[static NVML_TEXT_MAX]) {
         int status;
 
-        status = api->device_by_index(index, &device);
+        ret[0] = '\0';
+        status = api->device_uuid(device, ret, NVML_TEXT_MAX);
+        ret[NVML_TEXT_MAX - 1] = '\0';
+        return status == NVML_SUCCESS && !is_uuid(ret) ? NVML_E_UNKNOWN : status;
+}
+
+/* Set UUID and name of a device: NVML's status. */
+static int identify(const NvmlApi *api, NvmlDevice *device, Gpu *gpu) {
+        char uuid[NVML_TEXT_MAX];
+        char name[NVML_TEXT_MAX] = "";
+        int status;
+
+        status = read_uuid(api, device, uuid);
         if (status != NVML_SUCCESS)
                 return status;
-        if (!device)
-                return NVML_E_UNKNOWN;
-        status = api->device_uuid(device, uuid, NVML_TEXT_MAX);
-        if (status != NVML_SUCCESS)
-                return status;
+        if (gpu->device == device && strcmp(gpu->uuid, uuid) == 0)
+                return NVML_SUCCESS;
+
         /* A name is for people only: without one the GPU is as good. */
         if (api->device_name(device, name, NVML_TEXT_MAX) != NVML_SUCCESS)
                 name[0] = '\0';
-
-        uuid[NVML_TEXT_MAX - 1] = '\0';
         name[NVML_TEXT_MAX - 1] = '\0';
-        if (!is_uuid(uuid))
-                return NVML_E_UNKNOWN;
-        clean_name(name);
+        clean_text(name);
 
-        gpu->device = device;
+        *gpu = (Gpu){ .device = device };
         (void)memcpy(gpu->uuid, uuid, sizeof(gpu->uuid));
         (void)memcpy(gpu->name, name, sizeof(gpu->name));
         return NVML_SUCCESS;
 }
 _Static_assert((int)GPU_UUID_MAX == (int)NVML_TEXT_MAX, "a UUID is copied whole");
 _Static_assert((int)GPU_NAME_MAX == (int)NVML_TEXT_MAX, "a name is copied whole");
-
-/* Ask for one list of processes into driver->entries, which grows: NVML's status. */
-static int list_entries(GpuDriver *driver,
-                        NvmlDevice *device,
-                        nvml_processes_fn list,
-                        unsigned *ret_n) {
-        unsigned n_wanted = MAX(driver->n_entries_allocated, (unsigned)ENTRIES_FIRST);
-
-        for (unsigned i = 0; i < LIST_TRIES_MAX && n_wanted <= ENTRIES_MAX; i++) {
-                unsigned n;
-                int status;
-
-                if (n_wanted > driver->n_entries_allocated) {
-                        unsigned char *entries =
-                                reallocarray(driver->entries, n_wanted, NVML_PROCESS_SIZE_MAX);
-
-                        if (!entries)
-                                return NVML_E_UNKNOWN;
-                        driver->entries = entries;
-                        driver->n_entries_allocated = n_wanted;
-                }
-
-                n = driver->n_entries_allocated;
-                status = list(device, &n, driver->entries);
-                if (status == NVML_SUCCESS && n <= driver->n_entries_allocated)
-                        *ret_n = n;
-                if (status != NVML_E_INSUFFICIENT_SIZE)
-                        return n <= driver->n_entries_allocated ? status : NVML_E_UNKNOWN;
-                /* More may have come until we ask again. */
-                n_wanted = MAX(n, driver->n_entries_allocated) + MIN(n, (unsigned)ENTRIES_SLACK);
-        }
-        return NVML_E_INSUFFICIENT_SIZE;
-}
-
-static bool is_process(uint32_t pid) {
-        return pid > 0 && pid <= INT32_MAX && (kill((pid_t)pid, 0) == 0 || errno != ESRCH);
-}
-
-/* A process may be in several lists of the same GPU, each with all that it has there. */
-static bool add_process(GpuReport *report, size_t first, size_t n_max, const GpuProcess *process) {
-        for (size_t i = first; i < report->n_processes; i++)
-                if (report->processes[i].pid == process->pid) {
-                        report->processes[i].used_bytes =
-                                MAX(report->processes[i].used_bytes, process->used_bytes);
-                        return true;
-                }
-        if (report->n_processes >= n_max)
-                return false;
-        report->processes[report->n_processes++] = *process;
-        return true;
-}
-
-static bool add_entries(const GpuDriver *driver,
-                        unsigned n,
-                        size_t size,
-                        GpuReport *report,
-                        size_t first,
-                        size_t n_max) {
-        for (unsigned i = 0; i < n; i++) {
-                const unsigned char *entry = driver->entries + i * size;
-                uint32_t pid;
-                uint64_t used_bytes;
-
-                (void)memcpy(&pid, entry, sizeof(pid));
-                (void)memcpy(&used_bytes, entry + 8, sizeof(used_bytes));
-                if (!is_process(pid))
-                        continue; /* it has just ended, or is none that we can see */
-                if (!add_process(report, first, n_max,
-                                 &(GpuProcess){ .pid = (pid_t)pid,
-                                                .gpu = report->n_gpus,
-                                                .used_bytes = used_bytes }))
-                        return false;
-        }
-        return true;
-}
-
-/*
- * All processes on a GPU, appended to the report. *ret_known is false if a list is missing. Returns
- * NVML's status: only a lost GPU, or a lost driver, is worth one.
- */
-static int list_processes(GpuDriver *driver,
-                          NvmlDevice *device,
-                          GpuReport *report,
-                          size_t n_max,
-                          bool *ret_known) {
-        const size_t first = report->n_processes;
-
-        *ret_known = !driver->is_wsl;
-        for (unsigned kind = 0; kind < N_NVML_PROCESSES; kind++) {
-                int status = NVML_E_FUNCTION_NOT_FOUND;
-                nvml_processes_fn list;
-                unsigned n = 0;
-                size_t size;
-
-                list = nvml_api_processes(&driver->api, kind, &size);
-                if (list)
-                        status = list_entries(driver, device, list, &n);
-                if (status == NVML_E_GPU_IS_LOST || status == NVML_E_UNINITIALIZED)
-                        return status;
-                /*
-                 * Graphics and MPS are not on every GPU; without the list of compute none is whole.
-                 */
-                if ((status == NVML_E_NOT_SUPPORTED || status == NVML_E_FUNCTION_NOT_FOUND) &&
-                    kind != NVML_PROCESSES_COMPUTE)
-                        continue;
-                if (status != NVML_SUCCESS || !add_entries(driver, n, size, report, first, n_max))
-                        *ret_known = false;
-        }
-        return NVML_SUCCESS;
-}
 
 /* Total and free: NVML's status; NOT_SUPPORTED also where there is no memory of its own. */
 static int read_memory(const NvmlApi *api, NvmlDevice *device, GpuSample *sample) {
@@ -385,25 +263,6 @@ static int read_memory(const NvmlApi *api, NvmlDevice *device, GpuSample *sample
         return status;
 }
 
-/*
- * A list with more than the GPU has was read in another layout than it was written: no part is
- * true.
- */
-static void check_processes(GpuReport *report, size_t first, GpuSample *sample) {
-        for (size_t i = first; i < report->n_processes; i++) {
-                uint64_t used_bytes = report->processes[i].used_bytes;
-
-                if (used_bytes == NVML_VALUE_NOT_AVAILABLE) {
-                        sample->processes_known = false;
-                } else if (used_bytes > sample->total_bytes) {
-                        report->n_processes = (unsigned)first;
-                        sample->processes_known = false;
-                        remark(report, sample->index, "its list of processes makes no sense");
-                }
-        }
-        sample->n_processes = report->n_processes - (unsigned)first;
-}
-
 static bool is_split(const NvmlApi *api, NvmlDevice *device) {
         unsigned now = 0;
         unsigned pending = 0;
@@ -413,11 +272,61 @@ static bool is_split(const NvmlApi *api, NvmlDevice *device) {
                now == NVML_MIG_ENABLED;
 }
 
+/* Who may use it. A driver that does not tell knows one way only. */
+static GpuUse read_use(const NvmlApi *api, NvmlDevice *device) {
+        int mode = 0;
+
+        if (!api->device_compute_mode || api->device_compute_mode(device, &mode) != NVML_SUCCESS)
+                return GPU_USE_SHARED;
+
+        switch (mode) {
+        case NVML_MODE_EXCLUSIVE_THREAD:
+        case NVML_MODE_EXCLUSIVE_PROCESS:
+                return GPU_USE_EXCLUSIVE;
+        case NVML_MODE_PROHIBITED:
+                return GPU_USE_PROHIBITED;
+        default:
+                return GPU_USE_SHARED;
+        }
+}
+
+static void set_note(GpuSample *sample, const char *fmt, ...) _printf_(2, 3);
+static void set_note(GpuSample *sample, const char *fmt, ...) {
+        va_list args;
+
+        va_start(args, fmt);
+        (void)vsnprintf(sample->note, sizeof(sample->note), fmt, args);
+        va_end(args);
+        clean_text(sample->note);
+}
+
+static uint64_t ram_total_bytes(void) {
+        return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/*
+ * A GPU that has no memory of its own (Jetson, GB10, Grace) says that the question makes no sense;
+ * one that told it once has some, whatever it says now.
+ */
+static int read_any_memory(const NvmlApi *api, Gpu *gpu, GpuSample *sample) {
+        int status = read_memory(api, gpu->device, sample);
+
+        if (status == NVML_SUCCESS)
+                gpu->has_memory = true;
+        if (status != NVML_E_NOT_SUPPORTED || gpu->has_memory)
+                return status;
+
+        sample->shares_ram = true;
+        sample->total_bytes = 0;
+        sample->free_bytes = 0;
+        return NVML_SUCCESS;
+}
+
 /*
  * Figures of one GPU that has a handle: NVML's status. The processes come first (decisions.md 2).
  */
 static int measure(GpuDriver *driver,
-                   const Gpu *gpu,
+                   Gpu *gpu,
                    GpuReport *report,
                    size_t n_max,
                    GpuSample *sample) {
@@ -425,19 +334,23 @@ static int measure(GpuDriver *driver,
         int status;
 
         if (is_split(&driver->api, gpu->device)) {
-                remark(report, sample->index,
-                       "split into instances (MIG), which are not supported");
+                set_note(sample, "split into instances (MIG), which are not supported");
                 return NVML_SUCCESS;
         }
-        status = list_processes(driver, gpu->device, report, n_max, &sample->processes_known);
+        status = nvml_processes_read(&driver->api, &driver->entries, gpu->device, report, n_max,
+                                     sample);
         if (status == NVML_SUCCESS)
-                status = read_memory(&driver->api, gpu->device, sample);
+                status = read_any_memory(&driver->api, gpu, sample);
         if (status != NVML_SUCCESS) {
                 report->n_processes = (unsigned)first;
                 return status;
         }
 
-        check_processes(report, first, sample);
+        nvml_processes_check(report, first,
+                             sample->shares_ram ? ram_total_bytes() : sample->total_bytes, sample);
+        sample->processes_known &= !driver->is_wsl;
+        if (!sample->processes_known && sample->note[0] == '\0')
+                set_note(sample, "the driver does not tell what each program uses of it");
         sample->state = GPU_STATE_OK;
         return NVML_SUCCESS;
 }
@@ -449,47 +362,66 @@ static bool is_listed(const GpuReport *report, const char *uuid) {
         return false;
 }
 
-static void remark_status(GpuReport *report, const NvmlApi *api, unsigned index, int status) {
-        char words[GPU_REPORT_TEXT_MAX / 2];
-
-        if (status == NVML_E_NOT_SUPPORTED) {
-                remark(report, index, "it shares the machine's RAM, which is not supported");
-                return;
+/* What failed on one GPU is said of it, and costs no other its place. */
+static void note_status(GpuDriver *driver, int status, GpuSample *sample) {
+        if (status == NVML_E_GPU_IS_LOST) {
+                driver->has_lost = true;
+                sample->state = GPU_STATE_LOST;
         }
-        (void)snprintf(words, sizeof(words), "%s (NVML error %d)", nvml_api_error(api, status),
-                       status);
-        remark(report, index, words);
+        set_note(sample, "%.80s (NVML error %d)", nvml_api_error(&driver->api, status), status);
 }
 
-/* One GPU into the report. What fails is said of it and costs no other its place. */
-static int look_at(GpuDriver *driver, unsigned index, GpuReport *report, size_t n_max) {
-        Gpu *gpu = &driver->gpus[index];
-        GpuSample sample = { .index = index, .state = GPU_STATE_UNKNOWN };
-        int status = NVML_SUCCESS;
+/* One that never told its UUID can't be spoken of, but in words. */
+static void put_sample(GpuReport *report, const Gpu *gpu, const GpuSample *sample) {
+        GpuSample *to;
 
-        if (!gpu->device)
-                status = identify(&driver->api, index, gpu);
+        if (gpu->uuid[0] == '\0') {
+                if (report->text[0] == '\0')
+                        set_text(report->text, "GPU %u: %s", sample->index, sample->note);
+                return;
+        }
+        if (is_listed(report, gpu->uuid) || report->n_gpus == GPU_MAX)
+                return;
+
+        to = &report->gpus[report->n_gpus++];
+        *to = *sample;
+        (void)memcpy(to->uuid, gpu->uuid, sizeof(to->uuid));
+        (void)memcpy(to->name, gpu->name, sizeof(to->name));
+}
+
+/* Handle, UUID and name. */
+static int find(const NvmlApi *api, unsigned index, Gpu *gpu) {
+        NvmlDevice *device = gpu->device;
+        int status;
+
+        if (!device) {
+                status = api->device_by_index(index, &device);
+                if (status != NVML_SUCCESS)
+                        return status;
+        }
+        return device ? identify(api, device, gpu) : NVML_E_UNKNOWN;
+}
+
+/* One GPU into the report. */
+static int look_at(GpuDriver *driver, unsigned index, GpuReport *report, size_t n_max) {
+        GpuSample sample = { .index = index, .state = GPU_STATE_UNKNOWN };
+        Gpu *gpu = &driver->gpus[index];
+        int status;
+
+        status = find(&driver->api, index, gpu);
         if (status == NVML_SUCCESS && is_listed(report, gpu->uuid))
                 return 0;
+        if (status == NVML_SUCCESS)
+                sample.use = read_use(&driver->api, gpu->device);
         if (status == NVML_SUCCESS)
                 status = measure(driver, gpu, report, n_max, &sample);
         if (status == NVML_E_UNINITIALIZED)
                 return -EIO;
-        if (status == NVML_E_GPU_IS_LOST) {
-                driver->has_lost = true;
-                sample.state = GPU_STATE_LOST;
-        }
         if (status != NVML_SUCCESS) {
                 gpu->device = NULL; /* it may be stale */
-                remark_status(report, &driver->api, index, status);
+                note_status(driver, status, &sample);
         }
-
-        /* One that never told its UUID can't be spoken of. */
-        if (gpu->uuid[0] == '\0' || is_listed(report, gpu->uuid))
-                return 0;
-        (void)memcpy(sample.uuid, gpu->uuid, sizeof(sample.uuid));
-        (void)memcpy(sample.name, gpu->name, sizeof(sample.name));
-        report->gpus[report->n_gpus++] = sample;
+        put_sample(report, gpu, &sample);
         return 0;
 }
 
@@ -514,7 +446,7 @@ static int nvml_look(GpuDriver *driver, GpuReport *report, size_t n_processes_ma
 
         if (driver->api.device_count(&n_gpus) != NVML_SUCCESS)
                 return -EIO;
-        n_gpus = MIN(n_gpus, (unsigned)GPU_MAX - report->n_gpus);
+        n_gpus = MIN(n_gpus, (unsigned)GPU_MAX);
         if (n_gpus != driver->n_gpus)
                 forget_devices(driver); /* one came or went: the others may have moved */
         driver->n_gpus = n_gpus;

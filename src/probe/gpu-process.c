@@ -43,8 +43,9 @@ typedef struct FrameHeader {
 
 /* Their bytes are looked at one by one before they are looked at as what they are. */
 _Static_assert(sizeof(bool) == 1, "a bool is a byte");
-_Static_assert(sizeof(GpuState) == sizeof(unsigned), "an enum is a word");
-_Static_assert(sizeof(GpuKind) == sizeof(unsigned), "an enum is a word");
+_Static_assert(sizeof(GpuState) == sizeof(unsigned) && sizeof(GpuKind) == sizeof(unsigned) &&
+                       sizeof(GpuUse) == sizeof(unsigned),
+               "an enum is a word");
 
 static bool is_text(const char *text, size_t n) {
         const char *end = memchr(text, '\0', n);
@@ -66,21 +67,31 @@ static bool is_uuid(const char *uuid, size_t n) {
         return true;
 }
 
+static bool are_figures(const GpuSample *sample) {
+        if (sample->state != GPU_STATE_OK)
+                return true;
+        if (sample->shares_ram)
+                return sample->total_bytes == 0 && sample->free_bytes == 0;
+        return sample->total_bytes > 0 && sample->free_bytes <= sample->total_bytes;
+}
+
 static bool get_sample(const unsigned char *bytes, GpuSample *ret) {
         unsigned state;
         unsigned kind;
+        unsigned use;
 
         (void)memcpy(&state, bytes + offsetof(GpuSample, state), sizeof(state));
         (void)memcpy(&kind, bytes + offsetof(GpuSample, kind), sizeof(kind));
-        if (state >= N_GPU_STATES || kind >= GPU_KIND_OTHER ||
-            bytes[offsetof(GpuSample, processes_known)] > 1)
+        (void)memcpy(&use, bytes + offsetof(GpuSample, use), sizeof(use));
+        if (state >= N_GPU_STATES || kind >= GPU_KIND_OTHER || use >= N_GPU_USES ||
+            bytes[offsetof(GpuSample, processes_known)] > 1 ||
+            bytes[offsetof(GpuSample, shares_ram)] > 1)
                 return false;
 
         (void)memcpy(ret, bytes, sizeof(*ret));
         return is_uuid(ret->uuid, sizeof(ret->uuid)) && is_text(ret->name, sizeof(ret->name)) &&
-               ret->index < GPU_MAX && ret->n_processes <= GPU_REPORT_PROCESSES_MAX &&
-               (ret->state != GPU_STATE_OK ||
-                (ret->total_bytes > 0 && ret->free_bytes <= ret->total_bytes));
+               is_text(ret->note, sizeof(ret->note)) && ret->index < GPU_MAX &&
+               ret->n_processes <= GPU_REPORT_PROCESSES_MAX && are_figures(ret);
 }
 
 static bool are_one(const GpuSample *a, const GpuSample *b) {
@@ -98,6 +109,11 @@ static bool are_samples(const unsigned char *bytes, unsigned n, GpuSample ret[st
         return true;
 }
 
+/* What a process can have of a GPU without memory of its own, at most. */
+static uint64_t ram_total_bytes(void) {
+        return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 static bool is_process(const unsigned char *bytes, const GpuSample *samples, unsigned n_samples) {
         GpuProcess process;
 
@@ -105,7 +121,9 @@ static bool is_process(const unsigned char *bytes, const GpuSample *samples, uns
         if (process.pid <= 0 || process.gpu >= n_samples)
                 return false;
         return process.used_bytes == UINT64_MAX || samples[process.gpu].state != GPU_STATE_OK ||
-               process.used_bytes <= samples[process.gpu].total_bytes;
+               process.used_bytes <= (samples[process.gpu].shares_ram ?
+                                              ram_total_bytes() :
+                                              samples[process.gpu].total_bytes);
 }
 
 int gpu_report_check(const void *bytes, size_t n_bytes) {

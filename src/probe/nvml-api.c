@@ -37,6 +37,7 @@ static const Symbol symbols[] = {
         { "nvmlDeviceGetUUID",                     OFFSET(device_uuid),         false },
         { "nvmlDeviceGetMemoryInfo",               OFFSET(device_memory),       false },
         { "nvmlDeviceGetMemoryInfo_v2",            OFFSET(device_memory_v2),    true  },
+        { "nvmlDeviceGetComputeMode",              OFFSET(device_compute_mode), true  },
         { "nvmlDeviceGetMigMode",                  OFFSET(device_mig_mode),     true  },
         LISTS("nvmlDeviceGetComputeRunningProcesses",    NVML_PROCESSES_COMPUTE),
         LISTS("nvmlDeviceGetGraphicsRunningProcesses",   NVML_PROCESSES_GRAPHICS),

@@ -37,6 +37,10 @@ enum {
         NVML_TEXT_MAX = 96,         /* of a name or a UUID, NUL included */
         NVML_PROCESS_SIZE_MAX = 32, /* of one entry, in any version */
         NVML_MIG_ENABLED = 1,
+        /* compute modes; 0 is the one in which many share a GPU */
+        NVML_MODE_EXCLUSIVE_THREAD = 1,
+        NVML_MODE_PROHIBITED = 2,
+        NVML_MODE_EXCLUSIVE_PROCESS = 3,
 };
 
 /* usedGpuMemory of a driver that does not tell it: always so on Windows, thus on WSL. */
@@ -97,6 +101,7 @@ typedef struct NvmlApi {
         int (*device_uuid)(NvmlDevice *device, char *uuid, unsigned n_uuid);
         int (*device_memory)(NvmlDevice *device, NvmlMemory *ret);
         int (*device_memory_v2)(NvmlDevice *device, NvmlMemoryV2 *ret);
+        int (*device_compute_mode)(NvmlDevice *device, int *ret);
         int (*device_mig_mode)(NvmlDevice *device, unsigned *ret_now, unsigned *ret_pending);
         NvmlProcessesApi processes[N_NVML_PROCESSES];
         void *cc_memory_size;      /* never called: which of them there are tells how large an */

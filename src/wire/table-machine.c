@@ -14,6 +14,10 @@ static const char *gpu_state_to_word(unsigned value) {
         return gpu_state_to_string((GpuState)value);
 }
 
+static const char *gpu_use_to_word(unsigned value) {
+        return gpu_use_to_string((GpuUse)value);
+}
+
 static const Field drain_fields[] = {
         ROW_BOOL("drained", Drain, on),
         ROW_NUMBER("drained_by_uid", Drain, by_uid, FIELD_OMIT_ZERO, 0, UINT32_MAX),
@@ -59,6 +63,16 @@ static const Field gpu_fields[] = {
         ROW_NUMBER("free_bytes", GpuView, free_bytes, 0, 0, INT64_MAX),
         ROW_NUMBER("n_processes", GpuView, sample.n_processes, FIELD_OMIT_ZERO, 0, INT32_MAX),
         ROW_BOOL("processes_known", GpuView, sample.processes_known),
+        ROW_ENUM("use",
+                 GpuView,
+                 sample.use,
+                 FIELD_OR_ELSE | FIELD_OPTIONAL,
+                 gpu_use_to_word,
+                 gpu_use_from_string,
+                 GPU_USE_SHARED,
+                 N_GPU_USES - 1),
+        ROW_BOOL("shares_ram", GpuView, sample.shares_ram),
+        ROW_CHARS("note", GpuView, sample.note, FIELD_NULLABLE, NULL, "a text"),
         ROW_BOOL("allowed", GpuView, allowed),
         ROW_IDS("tasks", GpuView, task_ids, n_tasks, GPU_TASKS_MAX),
         {},

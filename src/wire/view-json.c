@@ -311,6 +311,10 @@ static void put_gpu(JsonText *text, const GpuView *gpu) {
         put_uint(text, "promised_bytes", gpu->promised_bytes);
         put_uint_or_null(text, "free_bytes", known, gpu->free_bytes);
         put_bool(text, "allowed", gpu->allowed);
+        put_text(text, "use", gpu_use_to_string(sample->use));
+        put_bool(text, "shares_ram", sample->shares_ram);
+        put_bool(text, "processes_known", sample->processes_known);
+        put_text(text, "note", sample->note[0] ? sample->note : NULL);
         json_text_key(text, "tasks");
         json_text_open(text, '[');
         for (size_t i = 0; i < gpu->n_tasks; i++)

@@ -178,7 +178,7 @@ static void test_a_list_that_makes_no_sense_is_dropped(void **state) {
         assert_false(report->gpus[1].processes_known);
         assert_int_equal(report->gpus[1].n_processes, 0);
         assert_int_equal(report->gpus[1].state, GPU_STATE_OK);
-        assert_string_equal(report->text, "GPU 1: its list of processes makes no sense");
+        assert_string_equal(report->gpus[1].note, "its list of processes makes no sense");
 }
 
 static void test_without_a_list_use_is_not_known(void **state) {
@@ -254,7 +254,7 @@ static void test_a_lost_gpu_leaves_the_others(void **state) {
         assert_int_equal(report->gpus[0].state, GPU_STATE_LOST);
         assert_int_equal(report->gpus[1].state, GPU_STATE_OK);
         assert_int_equal(report->n_processes, 0);
-        assert_string_equal(report->text, "GPU 0: GPU is lost (NVML error 15)");
+        assert_string_equal(report->gpus[0].note, "GPU is lost (NVML error 15)");
         free(report);
 
         stand_in_write(*state, two_gpus);
@@ -318,8 +318,8 @@ static void test_one_bad_gpu_leaves_the_others(void **state) {
                 { "unified memory",
                   "gpu 0\nerror nvmlDeviceGetMemoryInfo_v2 3\nerror nvmlDeviceGetMemoryInfo 3\n"
                   "gpu 1\n",
-                  2, GPU_STATE_UNKNOWN },
-                { "no memory of its own", "gpu 0\ntotal 0\ngpu 1\n", 2, GPU_STATE_UNKNOWN },
+                  2, GPU_STATE_OK },
+                { "no memory of its own", "gpu 0\ntotal 0\ngpu 1\n", 2, GPU_STATE_OK },
                 { "split", "gpu 0\nmig\ngpu 1\n", 2, GPU_STATE_UNKNOWN },
                 { "no MIG", "gpu 0\nerror nvmlDeviceGetMigMode 3\ngpu 1\n", 2, GPU_STATE_OK },
                 { "lost on the way",
@@ -337,14 +337,84 @@ static void test_one_bad_gpu_leaves_the_others(void **state) {
         }
 }
 
-static void test_a_gpu_without_memory_of_its_own_is_named_so(void **state) {
-        _cleanup_free_ GpuReport *report = look_at(*state, "gpu 0\nmig\n");
-        _cleanup_free_ GpuReport *unified = look_at(*state, "gpu 0\ntotal 0\n");
+/* Both ways in which drivers say so. What a process can have there, all RAM can. */
+static void test_a_gpu_without_memory_of_its_own_has_that_of_the_machine(void **state) {
+        static const char *const scripts[] = {
+                "gpu 0\nunified\nprocess self 2G\n",
+                "gpu 0\ntotal 0\nprocess self 2G\n",
+        };
 
-        assert_string_equal(report->text,
-                            "GPU 0: split into instances (MIG), which are not supported");
-        assert_string_equal(unified->text,
-                            "GPU 0: it shares the machine's RAM, which is not supported");
+        for (size_t i = 0; i < ELEMENTSOF(scripts); i++) {
+                _cleanup_free_ GpuReport *report = look_at(*state, scripts[i]);
+
+                assert_int_equal(report->gpus[0].state, GPU_STATE_OK);
+                assert_true(report->gpus[0].shares_ram);
+                assert_int_equal(report->gpus[0].total_bytes, 0);
+                assert_int_equal(report->gpus[0].free_bytes, 0);
+                assert_int_equal(used_by(report, 0, getpid()), 2 * GIB);
+        }
+}
+
+/* One that told its memory once has some, whatever it says now. */
+static void test_a_gpu_that_lost_its_memory_does_not_get_that_of_the_machine(void **state) {
+        GpuDriver *driver;
+        GpuReport *report;
+
+        stand_in_write(*state, "gpu 0\n");
+        driver = open_driver(*state);
+        free(look(driver, N_PROCESSES_MAX));
+        stand_in_write(*state, "gpu 0\nunified\n");
+        report = look(driver, N_PROCESSES_MAX);
+        assert_int_equal(report->gpus[0].state, GPU_STATE_UNKNOWN);
+        assert_false(report->gpus[0].shares_ram);
+        assert_string_equal(report->gpus[0].note, "Not Supported (NVML error 3)");
+        free(report);
+        gpu_nvml.free(driver);
+}
+
+static void test_compute_modes_say_who_may_use_a_gpu(void **state) {
+        static const struct {
+                const char *line;
+                GpuUse use;
+        } cases[] = {
+                { "mode 0", GPU_USE_SHARED },
+                { "mode 1", GPU_USE_EXCLUSIVE },
+                { "mode 2", GPU_USE_PROHIBITED },
+                { "mode 3", GPU_USE_EXCLUSIVE },
+                { "mode 77", GPU_USE_SHARED },
+                { "error nvmlDeviceGetComputeMode 3", GPU_USE_SHARED },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ GpuReport *report = NULL;
+                char script[64];
+
+                (void)snprintf(script, sizeof(script), "gpu 0\n%s\n", cases[i].line);
+                report = look_at(*state, script);
+                if (report->n_gpus != 1 || report->gpus[0].use != cases[i].use ||
+                    report->gpus[0].state != GPU_STATE_OK)
+                        fail_msg("'%s': %u", cases[i].line, report->gpus[0].use);
+        }
+}
+
+/* A program that only draws holds no GPU that one process may compute on. */
+static void test_what_computes_is_counted_apart_from_what_draws(void **state) {
+        _cleanup_free_ GpuReport *report =
+                look_at(*state, "gpu 0\nmode 3\nprocess self 1G graphics\n"
+                                "gpu 1\nmode 3\nprocess self 1G\nprocess 1 1G mps\n");
+
+        assert_int_equal(report->gpus[0].n_processes, 1);
+        assert_int_equal(report->gpus[0].n_computing, 0);
+        assert_int_equal(report->gpus[1].n_processes, 2);
+        assert_int_equal(report->gpus[1].n_computing, 1);
+}
+
+static void test_a_split_gpu_says_so(void **state) {
+        _cleanup_free_ GpuReport *report = look_at(*state, "gpu 0\nmig\n");
+
+        assert_int_equal(report->gpus[0].state, GPU_STATE_UNKNOWN);
+        assert_string_equal(report->gpus[0].note,
+                            "split into instances (MIG), which are not supported");
 }
 
 static void test_texts_without_an_end_are_cut(void **state) {
@@ -490,7 +560,11 @@ int main(void) {
                 stand_in_test(test_a_lost_gpu_leaves_the_others),
                 stand_in_test(test_a_gpu_that_came_back_is_found),
                 stand_in_test(test_one_bad_gpu_leaves_the_others),
-                stand_in_test(test_a_gpu_without_memory_of_its_own_is_named_so),
+                stand_in_test(test_a_gpu_without_memory_of_its_own_has_that_of_the_machine),
+                stand_in_test(test_a_gpu_that_lost_its_memory_does_not_get_that_of_the_machine),
+                stand_in_test(test_compute_modes_say_who_may_use_a_gpu),
+                stand_in_test(test_what_computes_is_counted_apart_from_what_draws),
+                stand_in_test(test_a_split_gpu_says_so),
                 stand_in_test(test_texts_without_an_end_are_cut),
                 stand_in_test(test_names_are_made_harmless),
                 stand_in_test(test_gpus_may_come_and_go),

@@ -415,7 +415,7 @@ static void test_unknown_reasons_and_states_of_gpus_have_a_word_in_their_place(
         static const char status[] =
                 "{\"parameters\":{\"ram\":{\"total_bytes\":1,\"available_bytes\":1,\"promised_bytes\":0,"
                 "\"free_bytes\":1,\"reserved_bytes\":0},\"gpus\":[{\"index\":0,\"uuid\":\"GPU-1\",\"name\":\"x\","
-                "\"state\":\"asleep\",\"total_bytes\":1,\"available_bytes\":1,\"promised_bytes\":0,\"free_bytes\":1}],"
+                "\"state\":\"asleep\",\"use\":\"odd\",\"total_bytes\":1,\"available_bytes\":1,\"promised_bytes\":0,\"free_bytes\":1}],"
                 "\"n_pending\":0,\"n_held\":0,\"n_running\":0,\"n_cpus\":1,\"n_cpus_promised\":0,\"daemon_uid\":0,"
                 "\"daemon_pid\":1,\"version\":\"9\",\"state_dir\":\"/\"}}";
         char sentence[256];
@@ -430,6 +430,7 @@ static void test_unknown_reasons_and_states_of_gpus_have_a_word_in_their_place(
 
         assert_int_equal(reply_decode(CALL_STATUS, status, strlen(status), &reply, &error), 0);
         assert_int_equal(reply.status.gpus[0].sample.state, GPU_STATE_UNKNOWN);
+        assert_int_equal(reply.status.gpus[0].sample.use, GPU_USE_SHARED);
         assert_null(reply.status.health);
         reply_done(&reply);
 }
