@@ -14,6 +14,7 @@
 #include "cli/output.h"
 #include "cli/session.h"
 #include "cli/view.h"
+#include "core/excess.h"
 #include "core/output.h"
 #include "core/ref.h"
 #include "util/cleanup.h"
@@ -112,11 +113,27 @@ static void print_let_go(const Task *task) {
                                 task->gpus[i].index);
 }
 
+/* A GPU that it did not ask for, or much more than it asked for. */
+static void print_excess(const Task *task) {
+        bool running = task->state == TASK_STATE_RUNNING;
+        char words[EXCESS_SENTENCE_MAX];
+        unsigned at = 0;
+        Excess excess;
+
+        while (excess_next(task, &at, &excess)) {
+                bool now = running && excess_is_now(&excess);
+
+                (void)excess_sentence(&excess, !now, words, sizeof(words));
+                field_printf("excess", "%s%s", now ? "holds " : "held up to ", words);
+        }
+}
+
 static void print_use(const Task *task) {
         if (task->state == TASK_STATE_RUNNING)
                 field_owned("used now", format_used_words(task, false));
         if (task->started_at_us > 0)
                 field_owned("peak", format_used_words(task, true));
+        print_excess(task);
         print_let_go(task);
 }
 

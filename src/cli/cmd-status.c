@@ -18,6 +18,7 @@
 #include "cli/output.h"
 #include "cli/session.h"
 #include "cli/table.h"
+#include "core/excess.h"
 #include "core/policy.h"
 #include "core/ref.h"
 #include "probe/ram.h"
@@ -180,6 +181,29 @@ static int print_resources(const MachineStatus *status) {
         return r;
 }
 
+/* Tasks that hold more than they said. */
+static void print_excess(const GpuView *gpu) {
+        for (size_t i = 0; i < gpu->n_excess; i++) {
+                const GpuExcess *more = &gpu->excess[i];
+                const Excess excess = {
+                        .gpu_index = gpu->sample.index,
+                        .asked_bytes = more->asked_bytes,
+                        .used_bytes = more->used_bytes,
+                };
+                char id[TASK_REF_FORMAT_MAX];
+                char words[EXCESS_SENTENCE_MAX];
+                char name[64];
+
+                field_printf("excess", "task %s of %s holds %s",
+                             task_ref_format(id, sizeof(id), more->task_id),
+                             cli_user_name(more->uid, name, sizeof(name), NULL),
+                             excess_sentence(&excess, false, words, sizeof(words)));
+        }
+        if (gpu->n_more_excess > 0)
+                field_printf("excess", "and %zu tasks more on GPU %u", gpu->n_more_excess,
+                             gpu->sample.index);
+}
+
 static void print_gpu_notes(const MachineStatus *status) {
         bool has_age = status->n_gpus > 0 && status->gpu_age_us != TASK_TIME_INF;
         char age[UNITS_FORMAT_MAX];
@@ -244,6 +268,8 @@ static int print_status(const Client *client, const MachineStatus *status) {
 
         (void)putchar('\n');
         print_gpu_notes(status);
+        for (size_t i = 0; i < status->n_gpus; i++)
+                print_excess(&status->gpus[i]);
         if (status->n_cpus > 0)
                 field_printf("cores", "%u, %u of them promised", status->n_cpus,
                              status->n_cpus_promised);

@@ -219,6 +219,10 @@ static uint64_t usage_bytes(const Usage *usage, bool peak) {
         return peak ? usage->peak_bytes : usage->used_bytes;
 }
 
+static uint64_t stray_bytes(const GpuStray *stray, bool peak) {
+        return peak ? stray->peak_bytes : stray->used_bytes;
+}
+
 static bool has_gpu_usage(const Task *task, unsigned i) {
         return task->gpus && task->gpu_usage && task->gpu_usage[i].known;
 }
@@ -238,6 +242,11 @@ char *format_used(const Task *task, bool peak) {
                         (void)fprintf(next(&text, ","), "gpu%u:%s", task->gpus[i].index,
                                       units_format_bytes(buf, sizeof(buf),
                                                          usage_bytes(&task->gpu_usage[i], peak)));
+        for (unsigned i = 0; i < task->n_strays; i++)
+                if (stray_bytes(&task->strays[i], peak) > 0)
+                        (void)fprintf(next(&text, ","), "gpu%u:%s", task->strays[i].index,
+                                      units_format_bytes(buf, sizeof(buf),
+                                                         stray_bytes(&task->strays[i], peak)));
 
         return text_end(&text);
 }
@@ -259,6 +268,12 @@ char *format_used_words(const Task *task, bool peak) {
                                       units_format_bytes(buf, sizeof(buf),
                                                          usage_bytes(&task->gpu_usage[i], peak)),
                                       task->gpus[i].index);
+        for (unsigned i = 0; i < task->n_strays; i++)
+                if (stray_bytes(&task->strays[i], peak) > 0)
+                        (void)fprintf(next(&text, ", "), "%s on GPU %u",
+                                      units_format_bytes(buf, sizeof(buf),
+                                                         stray_bytes(&task->strays[i], peak)),
+                                      task->strays[i].index);
         if (!text.started)
                 (void)fputs("not known", text.stream);
 

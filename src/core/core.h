@@ -334,6 +334,18 @@ typedef struct RamView {
         uint64_t reserved_bytes;
 } RamView;
 
+enum {
+        GPU_VIEW_EXCESS_MAX = 8,
+};
+
+/* A task that holds more of a GPU than its word allows (core/excess.h). */
+typedef struct GpuExcess {
+        uint64_t task_id;
+        uid_t uid;
+        uint64_t asked_bytes; /* 0: it did not ask for this GPU */
+        uint64_t used_bytes;
+} GpuExcess;
+
 /* A GPU as `status` shows it. */
 typedef struct GpuView {
         GpuSample sample; /* the last known figures; sample.state says whether they hold now */
@@ -342,6 +354,9 @@ typedef struct GpuView {
         bool allowed; /* false: the settings keep it back */
         size_t n_tasks;
         uint64_t *task_ids; /* owned */
+        size_t n_excess;
+        GpuExcess excess[GPU_VIEW_EXCESS_MAX]; /* those that hold most, the largest first */
+        size_t n_more_excess;
 } GpuView;
 
 RamView core_view_ram(const Core *core, uint64_t now_boot_us);

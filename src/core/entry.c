@@ -19,8 +19,11 @@ enum {
 void entry_forget_grants(Task *task) {
         free(task->gpus);
         free(task->gpu_usage);
+        free(task->strays);
         task->gpus = NULL;
         task->gpu_usage = NULL;
+        task->strays = NULL;
+        task->n_strays = 0;
         task->memory = (Usage){};
         task->started_boot_us = 0;
 }

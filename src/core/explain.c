@@ -16,6 +16,7 @@
 #include "core/order.h"
 #include "core/sat.h"
 #include "core/share.h"
+#include "core/stray.h"
 #include "core/table.h"
 
 static const char *const wait_reason_table[] = {
@@ -138,14 +139,30 @@ static bool is_there(const Core *core, int a, int b, WaitReason reason) {
         return is_memory ? gpus_are_one(core, a, b) : a == b;
 }
 
+/* One that holds some of a GPU without having asked for it. */
+static void add_stray_holder(const Ledger *ledger, const Entry *entry, int slot, Lack *lack) {
+        Holder holder = {
+                .task_id = entry->task->id,
+                .uid = entry->task->uid,
+                .used_bytes = stray_used_bytes(ledger->core, entry, slot),
+        };
+
+        if (holder.used_bytes > 0 &&
+            (lack->reason == WAIT_REASON_MEMORY || lack->reason == WAIT_REASON_GPU_MEMORY ||
+             lack->reason == WAIT_REASON_GPU_SHARED || lack->reason == WAIT_REASON_GPU_EXCLUSIVE))
+                add_holder(lack, &holder);
+}
+
 static void add_holders(const Ledger *ledger, int slot, Lack *lack) {
         const Entry *entry;
 
-        TAILQ_FOREACH(entry, &ledger->core->active, link)
-        for (unsigned i = 0; i < entry->n_shares; i++)
-                if (is_there(ledger->core, entry->shares[i].slot, slot, lack->reason) &&
-                    is_cause(ledger, entry, &entry->shares[i], lack->reason))
-                        add_share_holder(ledger, entry, &entry->shares[i], lack);
+        TAILQ_FOREACH(entry, &ledger->core->active, link) {
+                for (unsigned i = 0; i < entry->n_shares; i++)
+                        if (is_there(ledger->core, entry->shares[i].slot, slot, lack->reason) &&
+                            is_cause(ledger, entry, &entry->shares[i], lack->reason))
+                                add_share_holder(ledger, entry, &entry->shares[i], lack);
+                add_stray_holder(ledger, entry, slot, lack);
+        }
 }
 
 static void add_cpu_holders(const Ledger *ledger, Lack *lack) {

@@ -2,6 +2,7 @@
 
 #include "core/ledger.h"
 
+#include "core/gpus.h"
 #include "core/sat.h"
 #include "core/share.h"
 
@@ -156,6 +157,21 @@ static void add_share(Ledger *ledger, const Entry *entry, const Share *share, Le
                 sat_add(memory->ample_bytes, share_missing_bytes(&seen, factor, whole_bytes));
 }
 
+/* Memory that it did not ask for is measured as used like all other, but somebody's. */
+static void add_strays(Ledger *ledger, const Task *task) {
+        for (unsigned i = 0; i < task->n_strays; i++) {
+                int slot = gpus_find(ledger->core, task->strays[i].uuid);
+                Pool *pool = slot >= 0 ? &ledger->gpus[slot] : NULL;
+
+                if (!pool)
+                        continue;
+                if (pool->shares_ram)
+                        pool = &ledger->ram;
+                pool->used_by_tasks_bytes =
+                        sat_add(pool->used_by_tasks_bytes, task->strays[i].used_bytes);
+        }
+}
+
 static void add_entry(Ledger *ledger, const Entry *entry, LedgerView view) {
         const Task *task = entry->task;
 
@@ -170,6 +186,7 @@ static void add_entry(Ledger *ledger, const Entry *entry, LedgerView view) {
         for (unsigned i = 0; i < entry->n_shares; i++)
                 if (entry->shares[i].slot != SLOT_NONE)
                         add_share(ledger, entry, &entry->shares[i], view);
+        add_strays(ledger, task);
 }
 
 static bool is_preferred(const Ledger *ledger, unsigned a, unsigned b) {

@@ -16,6 +16,7 @@
 #include "core/gpus.h"
 #include "core/sat.h"
 #include "core/share.h"
+#include "core/stray.h"
 #include "core/table.h"
 
 enum {
@@ -157,6 +158,7 @@ static void take_uses(Core *core, const GpusSample *sample) {
         for (unsigned i = 0; entry->phase == PHASE_RUNNING && i < entry->n_shares; i++)
                 if (entry->shares[i].slot >= 0)
                         take_use(core, entry, &entry->shares[i], sample);
+        stray_take_all(core, sample);
 }
 
 /* By slot: whether the look has it. The first of several with one UUID is believed. */

@@ -7,6 +7,7 @@
 
 #include "core/gpus.h"
 #include "core/sat.h"
+#include "core/stray.h"
 
 enum {
         SEEN_SO_LITTLE = 10, /* under a tenth of what was asked for (decisions.md 8) */
@@ -158,6 +159,7 @@ static uint64_t used_by_tasks(const Core *core, int slot) {
                         if (entry->shares[i].slot != SLOT_RAM &&
                             gpus_are_one(core, entry->shares[i].slot, slot))
                                 sum = sat_add(sum, share_used_bytes(entry, &entry->shares[i]));
+                sum = sat_add(sum, stray_used_bytes(core, entry, slot));
         }
 
         return sum;

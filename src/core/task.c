@@ -93,6 +93,7 @@ Task *task_copy(const Task *task) {
         copy->needs = (Needs){};
         copy->gpus = NULL;
         copy->gpu_usage = NULL;
+        copy->strays = NULL;
         copy->after = NULL;
         copy->array = NULL;
         if (copy_text(&copy->name, task->name) < 0 ||
@@ -103,6 +104,7 @@ Task *task_copy(const Task *task) {
             copy_items(&copy->gpus, task->gpus, task->needs.n_gpus, sizeof(*task->gpus)) < 0 ||
             copy_items(&copy->gpu_usage, task->gpu_usage, task->needs.n_gpus,
                        sizeof(*task->gpu_usage)) < 0 ||
+            copy_items(&copy->strays, task->strays, task->n_strays, sizeof(*task->strays)) < 0 ||
             copy_items(&copy->after, task->after, task->n_after, sizeof(*task->after)) < 0 ||
             copy_array(&copy->array, task->array) < 0)
                 return NULL;
@@ -125,6 +127,7 @@ Task *task_free(Task *task) {
         needs_done(&task->needs);
         free(task->gpus);
         free(task->gpu_usage);
+        free(task->strays);
         free(task->reason);
         free(task->after);
         (void)task_array_free(task->array);

@@ -79,6 +79,14 @@ typedef struct Usage {
         uint64_t peak_bytes;
 } Usage;
 
+/* A GPU that a task was seen to use and did not ask for. */
+typedef struct GpuStray {
+        char uuid[GPU_UUID_MAX];
+        unsigned index; /* NVML's, when it was seen last */
+        uint64_t used_bytes;
+        uint64_t peak_bytes;
+} GpuStray;
+
 /* A task whose end another one waits for. */
 typedef struct TaskAfter {
         uint64_t id; /* of a task or a whole array, never of an element */
@@ -141,8 +149,10 @@ typedef struct Task {
         int exit_status;  /* -1: none */
         int signal;       /* 0: none */
         Usage memory;
-        Usage *gpu_usage; /* needs.n_gpus of them, NULL before the offer */
-        char *reason;     /* of an end that is not the command's own; NULL: none */
+        Usage *gpu_usage;  /* needs.n_gpus of them, NULL before the offer */
+        unsigned n_strays; /* at most GPU_MAX */
+        GpuStray *strays;  /* owned; each GPU once */
+        char *reason;      /* of an end that is not the command's own; NULL: none */
 } Task;
 
 /* A zeroed task with the defaults: priority, no limit, no status. NULL when out of memory. */

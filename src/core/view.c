@@ -8,8 +8,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/core.h"
+#include "core/excess.h"
 #include "core/ledger.h"
 #include "core/order.h"
 #include "core/share.h"
@@ -243,6 +245,42 @@ static bool holds_slot(const Entry *entry, int slot) {
         return false;
 }
 
+static void add_excess(GpuView *view, const Task *task, const Excess *excess) {
+        size_t at = view->n_excess;
+
+        if (at == GPU_VIEW_EXCESS_MAX) {
+                view->n_more_excess++;
+                if (excess->used_bytes <= view->excess[at - 1].used_bytes)
+                        return;
+                at--;
+        } else {
+                view->n_excess++;
+        }
+
+        for (; at > 0 && view->excess[at - 1].used_bytes < excess->used_bytes; at--)
+                view->excess[at] = view->excess[at - 1];
+        view->excess[at] = (GpuExcess){
+                .task_id = task->id,
+                .uid = task->uid,
+                .asked_bytes = excess->asked_bytes,
+                .used_bytes = excess->used_bytes,
+        };
+}
+
+static void view_excess(const Core *core, GpuView *view) {
+        const Entry *entry;
+        Excess excess;
+
+        TAILQ_FOREACH(entry, &core->active, link) {
+                unsigned at = 0;
+
+                while (excess_next(entry->task, &at, &excess))
+                        if (excess_is_now(&excess) &&
+                            strcmp(excess.gpu_uuid, view->sample.uuid) == 0)
+                                add_excess(view, entry->task, &excess);
+        }
+}
+
 static int view_gpu(const Ledger *ledger, unsigned slot, GpuView *ret) {
         const Core *core = ledger->core;
         const Pool *pool = &ledger->gpus[slot];
@@ -258,6 +296,8 @@ static int view_gpu(const Ledger *ledger, unsigned slot, GpuView *ret) {
                 ret->sample.total_bytes = pool->total_bytes;
                 ret->sample.free_bytes = pool->measured_bytes;
         }
+        if (pool->state == GPU_STATE_OK)
+                view_excess(core, ret);
         if (pool->n_tasks == 0)
                 return 0;
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/excess.h"
 #include "daemon/log.h"
 #include "daemon/methods.h"
 #include "daemon/records.h"
@@ -22,6 +23,7 @@
 
 enum {
         FDINFO_MAX = 4096, /* of a pidfd it has some 100 bytes */
+        NOTICE_MAX = 1024, /* some eight GPUs */
 };
 
 /* An offer that is still open for this call's number; refuses otherwise. */
@@ -208,8 +210,35 @@ static void end_late(Peer *peer, const Call *call) {
                 peer_end(peer);
 }
 
+/* What its user at the terminal should know of it, now that it is over: one line, in @reply until free_notices(). */
+static void add_notices(const Task *task, Reply *reply) {
+        char words[EXCESS_SENTENCE_MAX];
+        char line[NOTICE_MAX];
+        unsigned at = 0;
+        Excess excess;
+        size_t n;
+
+        if (task->detached || !excess_next(task, &at, &excess))
+                return;
+        n = (size_t)snprintf(line, sizeof(line), "task %" PRIu64 " took up to ",
+                             task_ref_id(task->id));
+        do {
+                (void)excess_sentence(&excess, true, words, sizeof(words));
+                n += (size_t)snprintf(line + n, sizeof(line) - n, "%s; ", words);
+        } while (n + sizeof(words) + 2 < sizeof(line) && excess_next(task, &at, &excess));
+        line[n - 2] = '\0';
+        reply->ended.notices[0] = strdup(line);
+        reply->ended.n_notices = reply->ended.notices[0] != NULL;
+}
+
+static void free_notices(Reply *reply) {
+        for (size_t i = 0; i < reply->ended.n_notices; i++)
+                free(reply->ended.notices[i]);
+}
+
 void method_ended(Peer *peer, Call *call, bool resumed) {
         Record *record = record_find(peer_daemon(peer), call->ended.id);
+        Reply reply = { .to = CALL_ENDED };
         int r;
 
         if (!record || record->owner != peer) {
@@ -223,14 +252,15 @@ void method_ended(Peer *peer, Call *call, bool resumed) {
         if (peer->is_agent)
                 rows_note_end(peer, core_find(record->daemon->core, record->task_id),
                               call->ended.ended_at_us);
+        add_notices(core_find(record->daemon->core, record->task_id), &reply);
         r = record_end(record, call->ended.state, call->ended.exit_status, call->ended.signal,
                        call->ended.reason, call->ended.ended_at_us);
-        if (r < 0) {
+        if (r < 0)
                 peer_refuse(peer, CALL_ENDED, ERROR_WRONG_STATE, "task %" PRIu64 " is not running",
                             call->ended.id);
-                return;
-        }
-        peer_reply(peer, &(Reply){ .to = CALL_ENDED });
+        else
+                peer_reply(peer, &reply);
+        free_notices(&reply);
 }
 
 void method_away(Peer *peer, Call *call, bool resumed) {

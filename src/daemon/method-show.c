@@ -105,7 +105,7 @@ static size_t view_bytes(const TaskView *view) {
                 n += MIN(task->array->waiting.n * 18, (size_t)WIRE_SET_BYTES_MAX);
         for (char **word = task->argv; word && *word; word++)
                 n += 6 * strlen(*word) + 4;
-        n += task->needs.n_gpus * 1024UL;
+        n += task->needs.n_gpus * 1024UL + task->n_strays * 256UL;
         if (view->explain)
                 n += view->explain->n_lacks * 1536 + 256;
         return n;

@@ -254,6 +254,15 @@ static void refuse(Run *run, const Reply *reply) {
         run_finish(run, RUN_STATUS_FAILED);
 }
 
+/* What the daemon has to say to the user. */
+static void say_notices(Run *run, size_t n, char *const *notices) {
+        for (size_t i = 0; i < n; i++) {
+                _cleanup_free_ char *notice = visible(notices[i]);
+
+                run_say(run, "%s", notice ? notice : "");
+        }
+}
+
 /* It is queued, and told so if it must wait. */
 static void on_submitted(Run *run, Reply *reply) {
         if (run->phase != RUN_PHASE_SUBMITTING)
@@ -269,11 +278,7 @@ static void on_submitted(Run *run, Reply *reply) {
         run->task->delay_us = reply->submit.delay_us;
         (void)memcpy(run->database, reply->submit.database, sizeof(run->database));
         look_set_interval(&run->look, reply->submit.look_interval_us);
-        for (size_t i = 0; i < reply->submit.n_notices; i++) {
-                _cleanup_free_ char *notice = visible(reply->submit.notices[i]);
-
-                run_say(run, "%s", notice ? notice : "");
-        }
+        say_notices(run, reply->submit.n_notices, reply->submit.notices);
 
         if (reply->submit.granted) {
                 if (take_grant(run, reply->submit.n_gpus, &reply->submit.gpus, reply->submit.pin))
@@ -357,6 +362,10 @@ static void on_reply(Run *run, Reply *reply) {
                 on_why(run, reply);
                 return;
         case CALL_ENDED:
+                say_notices(run, reply->ended.n_notices, reply->ended.notices);
+                if (run->phase == RUN_PHASE_REPORTING)
+                        run->phase = RUN_PHASE_OVER;
+                return;
         case CALL_WITHDRAW:
                 if (run->phase == RUN_PHASE_REPORTING || run->phase == RUN_PHASE_LEAVING)
                         run->phase = RUN_PHASE_OVER;

@@ -340,6 +340,10 @@ typedef struct Reply {
                         uint64_t look_interval_us;
                 } attach;
                 struct {
+                        size_t n_notices;
+                        char *notices[WIRE_NOTICES_MAX]; /* owned; for the user */
+                } ended;
+                struct {
                         size_t n;
                         TaskView *tasks; /* owned */
                 } list;                  /* LIST, SHOW (one) */

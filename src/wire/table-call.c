@@ -177,7 +177,7 @@ const CallSpec call_specs[N_CALL_TYPES] = {
         [CALL_DECLINE]   = { METHOD("Decline"),  .call = &object_call_accept,   .oneway = true },
         [CALL_STARTED]   = { METHOD("Started"),  .call = &object_call_started,  .oneway = true, WITH_PIDFD },
         [CALL_USED]      = { METHOD("Used"),     .call = &object_call_used,     .oneway = true },
-        [CALL_ENDED]     = { METHOD("Ended"),    .call = &object_call_ended },
+        [CALL_ENDED]     = { METHOD("Ended"),    .call = &object_call_ended,    .reply = &object_reply_ended },
         [CALL_AWAY]      = { METHOD("Away"),     .call = &object_call_away,     .oneway = true },
         [CALL_WITHDRAW]  = { METHOD("Withdraw"), .call = &object_call_withdraw },
         [CALL_LIST]      = { METHOD("List"),     .call = &object_call_list,     .reply = &object_reply_list },

@@ -40,6 +40,16 @@ static const Field ram_fields[] = {
 
 static const Object object_ram = { "Ram", ram_fields };
 
+static const Field gpu_excess_fields[] = {
+        ROW_REF("task_id", GpuExcess, task_id),
+        ROW_NUMBER("uid", GpuExcess, uid, 0, 0, UINT32_MAX),
+        ROW_NUMBER("asked_bytes", GpuExcess, asked_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("used_bytes", GpuExcess, used_bytes, 0, 0, INT64_MAX),
+        {},
+};
+
+static const Object object_gpu_excess = { "GpuExcess", gpu_excess_fields };
+
 static const Field gpu_fields[] = {
         ROW_NUMBER("index", GpuView, sample.index, 0, 0, GPU_INDEX_MAX),
         ROW_CHARS("uuid",
@@ -75,6 +85,8 @@ static const Field gpu_fields[] = {
         ROW_CHARS("note", GpuView, sample.note, FIELD_NULLABLE, NULL, "a text"),
         ROW_BOOL("allowed", GpuView, allowed),
         ROW_IDS("tasks", GpuView, task_ids, n_tasks, GPU_TASKS_MAX),
+        ROW_WITHIN("excess", GpuView, excess, n_excess, &object_gpu_excess, GPU_VIEW_EXCESS_MAX),
+        ROW_NUMBER("n_more_excess", GpuView, n_more_excess, FIELD_OMIT_ZERO, 0, INT64_MAX),
         {},
 };
 

@@ -54,6 +54,13 @@ static const Field attach_fields[] = {
 
 const Object object_reply_attach = { "Attach", attach_fields };
 
+static const Field ended_fields[] = {
+        ROW_TEXTS("notices", Reply, ended.notices, ended.n_notices, WIRE_NOTICES_MAX),
+        {},
+};
+
+const Object object_reply_ended = { "Ended", ended_fields };
+
 static const Field list_fields[] = {
         ROW_ARRAY("tasks", Reply, list.tasks, list.n, 0, &object_task_view, REPLY_TASKS_MAX),
         {},

@@ -144,6 +144,16 @@ static const Field usage_fields[] = {
 
 static const Object object_usage = { "Usage", usage_fields };
 
+static const Field stray_fields[] = {
+        ROW_CHARS("uuid", GpuStray, uuid, 0, table_is_uuid, UUID_PATTERN),
+        ROW_NUMBER("index", GpuStray, index, 0, 0, GPU_INDEX_MAX),
+        ROW_NUMBER("used_bytes", GpuStray, used_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("peak_bytes", GpuStray, peak_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        {},
+};
+
+static const Object object_stray = { "GpuStray", stray_fields };
+
 /* Tasks */
 
 /* An instant, 0: none. */
@@ -341,10 +351,11 @@ static const Field attached_fields[] = {
 const Object object_attached_task = { "AttachedTask", attached_fields, check_task, new_task,
                                       free_task };
 
-#define SHOWN_ROWS                                                               \
-        ROW_REF("id", Task, id), ROW_NUMBER("uid", Task, uid, 0, 0, UINT32_MAX), \
-                ROW_OBJECT("needs", Task, needs, FIELD_OPTIONAL, &object_needs), \
-                ROW_PART(0, &object_terms), ROW_PART(0, &object_progress),       \
+#define SHOWN_ROWS                                                                      \
+        ROW_REF("id", Task, id), ROW_NUMBER("uid", Task, uid, 0, 0, UINT32_MAX),        \
+                ROW_OBJECT("needs", Task, needs, FIELD_OPTIONAL, &object_needs),        \
+                ROW_PART(0, &object_terms), ROW_PART(0, &object_progress),              \
+                ROW_ARRAY("strays", Task, strays, n_strays, 0, &object_stray, GPU_MAX), \
                 ARRAY_ROW(&object_array)
 
 static const Field shown_fields[] = {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/excess.h"
 #include "core/index-set.h"
 #include "core/output.h"
 #include "core/ref.h"
@@ -149,6 +150,24 @@ static void put_usage(JsonText *text, const char *key, const Task *task, bool pe
         json_text_close(text, '}');
 }
 
+static void put_excess(JsonText *text, const Task *task) {
+        unsigned at = 0;
+        Excess excess;
+
+        json_text_key(text, "excess");
+        json_text_open(text, '[');
+        while (excess_next(task, &at, &excess)) {
+                json_text_open(text, '{');
+                put_uint(text, "index", excess.gpu_index);
+                put_text(text, "uuid", excess.gpu_uuid);
+                put_uint(text, "asked_bytes", excess.asked_bytes);
+                put_uint(text, "used_bytes", excess.used_bytes);
+                put_uint(text, "peak_bytes", excess.peak_bytes);
+                json_text_close(text, '}');
+        }
+        json_text_close(text, ']');
+}
+
 static void put_words(JsonText *text, const TaskView *view) {
         const Task *task = view->task;
 
@@ -162,6 +181,7 @@ static void put_result(JsonText *text, const Task *task) {
         put_uint_or_null(text, "signal", task->signal > 0, (uint64_t)task->signal);
         put_usage(text, "used", task, false);
         put_usage(text, "peak", task, true);
+        put_excess(text, task);
 }
 
 /* "id" and "index", the words that people type */
@@ -295,6 +315,21 @@ static void put_gpu_task(JsonText *text, uint64_t ref) {
                 json_text_string(text, task_ref_format(buf, sizeof(buf), ref), sizeof(buf));
 }
 
+static void put_gpu_excess(JsonText *text, const GpuView *gpu) {
+        json_text_key(text, "excess");
+        json_text_open(text, '[');
+        for (size_t i = 0; i < gpu->n_excess; i++) {
+                json_text_open(text, '{');
+                json_text_key(text, "task");
+                put_gpu_task(text, gpu->excess[i].task_id);
+                put_uint(text, "uid", gpu->excess[i].uid);
+                put_uint(text, "asked_bytes", gpu->excess[i].asked_bytes);
+                put_uint(text, "used_bytes", gpu->excess[i].used_bytes);
+                json_text_close(text, '}');
+        }
+        json_text_close(text, ']');
+}
+
 /* The figures of a GPU that does not answer are those that it had; how old they are stands beside the list. */
 static void put_gpu(JsonText *text, const GpuView *gpu) {
         const GpuSample *sample = &gpu->sample;
@@ -320,6 +355,7 @@ static void put_gpu(JsonText *text, const GpuView *gpu) {
         for (size_t i = 0; i < gpu->n_tasks; i++)
                 put_gpu_task(text, gpu->task_ids[i]);
         json_text_close(text, ']');
+        put_gpu_excess(text, gpu);
         json_text_close(text, '}');
 }
 

@@ -409,6 +409,13 @@ static void test_replies_keep_each_field(_unused_ void **state) {
         reply_done(&reply);
         reply_done(&back);
 
+        reply = sample_reply(CALL_ENDED);
+        back = pass_reply(&reply);
+        assert_int_equal(back.ended.n_notices, 1);
+        assert_string_equal(back.ended.notices[0], reply.ended.notices[0]);
+        reply_done(&reply);
+        reply_done(&back);
+
         reply = sample_reply(CALL_GET_INFO);
         back = pass_reply(&reply);
         assert_string_equal(back.get_info.version, "0.1.0");
@@ -428,6 +435,11 @@ static void test_lists_keep_each_field(_unused_ void **state) {
                 assert_true(view->has_explain && !view->hidden);
                 assert_explain(view->explain, reply.list.tasks[i].explain);
                 assert_int_equal(view->settle_until_boot_us, 99);
+                assert_int_equal(view->task->n_strays, 1);
+                assert_string_equal(view->task->strays[0].uuid, "GPU-cccc");
+                assert_int_equal(view->task->strays[0].index, 5);
+                assert_int_equal(view->task->strays[0].used_bytes, 21);
+                assert_int_equal(view->task->strays[0].peak_bytes, 22);
         }
         reply_done(&reply);
         reply_done(&back);
@@ -469,6 +481,10 @@ static void test_status_keeps_each_field(_unused_ void **state) {
         assert_true(gpu->promised_bytes == GIB && gpu->free_bytes == 38 * GIB && gpu->allowed);
         assert_true(gpu->n_tasks == 2 && gpu->task_ids[0] == 12 &&
                     gpu->task_ids[1] == task_ref(13, 2));
+        assert_true(gpu->n_excess == 2 && gpu->n_more_excess == 3);
+        assert_true(gpu->excess[0].task_id == 12 && gpu->excess[0].uid == 1000 &&
+                    gpu->excess[0].asked_bytes == GIB && gpu->excess[0].used_bytes == 3 * GIB);
+        assert_true(gpu->excess[1].task_id == task_ref(13, 2) && gpu->excess[1].asked_bytes == 0);
         assert_true(have->gpus[1].sample.state == GPU_STATE_LOST && have->gpus[1].n_tasks == 0);
         assert_true(have->gpus_known && have->gpu_age_us == 1500000);
         assert_string_equal(have->gpu_text, "driver is slow");

@@ -67,8 +67,8 @@ static void assert_null_value(const json_t *json, const char *key) {
 
 #define TASK_KEYS                                                                                         \
         "id,index,name,user,uid,state,command,argv,cwd,priority,detached,pid,needs,gpus,delay_seconds,"   \
-        "time_limit_seconds,submitted_at,started_at,ended_at,exit_status,signal,used,peak,reason,output," \
-        "array,after,requeue,retries"
+        "time_limit_seconds,submitted_at,started_at,ended_at,exit_status,signal,used,peak,excess,reason," \
+        "output,array,after,requeue,retries"
 
 static void test_task_has_every_key_and_value(_unused_ void **state) {
         TaskView view = { .task = sample_task() };
@@ -132,6 +132,15 @@ static void test_task_has_every_key_and_value(_unused_ void **state) {
         assert_number(gpu, "index", 3);
         assert_number(gpu, "bytes", 18);
         assert_null_value(json_array_get(get(get(json, "used"), "gpus"), 1), "bytes");
+
+        assert_int_equal(json_array_size(get(json, "excess")), 1);
+        gpu = json_array_get(get(json, "excess"), 0);
+        assert_keys(gpu, "index,uuid,asked_bytes,used_bytes,peak_bytes");
+        assert_number(gpu, "index", 5);
+        assert_text(gpu, "uuid", "GPU-cccc");
+        assert_number(gpu, "asked_bytes", 0);
+        assert_number(gpu, "used_bytes", 21);
+        assert_number(gpu, "peak_bytes", 22);
 
         json_decref(json);
         task_free(view.task);
@@ -317,12 +326,19 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         assert_keys(
                 gpu,
                 "index,uuid,name,state,total_bytes,used_bytes,promised_bytes,free_bytes,allowed,"
-                "use,shares_ram,processes_known,note,tasks");
+                "use,shares_ram,processes_known,note,tasks,excess");
         assert_text(gpu, "state", "ok");
         assert_number(gpu, "used_bytes", GIB);
         assert_number(gpu, "free_bytes", 38 * GIB);
         assert_int_equal(json_integer_value(json_array_get(get(gpu, "tasks"), 0)), 12);
         assert_string_equal(json_string_value(json_array_get(get(gpu, "tasks"), 1)), "13_2");
+        assert_int_equal(json_array_size(get(gpu, "excess")), 2);
+        assert_keys(json_array_get(get(gpu, "excess"), 0), "task,uid,asked_bytes,used_bytes");
+        assert_number(json_array_get(get(gpu, "excess"), 0), "task", 12);
+        assert_number(json_array_get(get(gpu, "excess"), 0), "uid", 1000);
+        assert_number(json_array_get(get(gpu, "excess"), 0), "asked_bytes", GIB);
+        assert_number(json_array_get(get(gpu, "excess"), 0), "used_bytes", 3 * GIB);
+        assert_text(json_array_get(get(gpu, "excess"), 1), "task", "13_2");
 
         gpu = json_array_get(get(json, "gpus"), 1);
         assert_text(gpu, "state", "lost");

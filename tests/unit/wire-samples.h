@@ -115,6 +115,10 @@ static inline Task *sample_task(void) {
         task->gpu_usage = sample_zeroed(2, sizeof(*task->gpu_usage));
         task->gpu_usage[0] = (Usage){ .known = true, .used_bytes = 17, .peak_bytes = 18 };
         task->gpu_usage[1] = (Usage){ .let_go = true, .used_bytes = 19, .peak_bytes = 20 };
+        task->n_strays = 1;
+        task->strays = sample_zeroed(1, sizeof(*task->strays));
+        task->strays[0] =
+                (GpuStray){ .uuid = "GPU-cccc", .index = 5, .used_bytes = 21, .peak_bytes = 22 };
         task->reason = sample_text("time limit of 1h");
         task->attempt = 5;
         task->n_retries = 4;
@@ -394,7 +398,14 @@ static inline void sample_status(MachineStatus *status) {
                                      .free_bytes = 38 * GIB,
                                      .allowed = true,
                                      .n_tasks = 2,
-                                     .task_ids = sample_zeroed(2, sizeof(uint64_t)) };
+                                     .task_ids = sample_zeroed(2, sizeof(uint64_t)),
+                                     .n_excess = 2,
+                                     .n_more_excess = 3 };
+        status->gpus[0].excess[0] = (GpuExcess){
+                .task_id = 12, .uid = 1000, .asked_bytes = GIB, .used_bytes = 3 * GIB
+        };
+        status->gpus[0].excess[1] =
+                (GpuExcess){ .task_id = task_ref(13, 2), .uid = 1001, .used_bytes = GIB };
         status->gpus[0].task_ids[0] = 12;
         status->gpus[0].task_ids[1] = task_ref(13, 2);
         status->gpus[1] = (GpuView){
@@ -474,6 +485,10 @@ static inline Reply sample_reply(CallType to) {
                 reply.attach.id = 12;
                 reply.attach.state = TASK_STATE_RUNNING;
                 reply.attach.look_interval_us = 10000000;
+                break;
+        case CALL_ENDED:
+                reply.ended.n_notices = 1;
+                reply.ended.notices[0] = sample_text("task 12 took up to 3G on GPU 1");
                 break;
         case CALL_LIST:
                 reply.continues = true;
