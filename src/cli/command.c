@@ -8,7 +8,6 @@
 #include "cli/command.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +18,6 @@
 #include "core/ref.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
-#include "util/text.h"
 
 #include "config.h"
 
@@ -37,22 +35,6 @@ static const struct {
         { "stop", "cancel" },    { "suspend", "hold" },   { "tail", "logs" },
         { "unhold", "release" },
 };
-
-int cli_fail(int status, const char *fmt, ...) {
-        _cleanup_free_ char *visible = NULL;
-        char text[2048];
-        va_list ap;
-
-        va_start(ap, fmt);
-        (void)vsnprintf(text, sizeof(text), fmt, ap);
-        va_end(ap);
-
-        /* In order with what was printed, where both go to the same place. */
-        (void)fflush(stdout);
-        visible = text_visible(text);
-        (void)fprintf(stderr, "taskflow: %s\n", visible ? visible : "out of memory");
-        return status;
-}
 
 int cli_parse_id(const char *word, uint64_t *ret, Error *error) {
         if (task_ref_parse(word, ret, NULL) < 0)

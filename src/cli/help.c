@@ -10,65 +10,8 @@
 
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/help-opts.h"
 #include "cli/output.h"
-#include "util/macro.h"
-
-enum {
-        HELP_WIDTH = 80,
-        NAMES_MAX = 96,
-        HELP_COLUMN_MAX = 28, /* longer option names push their help to the next line */
-};
-
-/* "-s, --signal SIGNAL"; "    --json"; "-u, --user[=USER]" */
-static void format_names(const Opt *opt, char buf[static NAMES_MAX]) {
-        char letter[8] = "    ";
-
-        if (opt->letter)
-                (void)snprintf(letter, sizeof(letter), "-%c, ", opt->letter);
-
-        if (!opt->argument)
-                (void)snprintf(buf, NAMES_MAX, "%s--%s", letter, opt->name);
-        else if (opt->argument[0] == '[')
-                (void)snprintf(buf, NAMES_MAX, "%s--%s[=%s", letter, opt->name, opt->argument + 1);
-        else
-                (void)snprintf(buf, NAMES_MAX, "%s--%s %s", letter, opt->name, opt->argument);
-}
-
-static bool is_shown(const Opt *opt) {
-        return opt->help && opt->parse;
-}
-
-static void print_row(const char *names, const char *help, unsigned column) {
-        (void)printf("  %s", names);
-        if (strlen(names) + 4 > column)
-                (void)printf("\n%*s", (int)column, "");
-        else
-                (void)printf("%*s", (int)(column - 2 - (unsigned)strlen(names)), "");
-        output_wrapped(help, column, HELP_WIDTH);
-}
-
-static void print_opts(const Opt *opts) {
-        char names[NAMES_MAX];
-        size_t longest = strlen("-h, --help");
-        unsigned column;
-
-        for (const Opt *opt = opts; opt && opt->name; opt++) {
-                if (!is_shown(opt))
-                        continue;
-                format_names(opt, names);
-                longest = MAX(longest, strlen(names));
-        }
-
-        column = (unsigned)MIN(longest + 4, (size_t)HELP_COLUMN_MAX);
-        (void)puts("Options:");
-        for (const Opt *opt = opts; opt && opt->name; opt++) {
-                if (!is_shown(opt))
-                        continue;
-                format_names(opt, names);
-                print_row(names, opt->help, column);
-        }
-        print_row("-h, --help", "show this help", column);
-}
 
 static void print_sentence(const char *phrase) {
         (void)printf("%c%s.\n", toupper((unsigned char)phrase[0]), phrase + 1);
@@ -100,7 +43,7 @@ static void print_program_help(void) {
                    "Commands:");
         for (const Command *const *command = commands; *command; command++)
                 if (!(*command)->not_available)
-                        print_row((*command)->name, (*command)->summary, 14);
+                        help_print_row((*command)->name, (*command)->summary, 14);
         (void)puts("\n"
                    "Options:\n"
                    "  -h, --help     show this help\n"
@@ -122,6 +65,6 @@ void command_print_help(const Command *command) {
         if (command->description)
                 print_description(command->description);
         (void)putchar('\n');
-        print_opts(command->opts);
+        help_print_opts(command->opts);
         (void)printf("\nThe manual has all of it: man taskflow-%s\n", command->name);
 }
