@@ -32,7 +32,7 @@ all: setup-build
 	@ninja -C $(BUILD)
 
 help:
-	@echo "make          build $(BUILD)/taskflow, $(BUILD)/taskflowd and $(BUILD)/taskflow-agent"
+	@echo "make          build $(BUILD)/taskflow, and taskflowd, taskflow-agent and taskflow-sim beside it"
 	@echo "make demo     build, and run a first real task"
 	@echo "make check    build, and run every test"
 	@echo "make install  install below PREFIX=$(PREFIX); make uninstall takes it away"

@@ -18,6 +18,7 @@ MAY_INCLUDE = {
     "runner": {"client", "wire", "probe", "core", "util"},
     "daemon": {"settings", "store", "probe", "wire", "core", "util"},
     "agent": {"store", "client", "runner", "wire", "probe", "core", "util"},
+    "sim": {"cli", "settings", "core", "util"},
     "cli": {"client", "runner", "wire", "probe", "core", "util"},
 }
 

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fail when a manual page and the program's own --help name different commands or options.
 
-    check-man.py MAN-FOLDER TASKFLOW [TASKFLOWD [TASKFLOW-AGENT]]
+    check-man.py MAN-FOLDER TASKFLOW [TASKFLOWD [TASKFLOW-AGENT [TASKFLOW-SIM]]]
 
-Pages are man/taskflow.1.scd, man/taskflow-COMMAND.1.scd, man/taskflowd.8.scd and man/taskflow-agent.8.scd. In a page an
-option is documented by a paragraph that starts with it in bold, `*-m*, *--memory* _SIZE_`, and goes on indented.
+Pages are man/taskflow.1.scd, man/taskflow-COMMAND.1.scd, man/taskflowd.8.scd, man/taskflow-agent.8.scd and
+man/taskflow-sim.1.scd. In a page an option is documented by a paragraph that starts with it in bold, `*-m*, *--memory* _SIZE_`, and goes on indented.
 """
 
 import itertools
@@ -17,6 +17,8 @@ import sys
 
 OPTION = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
 EVERYWHERE = {"-h", "--help"}
+# Other programs, with the sections of their pages.
+PROGRAMS = (("taskflowd", 8), ("taskflow-agent", 8), ("taskflow-sim", 1))
 
 
 def run(*argv):
@@ -97,7 +99,7 @@ def check_taskflow(man, taskflow):
             wrong.append(f"{man / 'taskflow.1.scd'}: the command {command} is not named")
     for page in sorted(man.glob("taskflow-*.1.scd")):
         command = page.name[len("taskflow-") : -len(".1.scd")]
-        if command not in commands:
+        if command not in commands and (f"taskflow-{command}", 1) not in PROGRAMS:
             wrong.append(f"{page}: there is no command {command}")
     return wrong
 
@@ -105,9 +107,10 @@ def check_taskflow(man, taskflow):
 def main():
     man = pathlib.Path(sys.argv[1])
     wrong = check_taskflow(man, sys.argv[2])
-    for name, program in zip(("taskflowd", "taskflow-agent"), sys.argv[3:]):
-        if os.path.exists(program) and (man / f"{name}.8.scd").exists():
-            wrong += compare(name, man / f"{name}.8.scd", options_of_help(run(program, "--help")))
+    for (name, number), program in zip(PROGRAMS, sys.argv[3:]):
+        page = man / f"{name}.{number}.scd"
+        if os.path.exists(program) and page.exists():
+            wrong += compare(name, page, options_of_help(run(program, "--help")))
     for line in wrong:
         print(line)
     sys.exit(len(wrong) > 0)

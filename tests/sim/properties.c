@@ -15,10 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/rng.h"
 #include "util/macro.h"
 
 #include "drive.h"
-#include "rng.h"
 
 enum {
         N_GPUS = 4,

@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/rng.h"
 #include "util/macro.h"
 
-#include "rng.h"
 #include "vm.h"
 
 typedef struct Scenario {

@@ -14,8 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sim/rng.h"
+
 #include "drive.h"
-#include "rng.h"
 
 enum {
         VM_GPUS_MAX = 8,

@@ -17,9 +17,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sim/rng.h"
 #include "util/macro.h"
-
-#include "../rng.h"
 
 enum {
         N_AGENTS = 2, /* users with detached tasks */

@@ -33,3 +33,8 @@ static inline uint64_t rng_between(Rng *rng, uint64_t from, uint64_t to) {
 static inline bool rng_chance(Rng *rng, unsigned percent) {
         return rng_below(rng, 100) < percent;
 }
+
+/* 0 up to, but not including, 1 */
+static inline double rng_real(Rng *rng) {
+        return (double)(rng_next(rng) >> 11) / (double)(UINT64_C(1) << 53);
+}
