@@ -15,6 +15,7 @@ const Command *const commands[] = {
         &command_show,
         &command_why,
         &command_logs,
+        &command_history,
         &command_status,
         &command_cancel,
         &command_hold,

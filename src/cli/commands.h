@@ -13,6 +13,7 @@ extern const Command command_cancel;
 extern const Command command_completion;
 extern const Command command_doctor;
 extern const Command command_help;
+extern const Command command_history;
 extern const Command command_hold;
 extern const Command command_logs;
 extern const Command command_metrics;
