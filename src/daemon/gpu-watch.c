@@ -32,8 +32,8 @@
 #include "probe/gpu-process.h"
 #include "util/cleanup.h"
 
-#define BACK_OFF_MIN_US (1 * US_PER_SEC)
-#define BACK_OFF_MAX_US (60 * US_PER_SEC)
+/* Who waits for a GPU is to have it within 10 s of the driver's return. */
+#define BACK_OFF_MAX_US (4 * US_PER_SEC)
 
 /*
  * A process that somebody traces ends for its tracer first: its descriptor says that it ended, and
@@ -46,6 +46,8 @@ enum {
         FREE_STEP_MS = 2,
         FREE_TRIES = 500,
         WHY_MAX = 240,
+        FIRST_ANSWER_FACTOR = 3,
+        PATIENT_AFTER = 8, /* failures in a row */
 };
 
 static const char probe_program[] = "/proc/self/exe"; /* ourselves, also after an upgrade */
@@ -54,6 +56,7 @@ static const GpuWatchTimes default_times = {
         .first_answer_us = 90 * US_PER_SEC, /* initialising takes seconds for each GPU */
         .answer_us = 5 * US_PER_SEC,
         .idle_us = 60 * US_PER_SEC,
+        .back_off_us = 1 * US_PER_SEC,
 };
 
 typedef enum ProbeState {
@@ -84,6 +87,9 @@ struct GpuWatch {
         char why[WHY_MAX]; /* they are */
         bool is_idle;
 
+        uint64_t asked_us;   /* CLOCK_MONOTONIC: when the look began that is under way */
+        uint64_t first_us;   /* the longest that a probe needed for its first answer; 0: none yet */
+        unsigned n_failures; /* in a row */
         uint64_t back_off_us;   /* 0: the last probe did well */
         uint64_t next_start_us; /* CLOCK_MONOTONIC */
 
@@ -112,13 +118,34 @@ static uint64_t now_us(const GpuWatch *watch) {
         return now;
 }
 
+/* The longer the time the less it matters when exactly it is over, and fewer wake-ups are better. */
 static void arm(sd_event_source *timer, uint64_t after_us) {
+        (void)sd_event_source_set_time_accuracy(timer, MAX(after_us / 16, UINT64_C(1)));
         (void)sd_event_source_set_time_relative(timer, after_us);
         (void)sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
 }
 
 static void disarm(sd_event_source *source) {
         (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
+/*
+ * How long an answer may take. A first one initialises GPUs, for which a driver that was never seen
+ * to do it has all the time there is. One that was needs about as long again: what takes longer
+ * hangs, and the sooner it is replaced the sooner the GPUs are back. But once in a while, the more
+ * rarely the longer it goes on, it has all the time again, lest we end it each time that it would
+ * have come.
+ */
+static uint64_t limit_us(const GpuWatch *watch) {
+        const GpuWatchTimes *times = &watch->times;
+        unsigned n = watch->n_failures;
+
+        if (watch->has_answered)
+                return times->answer_us;
+        if (watch->first_us == 0 || (n >= PATIENT_AFTER && (n & (n - 1)) == 0))
+                return times->first_answer_us;
+        return MIN(MAX(times->answer_us, FIRST_ANSWER_FACTOR * watch->first_us),
+                   times->first_answer_us);
 }
 
 static void tell(GpuWatch *watch) {
@@ -157,7 +184,8 @@ static void fail(GpuWatch *watch) {
         if (watch->is_asking || watch->state == PROBE_STATE_ALIVE)
                 watch->was_told = false; /* of this failure */
         want_again(watch);
-        watch->back_off_us = watch->back_off_us == 0 ? BACK_OFF_MIN_US :
+        watch->n_failures++;
+        watch->back_off_us = watch->back_off_us == 0 ? watch->times.back_off_us :
                                                        MIN(watch->back_off_us * 2, BACK_OFF_MAX_US);
         watch->next_start_us = now_us(watch) + watch->back_off_us;
 
@@ -174,11 +202,8 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
                 set_why(watch, "the GPU driver does not let go of the former probe");
                 watch->ended_well = false;
         } else {
-                uint64_t us =
-                        watch->has_answered ? watch->times.answer_us : watch->times.first_answer_us;
-
                 set_why(watch, "the GPU driver has not answered for %u s",
-                        (unsigned)(us / US_PER_SEC));
+                        (unsigned)(limit_us(watch) / US_PER_SEC));
                 fail(watch);
         }
         pursue(watch);
@@ -215,8 +240,11 @@ static void take_report(GpuWatch *watch, const GpuReport *report) {
         disarm(watch->deadline_source);
         disarm(watch->tell_source);
         watch->is_asking = false;
+        if (!watch->has_answered)
+                watch->first_us = MAX(watch->first_us, now_us(watch) - watch->asked_us + 1);
         watch->has_answered = true;
         watch->was_told = false;
+        watch->n_failures = 0;
         watch->back_off_us = 0;
         watch->next_start_us = 0;
 
@@ -356,8 +384,8 @@ static void begin_look(GpuWatch *watch) {
                 tell(watch);
                 return;
         }
-        arm(watch->deadline_source,
-            watch->has_answered ? watch->times.answer_us : watch->times.first_answer_us);
+        watch->asked_us = now_us(watch);
+        arm(watch->deadline_source, limit_us(watch));
 }
 
 /* Start a probe, unless the back-off says later. */
@@ -519,6 +547,8 @@ int gpu_watch_set_sources(GpuWatch *watch, const GpuSources *sources) {
         watch->library = copy;
 
         /* What the former one did is nothing to hold against this one. */
+        watch->first_us = 0;
+        watch->n_failures = 0;
         watch->back_off_us = 0;
         watch->next_start_us = 0;
         disarm(watch->retry_source);

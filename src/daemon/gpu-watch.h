@@ -6,9 +6,10 @@
  * The watch over the GPU probe
  *
  * Keeps one probe process alive while anybody needs it: asks it, gives it a deadline (90 s for the
- * first answer after it was started, 5 s for a later one; decisions.md 32), replaces it with
- * back-off (1 s doubling to 60 s; never before the old one was reaped), and says "unknown" until it
- * answers again. Nothing here blocks.
+ * first answer of a driver, 5 s for a later one; decisions.md 32), replaces it with back-off (1 s
+ * doubling to 4 s; never before the old one was reaped), and says "unknown" until it answers again.
+ * A driver that has answered before has three times as long for its first answer as it took then,
+ * but 5 s at least, and 90 s after 8, 16, 32, … failures in a row. Nothing here blocks.
  */
 
 #include <stdbool.h>
@@ -73,6 +74,7 @@ typedef struct GpuWatchTimes {
         uint64_t first_answer_us;
         uint64_t answer_us;
         uint64_t idle_us;
+        uint64_t back_off_us; /* the first one */
 } GpuWatchTimes;
 
 /* Other times, for tests. */

@@ -369,7 +369,7 @@ int gpu_process_receive(GpuProcessHandle *handle, GpuReport **ret) {
  * A driver that could not be opened is left alone for a while, the longer the more often it failed.
  */
 #define REOPEN_MIN_US (1 * US_PER_SEC)
-#define REOPEN_MAX_US (30 * US_PER_SEC)
+#define REOPEN_MAX_US (4 * US_PER_SEC)
 
 typedef struct Vendor {
         const GpuVendor *vendor;

@@ -4,6 +4,8 @@
  * The probe is this program itself, started anew, with the library that stands in for NVIDIA's.
  */
 
+#include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -22,6 +24,7 @@ enum {
         CALLS_MAX = 32,
         /* Nobody waits so long unless something is wrong. */
         PATIENCE_US = 20000000,
+        N_HANGS = 1000,
 };
 
 static const char one_gpu[] = "gpu 0\nuuid GPU-a\n";
@@ -144,6 +147,13 @@ static void run_until_no_child(Bench *bench) {
         assert_false(has_child());
 }
 
+static void set_limits(Bench *bench, uint64_t first_answer_us, uint64_t answer_us) {
+        gpu_watch_set_times(bench->watch, &(GpuWatchTimes){ .first_answer_us = first_answer_us,
+                                                            .answer_us = answer_us,
+                                                            .idle_us = PATIENCE_US,
+                                                            .back_off_us = 100000 });
+}
+
 static void ask(Bench *bench, uint64_t ticket) {
         assert_int_equal(gpu_watch_ask(bench->watch, ticket), 0);
 }
@@ -240,9 +250,73 @@ static void test_a_hang_is_unknown_until_it_answers_again(void **state) {
         /* Those who ask now know already. The answer comes by itself, for the newest of them. */
         ask(bench, 3);
         ask(bench, 4);
+        set_limits(bench, PATIENCE_US, PATIENCE_US);
         stand_in_write(bench->stand_in, one_gpu);
         run_until(bench, 3);
         assert_answered(bench, 2, 4);
+}
+
+/* It would come with the first limit long after everybody has lost patience. */
+static void test_a_driver_that_answered_before_has_less_time_when_it_starts_anew(void **state) {
+        Bench *bench = *state;
+
+        set_limits(bench, 10 * (uint64_t)PATIENCE_US, 20000);
+        ask(bench, 1);
+        run_until(bench, 1);
+        assert_answered(bench, 0, 1);
+
+        stand_in_write(bench->stand_in, "hang * for-ever\n");
+        ask(bench, 2);
+        run_until(bench, 4);
+        for (unsigned i = 1; i < 4; i++)
+                assert_unknown(bench, i, 2, "has not answered");
+}
+
+static void on_report_count(const GpuReport *report,
+                            const char *why,
+                            uint64_t ticket,
+                            void *userdata) {
+        assert_null(report);
+        (*(unsigned *)userdata)++;
+}
+
+static unsigned count_fds(void) {
+        unsigned n = 0;
+
+        for (int fd = 0; fd < 256; fd++)
+                n += fcntl(fd, F_GETFD) >= 0;
+        return n;
+}
+
+/* Each is ended, reaped and replaced: after a thousand there is no more than after one. */
+static void test_a_thousand_hangs_leave_nothing(void **state) {
+        Bench *bench = *state;
+        const uint64_t end_us = clock_boottime_us() + 6 * (uint64_t)PATIENCE_US;
+        GpuWatch *watch = NULL;
+        size_t n_bytes = 0;
+        unsigned n_fds = 0;
+        unsigned n = 0;
+
+        stand_in_write(bench->stand_in, "hang nvmlInit_v2 for-ever\n");
+        assert_int_equal(gpu_watch_new(&watch, bench->event,
+                                       &(GpuSources){ .nvml_library = bench->stand_in->library },
+                                       on_report_count, &n),
+                         0);
+        gpu_watch_set_times(watch, &(GpuWatchTimes){ .first_answer_us = 1000 });
+        assert_int_equal(gpu_watch_ask(watch, 1), 0);
+        while (n < N_HANGS && clock_boottime_us() < end_us) {
+                assert_true(sd_event_run(bench->event, US_PER_SEC) >= 0);
+                if (n == 1) {
+                        n_fds = count_fds();
+                        n_bytes = mallinfo2().uordblks;
+                }
+        }
+        assert_int_equal(n, N_HANGS);
+        assert_in_range(count_fds(), 0, n_fds + 3); /* those of one probe */
+        assert_in_range(mallinfo2().uordblks, 0, n_bytes + sizeof(GpuReport) + 65536);
+
+        assert_null(gpu_watch_free(watch));
+        assert_false(has_child());
 }
 
 static void test_the_first_answer_has_its_own_deadline(void **state) {
@@ -341,6 +415,21 @@ static void test_an_idle_probe_is_let_go(void **state) {
         ask(bench, 2);
         run_until(bench, 2);
         assert_answered(bench, 1, 2);
+}
+
+/* Its end is not waited for. */
+static void test_a_library_that_hangs_when_it_is_closed_is_let_go(void **state) {
+        Bench *bench = *state;
+
+        gpu_watch_set_times(bench->watch, &(GpuWatchTimes){ .first_answer_us = PATIENCE_US,
+                                                            .answer_us = PATIENCE_US,
+                                                            .idle_us = 1000 });
+        stand_in_write(bench->stand_in, "hang nvmlShutdown for-ever\ngpu 0\n");
+        ask(bench, 1);
+        gpu_watch_idle(bench->watch);
+        run_until(bench, 1);
+        assert_answered(bench, 0, 1);
+        run_until_no_child(bench);
 }
 
 static void test_asking_keeps_an_idle_probe(void **state) {
@@ -540,6 +629,8 @@ int main(int argc, char **argv) {
                 watch_test(test_the_callback_may_ask),
                 watch_test(test_without_a_driver_the_report_says_so),
                 watch_test(test_a_hang_is_unknown_until_it_answers_again),
+                watch_test(test_a_driver_that_answered_before_has_less_time_when_it_starts_anew),
+                watch_test(test_a_thousand_hangs_leave_nothing),
                 watch_test(test_the_first_answer_has_its_own_deadline),
                 watch_test(test_a_crash_is_unknown_until_it_answers_again),
                 watch_test(test_back_off_grows),
@@ -547,6 +638,7 @@ int main(int argc, char **argv) {
                 watch_test(test_what_was_not_asked_for_ends_the_probe),
                 watch_test(test_nonsense_ends_the_probe),
                 watch_test(test_an_idle_probe_is_let_go),
+                watch_test(test_a_library_that_hangs_when_it_is_closed_is_let_go),
                 watch_test(test_asking_keeps_an_idle_probe),
                 watch_test(test_idle_ends_the_attempts),
                 watch_test(test_another_library_replaces_the_probe),
