@@ -97,7 +97,7 @@ static unsigned look_at_gpu(Vm *vm, unsigned gpu, GpuSample *sample, GpuTaskUse 
         *sample = (GpuSample){ .index = gpu,
                                .total_bytes = vm->options.gpu_bytes,
                                .n_processes = used > 0,
-                               .processes_known = true };
+                               .processes_known = !vm->options.hides_uses };
         gpu_uuid(sample->uuid, gpu);
         for (size_t i = 0; i < vm->n_active; i++) {
                 const Job *job = &vm->jobs[vm->active[i]];
@@ -109,7 +109,7 @@ static unsigned look_at_gpu(Vm *vm, unsigned gpu, GpuSample *sample, GpuTaskUse 
                                 continue;
                         used += bytes;
                         sample->n_processes++;
-                        if (job->lies)
+                        if (job->lies || vm->options.hides_uses)
                                 continue;
                         uses[n_uses] = (GpuTaskUse){ .task_id = job->id, .used_bytes = bytes };
                         memcpy(uses[n_uses++].uuid, sample->uuid, GPU_UUID_MAX);

@@ -54,6 +54,7 @@ typedef struct VmOptions {
         bool outsiders;          /* people beside taskflow come and go */
         unsigned outage_percent; /* of looks at the GPUs that get no answer */
         uint64_t probe_us;       /* a look at the GPUs takes at most that long */
+        bool hides_uses;         /* the driver does not tell what each process uses */
 } VmOptions;
 
 typedef struct VmStats {
