@@ -16,11 +16,12 @@
 #include "util/macro.h"
 
 enum {
-        GPU_UUID_MAX = 96,   /* NVML's own bound (NVML_DEVICE_UUID_V2_BUFFER_SIZE), NUL included */
-        GPU_NAME_MAX = 96,   /* likewise */
-        GPU_WANT_MAX = 96,   /* an index, a UUID or its beginning, or "any"; NUL included */
-        GPU_MAX = 64,        /* GPUs a machine may have, so that a sample has a bounded size */
-        NEEDS_GPUS_MAX = 64, /* a task cannot hold more different GPUs than a machine has */
+        GPU_UUID_MAX = 96, /* NVML's own bound (NVML_DEVICE_UUID_V2_BUFFER_SIZE), NUL included */
+        GPU_NAME_MAX = 96, /* likewise */
+        GPU_UUID_LONGEST = 80, /* that is passed on to others (decisions.md 31), without a NUL */
+        GPU_WANT_MAX = 96,     /* an index, a UUID or its beginning, or "any"; NUL included */
+        GPU_MAX = 64,          /* GPUs a machine may have, so that a sample has a bounded size */
+        NEEDS_GPUS_MAX = 64,   /* a task cannot hold more different GPUs than a machine has */
 };
 
 /* GpuNeed.bytes of a task that wants the GPU for itself alone. */

@@ -187,7 +187,7 @@ static bool is_uuid(const char *s) {
         for (const char *p = s; *p; p++)
                 if (!isalnum((unsigned char)*p) && !strchr("./-", *p))
                         return false;
-        return *s != '\0';
+        return *s != '\0' && strlen(s) <= GPU_UUID_LONGEST;
 }
 
 /* What is shown to people and sent as JSON: no bytes that could harm either. */

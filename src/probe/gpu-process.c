@@ -59,7 +59,7 @@ static bool is_text(const char *text, size_t n) {
 }
 
 static bool is_uuid(const char *uuid, size_t n) {
-        if (!is_text(uuid, n) || uuid[0] == '\0')
+        if (!is_text(uuid, n) || uuid[0] == '\0' || strlen(uuid) > GPU_UUID_LONGEST)
                 return false;
         for (const char *p = uuid; *p; p++)
                 if (!isalnum((unsigned char)*p) && !strchr("./-", *p))

@@ -34,7 +34,7 @@ static void use(const GpuReport *report) {
         for (unsigned i = 0; i < report->n_gpus; i++) {
                 const GpuSample *gpu = &report->gpus[i];
 
-                assert(strlen(gpu->uuid) > 0 && strlen(gpu->uuid) < sizeof(gpu->uuid));
+                assert(strlen(gpu->uuid) > 0 && strlen(gpu->uuid) <= GPU_UUID_LONGEST);
                 assert(strlen(gpu->name) < sizeof(gpu->name));
                 assert(gpu_state_to_string(gpu->state));
                 assert(gpu->processes_known || !gpu->processes_known);

@@ -100,12 +100,15 @@ static void parse_gpu_line(Gpu *gpu, const char *key, char **rest) {
         }
 
         value = strtok_r(NULL, " \t", rest);
+        if (strcmp(key, "unterminated") == 0) {
+                gpu->name_unterminated = true;
+                gpu->uuid_unterminated = !value || strcmp(value, "name") != 0;
+                return;
+        }
         if (strcmp(key, "mig") == 0)
                 gpu->is_mig = true;
         else if (strcmp(key, "unified") == 0)
                 gpu->is_unified = true;
-        else if (strcmp(key, "unterminated") == 0)
-                gpu->unterminated = true;
         else if (!value)
                 return;
         else if (strcmp(key, "uuid") == 0)

@@ -56,7 +56,8 @@ typedef struct Gpu {
         bool is_mig;
         bool is_unified;
         int compute_mode;
-        bool unterminated;
+        bool uuid_unterminated;
+        bool name_unterminated;
         bool is_lost_until_init;
         unsigned race;
         size_t n_processes;

@@ -29,7 +29,7 @@
  *     mig                        the GPU is split into instances; the whole of it tells no memory
  *     instance I                 the lines behind it, up to the next `instance` or `gpu`, are about
  *                                this instance of it
- *     unterminated               name and UUID fill their buffers without a NUL
+ *     unterminated [name]        UUID and name, or the name alone, fill their buffers without a NUL
  *     race N                     the first N tries of each list say INSUFFICIENT_SIZE
  *     lost [until-init]          the same as `error * 15`; with the word it stays so after the line
  *                                has gone, until NVML was shut down, as real ones do
@@ -128,11 +128,11 @@ static int begin_device(Script *script, const char *call, const Device *device) 
         return status;
 }
 
-static int copy_text(const Gpu *gpu, const char *text, char *ret, unsigned n_ret) {
+static int copy_text(bool unterminated, const char *text, char *ret, unsigned n_ret) {
         if (strlen(text) >= n_ret)
                 return INSUFFICIENT_SIZE;
         (void)snprintf(ret, n_ret, "%s", text);
-        if (gpu->unterminated)
+        if (unterminated)
                 for (size_t i = strlen(text); i < n_ret; i++)
                         ret[i] = 'x';
         return SUCCESS;
@@ -216,7 +216,9 @@ EXPORT int nvmlDeviceGetName(Device *device, char *name, unsigned n_name) {
         Script script;
         int status = begin_device(&script, "nvmlDeviceGetName", device);
 
-        return status == SUCCESS ? copy_text(&script.gpu, script.gpu.name, name, n_name) : status;
+        return status == SUCCESS ?
+                       copy_text(script.gpu.name_unterminated, script.gpu.name, name, n_name) :
+                       status;
 }
 
 EXPORT int nvmlDeviceGetUUID(Device *device, char *uuid, unsigned n_uuid);
@@ -224,7 +226,9 @@ EXPORT int nvmlDeviceGetUUID(Device *device, char *uuid, unsigned n_uuid) {
         Script script;
         int status = begin_device(&script, "nvmlDeviceGetUUID", device);
 
-        return status == SUCCESS ? copy_text(&script.gpu, script.gpu.uuid, uuid, n_uuid) : status;
+        return status == SUCCESS ?
+                       copy_text(script.gpu.uuid_unterminated, script.gpu.uuid, uuid, n_uuid) :
+                       status;
 }
 
 /* What it says to who asks for its memory, if it does not tell it. */

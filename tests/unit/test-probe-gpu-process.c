@@ -444,6 +444,10 @@ static void test_each_wrong_field_is_refused(void **state) {
         assert_refused(r->gpus[0].total_bytes, 0);
         assert_refused(r->gpus[0].free_bytes, 101);
         assert_refused(r->gpus[0].n_processes, GPU_REPORT_PROCESSES_MAX + 1);
+        assert_refused(*(unsigned *)&r->gpus[0].use, N_GPU_USES);
+        assert_refused(*((unsigned char *)&r->gpus[0].shares_ram), 2);
+        assert_refused(r->gpus[0].shares_ram, true); /* and has memory of its own */
+        assert_refused(r->gpus[0].note[0], '\033');
         assert_refused(*((unsigned char *)&r->gpus[0].processes_known), 2);
         assert_refused(r->processes[0].pid, 0);
         assert_refused(r->processes[0].pid, -1);
@@ -457,11 +461,16 @@ static void test_texts_without_an_end_are_refused(void **state) {
 
         memset(r->gpus[0].uuid, 'a', sizeof(r->gpus[0].uuid));
         assert_int_equal(gpu_report_check(r, sample->n_bytes), GPU_PROCESS_E_BAD);
-        r->gpus[0].uuid[5] = '\0';
+        r->gpus[0].uuid[GPU_UUID_LONGEST + 1] = '\0';
+        assert_int_equal(gpu_report_check(r, sample->n_bytes), GPU_PROCESS_E_BAD);
+        r->gpus[0].uuid[GPU_UUID_LONGEST] = '\0';
         assert_int_equal(gpu_report_check(r, sample->n_bytes), 0);
         memset(r->gpus[0].name, 'a', sizeof(r->gpus[0].name));
         assert_int_equal(gpu_report_check(r, sample->n_bytes), GPU_PROCESS_E_BAD);
         r->gpus[0].name[5] = '\0';
+        memset(r->gpus[0].note, 'a', sizeof(r->gpus[0].note));
+        assert_int_equal(gpu_report_check(r, sample->n_bytes), GPU_PROCESS_E_BAD);
+        r->gpus[0].note[5] = '\0';
         memset(r->text, 'a', sizeof(r->text));
         assert_int_equal(gpu_report_check(r, sample->n_bytes), GPU_PROCESS_E_BAD);
 }
