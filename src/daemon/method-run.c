@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/excess.h"
+#include "core/slack.h"
 #include "daemon/log.h"
 #include "daemon/methods.h"
 #include "daemon/records.h"
@@ -231,9 +232,21 @@ static void add_notices(const Task *task, Reply *reply) {
         reply->ended.n_notices = reply->ended.notices[0] != NULL;
 }
 
+/* How far off its request was, likewise. */
+static void add_hint(const Task *task, const Call *call, Reply *reply) {
+        char words[SLACK_SENTENCE_MAX];
+
+        if (task->detached || call->ended.state != TASK_STATE_DONE ||
+            !slack_sentence(task, call->ended.ended_at_us, words, sizeof(words)))
+                return;
+        if (asprintf(&reply->ended.hint, "task %" PRIu64 " %s", task_ref_id(task->id), words) < 0)
+                reply->ended.hint = NULL;
+}
+
 static void free_notices(Reply *reply) {
         for (size_t i = 0; i < reply->ended.n_notices; i++)
                 free(reply->ended.notices[i]);
+        free(reply->ended.hint);
 }
 
 void method_ended(Peer *peer, Call *call, bool resumed) {
@@ -253,6 +266,7 @@ void method_ended(Peer *peer, Call *call, bool resumed) {
                 rows_note_end(peer, core_find(record->daemon->core, record->task_id),
                               call->ended.ended_at_us);
         add_notices(core_find(record->daemon->core, record->task_id), &reply);
+        add_hint(core_find(record->daemon->core, record->task_id), call, &reply);
         r = record_end(record, call->ended.state, call->ended.exit_status, call->ended.signal,
                        call->ended.reason, call->ended.ended_at_us);
         if (r < 0)

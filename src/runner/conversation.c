@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runner/environment.h"
 #include "runner/own-room.h"
@@ -363,6 +364,8 @@ static void on_reply(Run *run, Reply *reply) {
                 return;
         case CALL_ENDED:
                 say_notices(run, reply->ended.n_notices, reply->ended.notices);
+                if (reply->ended.hint && isatty(STDERR_FILENO))
+                        say_notices(run, 1, &reply->ended.hint);
                 if (run->phase == RUN_PHASE_REPORTING)
                         run->phase = RUN_PHASE_OVER;
                 return;

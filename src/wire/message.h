@@ -342,6 +342,7 @@ typedef struct Reply {
                 struct {
                         size_t n_notices;
                         char *notices[WIRE_NOTICES_MAX]; /* owned; for the user */
+                        char *hint; /* owned; for one at a terminal; NULL: none */
                 } ended;
                 struct {
                         size_t n;

@@ -56,6 +56,7 @@ const Object object_reply_attach = { "Attach", attach_fields };
 
 static const Field ended_fields[] = {
         ROW_TEXTS("notices", Reply, ended.notices, ended.n_notices, WIRE_NOTICES_MAX),
+        ROW_TEXT("hint", Reply, ended.hint, FIELD_NULLABLE),
         {},
 };
 

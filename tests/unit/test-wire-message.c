@@ -413,6 +413,7 @@ static void test_replies_keep_each_field(_unused_ void **state) {
         back = pass_reply(&reply);
         assert_int_equal(back.ended.n_notices, 1);
         assert_string_equal(back.ended.notices[0], reply.ended.notices[0]);
+        assert_string_equal(back.ended.hint, reply.ended.hint);
         reply_done(&reply);
         reply_done(&back);
 

@@ -489,6 +489,7 @@ static inline Reply sample_reply(CallType to) {
         case CALL_ENDED:
                 reply.ended.n_notices = 1;
                 reply.ended.notices[0] = sample_text("task 12 took up to 3G on GPU 1");
+                reply.ended.hint = sample_text("task 12 asked 20G on GPU 0, took 7.8G at most");
                 break;
         case CALL_LIST:
                 reply.continues = true;
