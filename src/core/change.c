@@ -355,6 +355,8 @@ int change_apply(Core *core, Entry *entry, const Event *event) {
         case EVENT_RAM:
         case EVENT_GPUS:
         case EVENT_DRAINED:
+        case EVENT_USER:
+        case EVENT_HISTORY:
                 break;
         }
 

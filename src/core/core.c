@@ -21,6 +21,7 @@
 #include "core/queue.h"
 #include "core/row.h"
 #include "core/table.h"
+#include "core/turn.h"
 
 /* The phases, short enough to stand side by side. */
 enum {
@@ -58,8 +59,14 @@ static const int transitions[N_EVENT_TYPES][N_PHASES] = {
         [EVENT_REQUEUED]       = { NO,     NO,     NO,     NO,     NO,     WAIT,   NO,     NO },
         [EVENT_CANCELLED]      = { NO,     NO,     NO,     NO,     NO,     RUN,    NO,     NO },
         [EVENT_DRAINED]        = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
+        [EVENT_USER]           = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
+        [EVENT_HISTORY]        = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
 };
 /* clang-format on */
+
+static uint64_t half_life_us(const Policy *policy) {
+        return MAX(policy->share_half_life_us, POLICY_HALF_LIFE_MIN_US);
+}
 
 int core_new(Core **ret, const Policy *policy) {
         Core *core = calloc(1, sizeof(*core));
@@ -68,6 +75,7 @@ int core_new(Core **ret, const Policy *policy) {
                 return -ENOMEM;
 
         core->policy = *policy;
+        core->policy.share_half_life_us = half_life_us(policy);
         TAILQ_INIT(&core->users);
         TAILQ_INIT(&core->away);
         TAILQ_INIT(&core->blocked);
@@ -87,7 +95,7 @@ static void free_list(Core *core, EntryList *list) {
 }
 
 Core *core_free(Core *core) {
-        User *user;
+        User *user, *next;
 
         if (!core)
                 return NULL;
@@ -103,12 +111,19 @@ Core *core_free(Core *core) {
                 entry_free(core, class->queue[class->first + class->n_queued - 1]);
         }
 
+        HASH_ITER(hh, core->users_by_uid, user, next) {
+                table_remove_user(core, user);
+                free(user);
+        }
         free(core);
         return NULL;
 }
 
 void core_set_policy(Core *core, const Policy *policy) {
+        turn_set_half_life(core, half_life_us(policy));
         core->policy = *policy;
+        core->policy.share_half_life_us = half_life_us(policy);
+        turn_recount(core, core->last_boot_us);
 }
 
 const Policy *core_policy(const Core *core) {
@@ -131,10 +146,26 @@ static Phase resolve_phase(const Entry *entry, Phase phase) {
         return phase;
 }
 
+/* Into the next phase; and what it has then is its user's. */
+static void move_on(Core *core, Entry *entry, Phase phase, const Event *event, Holding had) {
+        const Entry *heir = NULL;
+        Holding has;
+
+        if (!phase_is_active(phase)) {
+                heir = entry->ahead ? NULL : entry->behind;
+                row_leave(core, entry, event);
+        }
+        if (phase != entry->phase)
+                queue_move(core, entry, phase);
+
+        has = turn_holding(core, heir ? heir : entry);
+        turn_change(core, entry->class->user, &had, &has, event->boot_us);
+}
+
 static int apply_task_event(Core *core, const Event *event) {
         Entry *entry = table_find(core, event->task_id), *array;
         TaskState before;
-        Phase phase;
+        Holding had;
         int next, r;
 
         if (!entry)
@@ -145,16 +176,12 @@ static int apply_task_event(Core *core, const Event *event) {
                 return CORE_E_ILLEGAL;
 
         before = entry->task->state;
+        had = turn_holding(core, entry);
         r = change_apply(core, entry, event);
         if (r != 0)
                 return r;
 
-        phase = resolve_phase(entry, (Phase)next);
-        if (!phase_is_active(phase))
-                row_leave(core, entry, event);
-        if (phase != entry->phase)
-                queue_move(core, entry, phase);
-
+        move_on(core, entry, resolve_phase(entry, (Phase)next), event, had);
         array = array_of(core, event->task_id);
         if (array)
                 array_follow(core, array, entry->task, before, event);
@@ -163,7 +190,21 @@ static int apply_task_event(Core *core, const Event *event) {
         return 0;
 }
 
+static int set_rules(Core *core, const Event *event) {
+        User *user = NULL;
+        int r;
+
+        r = queue_get_user(core, event->user.uid, &user);
+        if (r < 0)
+                return r;
+
+        user->rules = event->user.rules;
+        user->rules.weight_permille = MAX(user->rules.weight_permille, 1U);
+        return 0;
+}
+
 int core_apply(Core *core, const Event *event) {
+        turn_advance(core, event->boot_us);
         switch (event->type) {
         case EVENT_SUBMITTED:
                 return entry_submit(core, event);
@@ -173,6 +214,10 @@ int core_apply(Core *core, const Event *event) {
         case EVENT_GPUS:
                 look_take_gpus(core, &event->gpus, event->boot_us);
                 return 0;
+        case EVENT_USER:
+                return set_rules(core, event);
+        case EVENT_HISTORY:
+                return turn_restore(core, event);
         case EVENT_DRAINED:
                 core->drain = *event->drain;
                 return 0;

@@ -10,9 +10,11 @@
  * events give the same plan.
  *
  * The rules, in one place (numbers are those of the decisions):
- *  - Order: priority, then time of submission (the id). Among one user's own tasks priority is P;
- *    between users it is min(P, priority_limit), raised by 1 for each priority_age of waiting up to
- *    that limit (9).
+ *  - Order: priority, then the turn of the user (10), then time of submission (the id). Among one
+ *    user's own tasks it is priority P and the id alone; between users the priority is min(P,
+ *    priority_limit), raised by 1 for each priority_age of waiting up to that limit (9).
+ *  - Turns: the user whose share is the smallest goes first; core/turn.h has the formula. With
+ *    order = fifo nobody has turns.
  *  - A task that does not fit is overtaken by later ones that do.
  *  - Ledger: free for the next task = measured free - reserve - sum over running and offered tasks
  *    of max(0, asked - peak seen).
@@ -70,12 +72,19 @@ typedef enum EventType {
         EVENT_REQUEUED,       /* what ran is gone with the machine, and is to run again */
         EVENT_CANCELLED,      /* what runs is to end, and not to run again */
         EVENT_DRAINED,        /* an admin: start nothing more, or go on */
+        EVENT_USER,           /* what the settings say of a user */
+        EVENT_HISTORY,        /* what a user had in an earlier life of the daemon */
 } EventType;
 
 enum {
-        N_EVENT_TYPES = EVENT_DRAINED + 1,
+        N_EVENT_TYPES = EVENT_HISTORY + 1,
         CORE_OFFERS_MISSED_MAX = 3,
+        CORE_USERS_MAX =
+                4096, /* beyond this, those who had least and have no tasks are forgotten */
 };
+
+/* All of the machine, in shares of it. */
+#define CORE_WHOLE (UINT64_C(1) << 40)
 
 /* EVENT_UPDATED: what is to change; the rest stays. */
 typedef struct TaskUpdate {
@@ -90,7 +99,7 @@ typedef struct Event {
         EventType type;
         uint64_t boot_us; /* when, CLOCK_BOOTTIME */
         uint64_t at_us;   /* when, CLOCK_REALTIME; for records */
-        uint64_t task_id; /* of all but RAM, GPUS, DRAINED and SUBMITTED */
+        uint64_t task_id; /* of all but RAM, GPUS, DRAINED, SUBMITTED, USER and HISTORY */
         union {
                 Task *submitted;    /* taken on success; its needs resolved by core_resolve() */
                 const char *reason; /* WITHDRAWN, ENDED (may be NULL), HELD (may be NULL) */
@@ -98,6 +107,15 @@ typedef struct Event {
                 RamSample ram;
                 GpusSample gpus;
                 const Drain *drain; /* copied */
+                struct {
+                        uid_t uid;
+                        UserRules rules;
+                } user;
+                struct {
+                        uid_t uid;
+                        uint64_t had;    /* of CORE_WHOLE */
+                        uint64_t age_us; /* so long ago; the task that ran then are told since */
+                } history;
                 struct {
                         const GpuGrant *gpus; /* the task's needs.n_gpus of them; copied */
                         uint64_t
@@ -140,7 +158,7 @@ int core_new(Core **ret, const Policy *policy);
 Core *core_free(Core *core);
 DEFINE_CLEANUP(Core *, core_free);
 
-/* Other settings from now on; @policy is copied. */
+/* Other settings from the last event on; @policy is copied. */
 void core_set_policy(Core *core, const Policy *policy);
 const Policy *core_policy(const Core *core); /* owned by the core */
 
@@ -323,6 +341,28 @@ const Drain *core_drain(const Core *core);
 
 /* Whether this pending task was made an offer that is open (EVENT_OFFERED, not yet accepted). */
 bool core_is_offered(const Core *core, uint64_t id);
+
+/* What the settings say of a user, as the last EVENT_USER had it. */
+UserRules core_user_rules(const Core *core, uid_t uid);
+
+/* A user as `status` shows it: one who has tasks, or had some lately. */
+typedef struct UserView {
+        uid_t uid;
+        uint64_t had;     /* in the past, of CORE_WHOLE */
+        uint64_t portion; /* that is held or offered now, of CORE_WHOLE */
+        uint64_t share;   /* by which users are compared: the sum, by weight */
+        unsigned weight_permille;
+        size_t n_waiting; /* as core_n_waiting_of() */
+        size_t n_running;
+} UserView;
+
+/**
+ * core_view_users() - all of them, by uid
+ * @ret:        to be freed with free()
+ *
+ * Return: how many, or -ENOMEM.
+ */
+ssize_t core_view_users(const Core *core, uint64_t now_boot_us, UserView **ret);
 
 /* RAM as `status` shows it. */
 typedef struct RamView {

@@ -11,6 +11,7 @@
 #include "core/queue.h"
 #include "core/share.h"
 #include "core/table.h"
+#include "core/turn.h"
 
 enum {
         NO = -1,
@@ -172,9 +173,23 @@ static void forget_after(Task *task) {
         task->n_after = 0;
 }
 
+/* What runs already has had its part of the machine since it started; and may be the first that is known of a GPU. */
+static void take_turn(Core *core,
+                      const Entry *entry,
+                      unsigned n_gpus_before,
+                      uint64_t now_boot_us) {
+        Holding none = {}, has = turn_holding(core, entry);
+
+        turn_change(core, entry->class->user, &none, &has,
+                    MIN(entry->task->started_boot_us, now_boot_us));
+        if (core->n_gpus != n_gpus_before)
+                turn_recount(core, now_boot_us);
+}
+
 int entry_submit(Core *core, const Event *event) {
         Task *task = event->submitted;
         int phase = phase_of_new(core, task);
+        unsigned n_gpus = core->n_gpus;
         Entry *entry, *array;
         int r;
 
@@ -192,6 +207,8 @@ int entry_submit(Core *core, const Event *event) {
         if (phase == PHASE_RUNNING)
                 forget_after(task);
         entry_enter(core, entry, (Phase)phase, event);
+        if (phase == PHASE_RUNNING)
+                take_turn(core, entry, n_gpus, event->boot_us);
 
         array = array_of(core, task->id);
         if (array)

@@ -13,7 +13,7 @@
 #include "core/fit.h"
 #include "core/gpu-word.h"
 #include "core/gpus.h"
-#include "core/order.h"
+#include "core/place.h"
 #include "core/sat.h"
 #include "core/share.h"
 #include "core/stray.h"
@@ -350,8 +350,8 @@ static void explain_waiting(const Core *core,
                 return;
         }
 
-        ret->place = 1 + order_place(core, task->uid, entry->class->priority, task->id,
-                                     task->queued_boot_us, now_boot_us);
+        ret->place = 1 + place_in_order(core, task->uid, entry->class->priority, task->id,
+                                        task->queued_boot_us, now_boot_us);
         if (entry->phase == PHASE_AWAY)
                 (void)add_lack(ret, WAIT_REASON_AWAY);
         if (is_full(core, entry->class->user))
@@ -414,7 +414,7 @@ int core_explain_needs(const Core *core,
 
         explain_clear(ret);
         explain_drain(core, ret);
-        ret->place = 1 + order_place(core, uid, priority, UINT64_MAX, now_boot_us, now_boot_us);
+        ret->place = 1 + place_in_order(core, uid, priority, UINT64_MAX, now_boot_us, now_boot_us);
         if (user && is_full(core, user))
                 (void)add_lack(ret, WAIT_REASON_OFFERS);
         explain_needs(core, needs, now_boot_us, ret);

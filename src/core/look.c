@@ -18,6 +18,7 @@
 #include "core/share.h"
 #include "core/stray.h"
 #include "core/table.h"
+#include "core/turn.h"
 
 enum {
         IDLE_AT_MOST_ONE_IN = 4, /* of the total; 2 to 5 % are usual, small cards have more */
@@ -34,6 +35,8 @@ static void look_update(Look *look, bool known, uint64_t boot_us, uint64_t n_off
 void look_take_ram(Core *core, const RamSample *sample, uint64_t boot_us) {
         Entry *entry;
 
+        bool resized = core->ram.total_bytes != sample->total_bytes;
+
         core->ram.total_bytes = sample->total_bytes;
         core->ram.available_bytes = MIN(sample->available_bytes, sample->total_bytes);
         look_update(&core->ram.look, true, boot_us, sample->n_offers_before);
@@ -44,6 +47,8 @@ void look_take_ram(Core *core, const RamSample *sample, uint64_t boot_us) {
                         entry->shares[i].peak_bytes = entry->shares[i].reported_bytes;
 
         share_judge_all(core, SLOT_RAM, boot_us);
+        if (resized)
+                turn_recount(core, boot_us);
 }
 
 void look_take_report(Core *core, Entry *entry, bool known, uint64_t used_bytes) {
@@ -203,4 +208,5 @@ void look_take_gpus(Core *core, const GpusSample *sample, uint64_t boot_us) {
         for (unsigned i = 0; i < core->n_gpus; i++)
                 if (core->gpus[i].sample.state == GPU_STATE_OK)
                         share_judge_all(core, (int)i, boot_us);
+        turn_recount(core, boot_us);
 }

@@ -7,16 +7,13 @@
 
 #include "core/array.h"
 #include "core/sat.h"
-#include "core/table.h"
+#include "core/turn.h"
 
-/* A place between users: the higher priority first, then the smaller id (task_ref_place()). */
-typedef struct Rank {
-        unsigned priority;
-        uint64_t order;
-} Rank;
+bool rank_is_before(Rank a, Rank b) {
+        if (a.priority != b.priority)
+                return a.priority > b.priority;
 
-static bool rank_is_before(Rank a, Rank b) {
-        return a.priority != b.priority ? a.priority > b.priority : a.order < b.order;
+        return a.share != b.share ? a.share < b.share : a.order < b.order;
 }
 
 static const Entry *cursor_entry(const Cursor *cursor) {
@@ -78,10 +75,6 @@ static void cursors_sift_down(Cursor *heap, size_t n, size_t at) {
         heap[at] = moved;
 }
 
-static Rank lane_rank(const Lane *lane) {
-        return (Rank){ .priority = lane->priority, .order = lane->order };
-}
-
 static void lanes_sift_down(Lane *heap, size_t n, size_t at) {
         Lane moved = heap[at];
 
@@ -90,10 +83,9 @@ static void lanes_sift_down(Lane *heap, size_t n, size_t at) {
 
                 if (child >= n)
                         break;
-                if (child + 1 < n &&
-                    rank_is_before(lane_rank(&heap[child + 1]), lane_rank(&heap[child])))
+                if (child + 1 < n && rank_is_before(heap[child + 1].rank, heap[child].rank))
                         child++;
-                if (!rank_is_before(lane_rank(&heap[child]), lane_rank(&moved)))
+                if (!rank_is_before(heap[child].rank, moved.rank))
                         break;
                 heap[at] = heap[child];
                 at = child;
@@ -116,32 +108,46 @@ unsigned order_priority(const Policy *policy,
         return (unsigned)MIN(aged, limit);
 }
 
-static Rank entry_rank(const Core *core, const Entry *entry, uint64_t now_boot_us) {
+Rank order_rank(const Core *core, const Entry *entry, uint64_t share, uint64_t now_boot_us) {
         return (Rank){
                 .priority = order_priority(&core->policy, entry->class->priority,
                                            entry->task->queued_boot_us, now_boot_us),
+                .share = share,
                 .order = entry_order(entry),
         };
 }
 
-static void lane_set_rank(const Order *order, Lane *lane) {
-        Rank rank = entry_rank(order->core, cursor_entry(&lane->heap[0]), order->now_boot_us);
+static void lane_set_share(const Order *order, Lane *lane) {
+        if (order->core->policy.order_fifo)
+                return;
 
-        lane->priority = rank.priority;
-        lane->order = rank.order;
+        lane->rank.share =
+                turn_share(lane->user, lane->had, holding_portion(order->core, &lane->held));
+}
+
+static void lane_set_rank(const Order *order, Lane *lane) {
+        lane->rank = order_rank(order->core, cursor_entry(&lane->heap[0]), lane->rank.share,
+                                order->now_boot_us);
 }
 
 /* Returns how many cursors it used. */
 static size_t lane_init(const Order *order, Lane *lane, const User *user, Cursor *cursors) {
         const Class *class;
 
-        *lane = (Lane){ .user = user, .heap = cursors, .n_offers = user->n_offers };
+        *lane = (Lane){
+                .user = user,
+                .heap = cursors,
+                .had = turn_had(user, order->fade),
+                .held = user->held,
+                .n_offers = user->n_offers,
+        };
         TAILQ_FOREACH(class, &user->classes, link)
         lane->n += cursor_set(order, &lane->heap[lane->n], class, 0);
 
         for (size_t i = lane->n / 2; i > 0; i--)
                 cursors_sift_down(lane->heap, lane->n, i - 1);
 
+        lane_set_share(order, lane);
         if (lane->n > 0)
                 lane_set_rank(order, lane);
         return lane->n;
@@ -157,6 +163,7 @@ int order_init(Order *ret, const Core *core, uint64_t now_boot_us, bool everybod
                 return 0;
         }
 
+        order.fade = turn_fade(core, now_boot_us);
         order.cursors = calloc(core->n_queued_classes, sizeof(Cursor));
         order.lanes = calloc(core->n_queued_users, sizeof(Lane));
         if (!order.cursors || !order.lanes) {
@@ -220,6 +227,10 @@ void order_skip_class(Order *order) {
         settle_first_lane(order);
 }
 
+void order_stay(Order *order) {
+        settle_first_lane(order);
+}
+
 /* Go on to a place in the class that is in front. */
 static void go_to(Order *order, size_t at) {
         Lane *lane = &order->lanes[0];
@@ -230,6 +241,18 @@ static void go_to(Order *order, size_t at) {
                 order_skip_class(order);
 }
 
+void order_take(Order *order) {
+        Lane *lane = &order->lanes[0];
+        Holding claim;
+
+        if (order->core->policy.order_fifo)
+                return;
+
+        claim = turn_claim(order->core, &lane->heap[0].class->needs);
+        lane->held = holding_add(&lane->held, &claim, 1);
+        lane_set_share(order, lane);
+}
+
 void order_next(Order *order) {
         go_to(order, order->lanes[0].heap[0].at + 1);
 }
@@ -238,114 +261,4 @@ void order_skip_array(Order *order) {
         const Cursor *cursor = &order->lanes[0].heap[0];
 
         go_to(order, class_n_to_end_of_array(cursor->class, cursor_entry(cursor)->task->id));
-}
-
-/* How many of a class, from its front, are before a rank. */
-static size_t class_n_ranked_before(const Core *core, const Class *class, Rank rank, uint64_t now) {
-        size_t low = 0, high = class->n_queued;
-
-        while (low < high) {
-                size_t middle = low + (high - low) / 2;
-
-                if (rank_is_before(entry_rank(core, class_queued(class, middle), now), rank))
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-
-        return low;
-}
-
-/*
- * A line comes to a task only after all that are in front of it in its own line, so what counts is
- * the worst rank from the front of the line up to the task. *ret_n: how many are in front in the
- * own line.
- */
-static Rank own_rank(const Core *core,
-                     const User *user,
-                     Rank own,
-                     unsigned priority,
-                     uint64_t now,
-                     size_t *ret_n) {
-        const Class *class;
-        Rank worst = own;
-
-        *ret_n = 0;
-        if (!user)
-                return worst;
-
-        TAILQ_FOREACH(class, &user->classes, link) {
-                size_t n = class->priority > priority ? class->n_queued :
-                           class->priority < priority ? 0 :
-                                                        class_n_before(class, own.order);
-                Rank last;
-
-                if (n == 0)
-                        continue;
-                *ret_n += n;
-                last = entry_rank(core, class_queued(class, n - 1), now);
-                if (rank_is_before(worst, last))
-                        worst = last;
-        }
-
-        return worst;
-}
-
-/* The first of a user's line that is not before @rank: its priority and order. */
-static bool first_behind(const Core *core, const User *user, Rank rank, uint64_t now, Rank *ret) {
-        const Class *class;
-        bool found = false;
-
-        TAILQ_FOREACH(class, &user->classes, link) {
-                size_t n = class_n_ranked_before(core, class, rank, now);
-                Rank behind;
-
-                if (n == class->n_queued)
-                        continue;
-                behind = (Rank){ class->priority, entry_order(class_queued(class, n)) };
-                if (!found || rank_is_before(behind, *ret))
-                        *ret = behind;
-                found = true;
-        }
-
-        return found;
-}
-
-/* How many of a user's line are merged in front of @rank. */
-static size_t user_n_before(const Core *core, const User *user, Rank rank, uint64_t now) {
-        Rank stop = {};
-        bool stops = first_behind(core, user, rank, now, &stop);
-        const Class *class;
-        size_t n = 0;
-
-        TAILQ_FOREACH(class, &user->classes, link) {
-                if (!stops || class->priority > stop.priority)
-                        n += class->n_queued;
-                else if (class->priority == stop.priority)
-                        n += class_n_before(class, stop.order);
-        }
-
-        return n;
-}
-
-size_t order_place(const Core *core,
-                   uid_t uid,
-                   unsigned priority,
-                   uint64_t id,
-                   uint64_t queued_boot_us,
-                   uint64_t now_boot_us) {
-        const User *own = table_find_user(core, uid);
-        Rank rank = {
-                .priority = order_priority(&core->policy, priority, queued_boot_us, now_boot_us),
-                .order = task_ref_place(id),
-        };
-        const User *user;
-        size_t n;
-
-        rank = own_rank(core, own, rank, priority, now_boot_us, &n);
-        TAILQ_FOREACH(user, &core->users, link)
-        if (user != own)
-                n += user_n_before(core, user, rank, now_boot_us);
-
-        return n;
 }

@@ -7,7 +7,8 @@
  *
  * Each user has a line of their own: priority, then time of submission (the id; an array comes
  * before those of its elements that are tasks of their own). The lines are merged: next is always
- * the user whose first task is the best by the priority that counts between users, then by id.
+ * the user whose first task is the best by the priority that counts between users; among equals the
+ * user whose turn it is (turn.h), which moves with each task that is taken from a line; then by id.
  *
  * Nobody gains in front of others by ordering their own tasks in some way, since a user's place is
  * that of the task that goes next, not of a better one behind it.
@@ -23,19 +24,29 @@ typedef struct Cursor {
         unsigned priority;
 } Cursor;
 
+/* A place between users: the higher priority first, then the smaller share, then the smaller order. */
+typedef struct Rank {
+        unsigned priority; /* between users */
+        uint64_t share;    /* turn_share(); 0 for all where nobody has turns */
+        uint64_t order;    /* task_ref_place() */
+} Rank;
+
 /* A user's line. */
 typedef struct Lane {
         const User *user;
         Cursor *heap; /* the next of each class; the best in front */
         size_t n;
-        unsigned priority; /* of the first one, between users */
-        uint64_t order;    /* of the first one */
-        size_t n_offers;   /* open ones, and those that a pass makes */
+        Rank rank;           /* of the first one */
+        uint64_t had;        /* turn_had() */
+        Holding held;        /* what the user has, and would have by what was taken from the line */
+        size_t n_offers;     /* open ones, and those that a pass makes */
+        uint32_t from_index; /* a pass: of the array in front, what it was not yet offered for */
 } Lane;
 
 typedef struct Order {
         const Core *core;
         uint64_t now_boot_us;
+        uint64_t fade;  /* turn_fade() */
         bool everybody; /* those too whose array has its limit of active elements */
         Cursor *cursors;
         Lane *lanes; /* a heap, the next in front */
@@ -47,6 +58,11 @@ unsigned order_priority(const Policy *policy,
                         unsigned priority,
                         uint64_t queued_boot_us,
                         uint64_t now_boot_us);
+
+bool rank_is_before(Rank a, Rank b);
+
+/* Of a task whose user has @share. */
+Rank order_rank(const Core *core, const Entry *entry, uint64_t share, uint64_t now_boot_us);
 
 /**
  * order_init() - start at the front of everybody who is queued
@@ -61,6 +77,12 @@ void order_done(Order *order);
 const Entry *order_first(const Order *order);
 Lane *order_first_lane(const Order *order);
 
+/* The first one, or an element of it, takes what it asks for; then go on, or stay. */
+void order_take(Order *order);
+
+/* The first one is still the first of its line; whose turn it is may have changed. */
+void order_stay(Order *order);
+
 /* Go on to the next one. */
 void order_next(Order *order);
 
@@ -72,20 +94,3 @@ void order_skip_class(Order *order);
 
 /* Go on, and leave out what is left of this user. */
 void order_skip_lane(Order *order);
-
-/**
- * order_place() - how many are in front of a task
- * @uid:        its user
- * @priority:   its own
- * @id:         UINT64_MAX: it would be the last of its user's with this priority
- *
- * Those that are passed over are in front of nobody; an array counts as one, and so does each
- * element that waits for its array's limit. Exact, unless a user's tasks do not wait in
- * the order of their ids (a held one was released): then that user's count may be off.
- */
-size_t order_place(const Core *core,
-                   uid_t uid,
-                   unsigned priority,
-                   uint64_t id,
-                   uint64_t queued_boot_us,
-                   uint64_t now_boot_us);

@@ -10,8 +10,8 @@
  * they would overtake it for no other reason than that its figures are a little older. A look at
  * RAM is there at once; one at the GPUs may take long, so that only GPUs wait for it.
  *
- * An array stands in line for its elements, and stays in front until all of them were considered
- * that may start: those that ask for nothing measured leave together, one after the other.
+ * An array stands in line for its elements, and stays in front of its user's line until all of them were
+ * considered that may start: those that ask for nothing measured leave in one pass, one after the other.
  */
 
 #include <errno.h>
@@ -35,7 +35,6 @@ typedef struct Pass {
         size_t n_allocated;
         bool asked_ram;      /* by somebody in the queue */
         uint64_t asked_gpus; /* by slot */
-        uint32_t from_index; /* of the array in front: what it was not yet offered for */
         Fit fit;
 } Pass;
 
@@ -170,12 +169,12 @@ static bool is_shut(const Pass *pass, const Entry *entry) {
 }
 
 /* The element that an array is offered for next; -1 if there is none, or it is no array. */
-static int64_t next_index(const Pass *pass, const Entry *entry) {
-        return entry->task->array ? index_set_next(&entry->task->array->waiting, pass->from_index) :
+static int64_t next_index(const Lane *lane, const Entry *entry) {
+        return entry->task->array ? index_set_next(&entry->task->array->waiting, lane->from_index) :
                                     -1;
 }
 
-static int add_offer(Pass *pass, const Entry *entry) {
+static int add_offer(Pass *pass, const Lane *lane, const Entry *entry) {
         const Needs *needs = &entry->class->needs;
         Plan *plan = &pass->plan;
         bool ram = needs->memory_bytes > 0;
@@ -212,7 +211,7 @@ static int add_offer(Pass *pass, const Entry *entry) {
         take_cpus(pass, needs->cpus);
         plan->offers[plan->n_offers++] = (PlanOffer){
                 .task_id = entry->task->id,
-                .index = next_index(pass, entry),
+                .index = next_index(lane, entry),
                 .n_gpus = needs->n_gpus,
                 .gpus = gpus,
         };
@@ -232,19 +231,25 @@ static void want_look(Pass *pass, const Needs *needs, bool ram, bool gpus) {
 }
 
 /* The first in order is offered a start: go on to who may be next. */
-static void go_on(Pass *pass, Order *order, const Entry *entry) {
+static void go_on(Order *order, const Entry *entry) {
+        Lane *lane = order_first_lane(order);
+
+        lane->n_offers++;
+        order_take(order);
         if (needs_are_measured(&entry->class->needs)) {
                 order_skip_class(order);
                 return;
         }
 
         if (entry->task->array) {
-                pass->from_index = (uint32_t)next_index(pass, entry) + 1;
-                if (next_index(pass, entry) >= 0)
+                lane->from_index = (uint32_t)next_index(lane, entry) + 1;
+                if (next_index(lane, entry) >= 0) {
+                        order_stay(order);
                         return;
+                }
         }
 
-        pass->from_index = 0;
+        lane->from_index = 0;
         order_next(order);
 }
 
@@ -265,13 +270,12 @@ static int consider_first(Pass *pass, Order *order) {
         int r;
 
         if (lane_is_full(pass, lane)) {
-                pass->from_index = 0;
                 order_skip_lane(order);
                 return 0;
         }
 
         if (is_shut(pass, entry)) {
-                pass->from_index = 0;
+                lane->from_index = 0;
                 order_skip_array(order);
                 return 0;
         }
@@ -282,7 +286,7 @@ static int consider_first(Pass *pass, Order *order) {
         if (!fit_needs(&pass->seen, needs, &pass->fit)) {
                 if (could_fit(pass, needs, &ram, &gpus))
                         want_look(pass, needs, ram, gpus);
-                pass->from_index = 0;
+                lane->from_index = 0;
                 order_skip_class(order);
                 return 0;
         }
@@ -293,12 +297,11 @@ static int consider_first(Pass *pass, Order *order) {
                 return 0;
         }
 
-        r = add_offer(pass, entry);
+        r = add_offer(pass, lane, entry);
         if (r < 0)
                 return r;
 
-        lane->n_offers++;
-        go_on(pass, order, entry);
+        go_on(order, entry);
         return 0;
 }
 

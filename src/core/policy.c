@@ -13,6 +13,7 @@ Policy policy_default(void) {
                 .reserved_memory_bytes = 100 * MIB,
                 .reserved_gpu_memory_bytes = 1 * MIB,
                 .whole_gpu_used_permyriad = 500,
+                .share_half_life_us = 86400 * US_PER_SEC,
                 .priority_limit = TASK_PRIORITY_DEFAULT,
                 .priority_age_us = 3600 * US_PER_SEC,
                 .max_delay_us = 600 * US_PER_SEC,
@@ -25,6 +26,10 @@ Policy policy_default(void) {
                 .n_cpus = 1,
                 .gpus_all = true,
         };
+}
+
+UserRules user_rules_default(void) {
+        return (UserRules){ .weight_permille = 1000 };
 }
 
 bool policy_allows_gpu(const Policy *policy, const char *uuid, unsigned index) {

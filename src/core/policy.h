@@ -13,6 +13,9 @@
 
 #include "core/needs.h"
 
+/* Shorter ones would only make turns a lottery; and it is divided by. */
+#define POLICY_HALF_LIFE_MIN_US UINT64_C(60000000)
+
 typedef struct Policy {
         uint64_t default_delay_us;      /* or TASK_TIME_INF */
         bool delay_strict;              /* delay_mode = strict */
@@ -22,6 +25,8 @@ typedef struct Policy {
         uint64_t reserved_gpu_memory_bytes; /* on each GPU */
         unsigned whole_gpu_used_permyriad;  /* 500: 5 % */
         bool gpu_pick_pack;                 /* gpu_pick = pack; else spread */
+        bool order_fifo;                    /* order = fifo; else users take turns */
+        uint64_t share_half_life_us;        /* from POLICY_HALF_LIFE_MIN_US on */
         unsigned priority_limit;            /* 0 to 200 */
         uint64_t priority_age_us;           /* TASK_TIME_INF: never */
         uint64_t max_delay_us;              /* for others than admins; or TASK_TIME_INF */
@@ -33,6 +38,14 @@ typedef struct Policy {
         unsigned n_gpus;
         char gpus[GPU_MAX][GPU_WANT_MAX]; /* indices, UUIDs or their beginnings */
 } Policy;
+
+/* What they say of one user; whoever reads them knows the groups. */
+typedef struct UserRules {
+        unsigned weight_permille; /* 1 to 1000000; 2000: counts as having had half as much */
+} UserRules;
+
+/* Of a user of whom nothing is said. */
+UserRules user_rules_default(void);
 
 /* The defaults of interface.md for a machine's daemon; n_cpus is 1. */
 Policy policy_default(void);

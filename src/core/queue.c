@@ -18,6 +18,7 @@
 
 #include "core/array.h"
 #include "core/table.h"
+#include "core/turn.h"
 
 /* The start of a class's key; behind it stand the GPUs that it asks for. */
 typedef struct ClassKey {
@@ -32,7 +33,22 @@ typedef struct ClassKey {
 
 _Static_assert(sizeof(ClassKey) == 8 + 6 * 4, "no holes of unknown content");
 
-static int user_get(Core *core, uid_t uid, User **ret) {
+/* Of those who have no tasks, whoever had least. */
+static void forget_one_user(Core *core) {
+        uint64_t fade = turn_fade(core, core->last_boot_us);
+        User *least = NULL;
+
+        for (User *user = core->users_by_uid; user; user = user->hh.next)
+                if (user->n_refs == 0 && (!least || turn_had(user, fade) < turn_had(least, fade)))
+                        least = user;
+        if (!least)
+                return;
+
+        table_remove_user(core, least);
+        free(least);
+}
+
+int queue_get_user(Core *core, uid_t uid, User **ret) {
         User *user = table_find_user(core, uid);
 
         if (user) {
@@ -44,7 +60,10 @@ static int user_get(Core *core, uid_t uid, User **ret) {
         if (!user)
                 return -ENOMEM;
 
+        if (HASH_COUNT(core->users_by_uid) >= CORE_USERS_MAX)
+                forget_one_user(core);
         user->uid = uid;
+        user->rules = user_rules_default();
         TAILQ_INIT(&user->classes);
         if (table_add_user(core, user) < 0) {
                 free(user);
@@ -55,8 +74,8 @@ static int user_get(Core *core, uid_t uid, User **ret) {
         return 0;
 }
 
-static void user_put(Core *core, User *user) {
-        if (user->n_refs > 0)
+void queue_forget_user(Core *core, User *user) {
+        if (user->n_refs > 0 || !turn_is_forgettable(core, user))
                 return;
 
         table_remove_user(core, user);
@@ -146,13 +165,13 @@ static int class_new(Core *core, const char *key, size_t n_key, const Needs *nee
         if (r < 0)
                 goto fail;
 
-        r = user_get(core, head->uid, &class->user);
+        r = queue_get_user(core, head->uid, &class->user);
         if (r < 0)
                 goto fail;
 
         r = table_add_class(core, class);
         if (r < 0) {
-                user_put(core, class->user);
+                queue_forget_user(core, class->user);
                 goto fail;
         }
 
@@ -208,7 +227,7 @@ void queue_unref_class(Core *core, Class *class) {
         table_remove_class(core, class);
         class_free(class);
         user->n_refs--;
-        user_put(core, user);
+        queue_forget_user(core, user);
 }
 
 size_t class_n_before(const Class *class, uint64_t order) {

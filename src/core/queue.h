@@ -12,6 +12,16 @@
 #include "core/state.h"
 
 /**
+ * queue_get_user() - the user, made if there is none
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int queue_get_user(Core *core, uid_t uid, User **ret);
+
+/* Drops a user of whom there are no tasks, and nothing to remember. */
+void queue_forget_user(Core *core, User *user);
+
+/**
  * queue_ref_class() - the class of such tasks, made if there is none
  * @ret:        set; release it with queue_unref_class()
  * @needs:      copied if the class is new

@@ -13,6 +13,7 @@
  *    first of them is true for all, so that a pass looks at classes. Its tasks share one Needs.
  *  - A Share is what an offered or running task asks for of one resource, and was seen to take.
  *  - A Gpu is a GPU that was seen, and its last figures.
+ *  - A Holding is what a task, or all tasks of a user, have of the machine: by it users take turns.
  *  - An AfterWait is what a task still waits for, if it was told to wait for the end of others.
  *
  * An array and its elements are entries like all others. The array's counts (TaskArray) follow the
@@ -114,11 +115,23 @@ struct Class {
 
 typedef TAILQ_HEAD(ClassList, Class) ClassList;
 
+/* What there is of offered and running tasks, each part as the larger of what was asked for and what was seen; see turn.h. */
+typedef struct Holding {
+        uint64_t memory_bytes;
+        uint64_t cpus;
+        uint64_t gpus; /* TURN_ONE for all memory of one */
+} Holding;
+
 struct User {
         uid_t uid;
-        size_t n_refs;    /* classes */
-        size_t n_waiting; /* tasks that are pending or held */
-        size_t n_offers;  /* open */
+        UserRules rules;
+        Holding held;
+        uint64_t portion;         /* of the machine, that it is; turn.h */
+        int64_t excess;           /* what the user had before, see turn.c */
+        uint64_t history_boot_us; /* until when EVENT_HISTORY has told it; 0: it did not */
+        size_t n_refs;            /* classes */
+        size_t n_waiting;         /* tasks that are pending or held */
+        size_t n_offers;          /* open */
         size_t n_running;
         ClassList classes;      /* those with somebody queued */
         TAILQ_ENTRY(User) link; /* of Core.users while it has such a class */
@@ -199,7 +212,9 @@ struct Core {
         size_t n_gpu_tasks; /* queued, offered or running tasks that ask for GPUs */
         size_t n_queued_classes;
         size_t n_queued_users;
-        UserList users; /* those with a class that has somebody queued */
+        uint64_t last_boot_us;  /* of the last event */
+        uint64_t epoch_boot_us; /* that User.excess goes by */
+        UserList users;         /* those with a class that has somebody queued */
         EntryList away;
         EntryList blocked;
         EntryList held;

@@ -16,6 +16,7 @@
 #include "core/order.h"
 #include "core/share.h"
 #include "core/table.h"
+#include "core/turn.h"
 
 uint64_t core_n_offers(const Core *core) {
         return core->n_offers;
@@ -170,6 +171,7 @@ static int collect_queued(const Core *core, Whose whose, const Task **out, size_
                         continue;
                 }
                 out[n++] = entry->task;
+                order_take(&order);
                 order_next(&order);
         }
 
@@ -221,6 +223,42 @@ ssize_t core_list(const Core *core, const Task ***ret) {
 
 ssize_t core_list_of(const Core *core, uid_t uid, const Task ***ret) {
         return list(core, (Whose){ .one = true, .uid = uid }, ret);
+}
+
+UserRules core_user_rules(const Core *core, uid_t uid) {
+        const User *user = table_find_user(core, uid);
+
+        return user ? user->rules : user_rules_default();
+}
+
+static int by_uid(const void *a, const void *b) {
+        const UserView *x = a, *y = b;
+
+        return compare_uint64(x->uid, y->uid);
+}
+
+ssize_t core_view_users(const Core *core, uint64_t now_boot_us, UserView **ret) {
+        uint64_t fade = turn_fade(core, now_boot_us);
+        size_t n = 0;
+        UserView *views;
+
+        views = calloc(HASH_COUNT(core->users_by_uid) + 1, sizeof(*views));
+        if (!views)
+                return -ENOMEM;
+
+        for (const User *user = core->users_by_uid; user; user = user->hh.next)
+                views[n++] = (UserView){
+                        .uid = user->uid,
+                        .had = turn_had(user, fade),
+                        .portion = user->portion,
+                        .share = turn_share(user, turn_had(user, fade), user->portion),
+                        .weight_permille = user->rules.weight_permille,
+                        .n_waiting = user->n_waiting,
+                        .n_running = user->n_running,
+                };
+        qsort(views, n, sizeof(*views), by_uid);
+        *ret = views;
+        return (ssize_t)n;
 }
 
 RamView core_view_ram(const Core *core, uint64_t now_boot_us) {

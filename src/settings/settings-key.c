@@ -59,8 +59,13 @@ const SettingsKey settings_keys[] = {
                 .help = "how often to look at the machine while something waits",
         }, {
                 .name = "order", .type = SETTINGS_TYPE_WORD,
-                .words = { "fifo" }, .later = "fair", .standard = "fifo",
-                .help = "among tasks of one priority: first come, first served",
+                FIELD(policy.order_fifo), .words = { "fair", "fifo" }, .standard = "fair",
+                .help = "users of one priority take turns by what they had, or (fifo) first come, first served",
+        }, {
+                .name = "share_half_life", .type = SETTINGS_TYPE_DURATION,
+                FIELD(policy.share_half_life_us), .min = POLICY_HALF_LIFE_MIN_US,
+                .max = 365 * US_PER_DAY, .standard = "1d",
+                .help = "fair: what a user had so long ago counts half of what is held now",
         }, {
                 .name = "priority_limit", .type = SETTINGS_TYPE_COUNT,
                 FIELD(policy.priority_limit), .max = TASK_PRIORITY_MAX, .unit = 1,
@@ -365,19 +370,12 @@ static int set_word(const SettingsKey *key, const char *value, Settings *setting
                         return 0;
                 }
 
-        if (key->later && strcmp(value, key->later) == 0)
-                return error_set(error, -EINVAL, "'%s' is not available yet; '%s' is", value,
-                                 key->words[0]);
-        switch (n) {
-        case 1:
-                return error_set(error, -EINVAL, "'%s' is not '%s'", value, key->words[0]);
-        case 2:
+        if (n == 2)
                 return error_set(error, -EINVAL, "'%s' is neither '%s' nor '%s'", value,
                                  key->words[0], key->words[1]);
-        default:
-                return error_set(error, -EINVAL, "'%s' is none of '%s', '%s' and '%s'", value,
-                                 key->words[0], key->words[1], key->words[2]);
-        }
+
+        return error_set(error, -EINVAL, "'%s' is none of '%s', '%s' and '%s'", value,
+                         key->words[0], key->words[1], key->words[2]);
 }
 
 static int set_text(const SettingsKey *key, const char *value, Settings *settings, Error *error) {

@@ -34,7 +34,6 @@ typedef struct SettingsKey {
         uint64_t min, max;
         uint64_t unit;
         const char *words[4]; /* by value, ended by NULL */
-        const char *later;    /* a word that is not available yet; NULL: none */
         const char *standard; /* the default */
         const char *personal; /* that of a personal daemon; NULL: the same */
         const char *help;     /* a sentence for the example file */

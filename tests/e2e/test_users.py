@@ -126,7 +126,7 @@ def test_show_commands_owner_hides_command_folder_and_name_from_others(make_shar
 
 
 def test_priority_counts_among_users_only_up_to_the_limit(make_shared):
-    shared = make_shared(settings={"priority_limit": "100"})
+    shared = make_shared(settings={"priority_limit": "100", "order": "fifo"})
     daemon = shared.daemon
     filler, gate = start_of(shared, shared.alice, "filler", "-c", str(N_CPUS))
     for name, user, priority in (("a", shared.alice, "medium"), ("b", shared.bob, "high"), ("low", shared.bob, "low")):
@@ -136,6 +136,24 @@ def test_priority_counts_among_users_only_up_to_the_limit(make_shared):
     gate.open()
     assert filler.wait() == 0
     daemon.wait_for(lambda ts: all(t["state"] == "done" for t in ts))
+
+
+def test_who_comes_after_two_hundred_of_another_is_among_the_next_two(shared, place):
+    """Turns between users: `order = fair` is the default."""
+    daemon, alice, bob = shared.daemon, shared.alice, shared.bob
+    home = place.make_folder("home-alice", 0o755)
+    os.chown(home, alice.uid, alice.gid)
+    filler, gate = start_of(shared, alice, "filler", "-c", str(N_CPUS))
+    done = daemon.run("submit", "-c", str(N_CPUS), "-", input="true\n" * 200, user=alice, cwd="/", env={"HOME": home})
+    assert (done.returncode, len(done.stdout.split())) == (0, 200), done.stderr
+    proc = daemon.popen("run", "-n", "one", "-c", str(N_CPUS), "true", user=bob, cwd="/")
+    daemon.wait_state("one", "pending")
+    gate.open()
+    assert (filler.wait(), proc.wait()) == (0, 0)
+    daemon.wait_for(lambda tasks: all(task["state"] == "done" for task in tasks))
+    one = daemon.task("one")
+    before = [task for task in daemon.ps() if task["name"] != "filler" and task["started_at"] < one["started_at"]]
+    assert len(before) <= 1, before
 
 
 def test_a_longer_delay_than_allowed_is_cut_and_run_says_so(make_shared):

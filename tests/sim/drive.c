@@ -123,6 +123,7 @@ Plan drive_plan(Drive *drive) {
         if (plan.wake_boot_us <= drive->now_us)
                 fail(drive, "to be woken in the past");
         plan_done(&twin);
+        oracle_check_users(&drive->oracle, drive->core, drive->now_us);
         oracle_check_plan(&drive->oracle, &plan, drive->now_us);
         drive->n_plans++;
         drive->n_offers += plan.n_offers;
@@ -147,4 +148,5 @@ void drive_forget(Drive *drive, uint64_t id) {
         core_forget(drive->core, id);
         core_forget(drive->twin, id);
         oracle_forget(&drive->oracle, id);
+        oracle_check_users(&drive->oracle, drive->core, drive->now_us);
 }

@@ -252,8 +252,19 @@ static int by_line(const void *a, const void *b) {
         return task_ref_place(x->id) < task_ref_place(y->id) ? -1 : 1;
 }
 
+/* Whether one is before another, both being the first of their lines. */
+static bool is_before(Oracle *oracle, const OracleTask *a, const OracleTask *b, uint64_t now) {
+        unsigned x = between_users(oracle, a, now), y = between_users(oracle, b, now);
+
+        if (x != y)
+                return x > y;
+        if (oracle_line_share(oracle, a->uid) != oracle_line_share(oracle, b->uid))
+                return oracle_line_share(oracle, a->uid) < oracle_line_share(oracle, b->uid);
+        return task_ref_place(a->id) < task_ref_place(b->id);
+}
+
 /* Of the first in each line the best between users. */
-static size_t best_head(const Oracle *oracle, OracleTask **lines, size_t n, uint64_t now) {
+static size_t best_head(Oracle *oracle, OracleTask **lines, size_t n, uint64_t now) {
         size_t best = n;
         uid_t uid = 0;
         bool any = false;
@@ -263,12 +274,7 @@ static size_t best_head(const Oracle *oracle, OracleTask **lines, size_t n, uint
                         continue; /* gone already, or not the first of its line */
                 any = true;
                 uid = lines[i]->uid;
-                if (best == n ||
-                    between_users(oracle, lines[i], now) >
-                            between_users(oracle, lines[best], now) ||
-                    (between_users(oracle, lines[i], now) ==
-                             between_users(oracle, lines[best], now) &&
-                     task_ref_place(lines[i]->id) < task_ref_place(lines[best]->id)))
+                if (best == n || is_before(oracle, lines[i], lines[best], now))
                         best = i;
         }
         return best;
@@ -276,8 +282,12 @@ static size_t best_head(const Oracle *oracle, OracleTask **lines, size_t n, uint
 
 typedef bool (*filter_fn)(const Oracle *oracle, const OracleTask *task);
 
-/* Those that pass, in order. Returns how many. */
-static size_t in_order(const Oracle *oracle, filter_fn filter, OracleTask **out, uint64_t now) {
+/* Those that pass, in order: as if each started (@start) or none did. Returns how many. */
+static size_t in_order(Oracle *oracle,
+                       filter_fn filter,
+                       bool start,
+                       OracleTask **out,
+                       uint64_t now) {
         OracleTask **lines = calloc(oracle->n_alive + 1, sizeof(OracleTask *));
         size_t n = 0, n_out = 0, best;
 
@@ -287,8 +297,12 @@ static size_t in_order(const Oracle *oracle, filter_fn filter, OracleTask **out,
                 if (filter(oracle, oracle_alive(oracle, i)))
                         lines[n++] = oracle_alive(oracle, i);
         qsort(lines, n, sizeof(*lines), by_line);
+        oracle_start_lines(oracle);
         while ((best = best_head(oracle, lines, n, now)) < n) {
                 out[n_out++] = lines[best];
+                if (start)
+                        oracle_add_claim(oracle, lines[best],
+                                         &oracle_user(oracle, lines[best]->uid)->line_held);
                 lines[best] = NULL;
         }
         free(lines);
@@ -354,7 +368,7 @@ static void check_missed(Oracle *oracle, const Sums *sums, const Plan *plan) {
 
         if (!order)
                 abort();
-        n = in_order(oracle, may_start, order, sums->now);
+        n = in_order(oracle, may_start, false, order, sums->now);
         for (size_t i = 0; i < n && order[i]->id != first; i++) {
                 Verdict verdict = judge_task(oracle, sums, order[i]);
 
@@ -585,6 +599,7 @@ void oracle_check_views(Oracle *oracle, const Core *core, uint64_t now_boot_us) 
 
         for (size_t i = 0; i < oracle->n_alive; i++)
                 check_task(oracle, core, oracle_alive(oracle, i), now_boot_us);
+        oracle_check_users(oracle, core, now_boot_us);
         check_counts(oracle, core);
         check_doomed(oracle, core);
 
@@ -611,7 +626,7 @@ void oracle_check_list(Oracle *oracle, const Core *core, uint64_t now_boot_us) {
 
         if (!order)
                 abort();
-        n = in_order(oracle, is_queued, order, now_boot_us);
+        n = in_order(oracle, is_queued, true, order, now_boot_us);
         n_tasks = core_list(core, &tasks);
         if (n_tasks != (ssize_t)oracle->n_alive)
                 oracle_fault(oracle, "%zd tasks instead of %zu", n_tasks, oracle->n_alive);

@@ -171,6 +171,7 @@ static void add_task(Oracle *oracle, const Task *task, const Event *event) {
                 new.after[i] = (OracleAfter){ .id = task->after[i].id, .any = task->after[i].any };
         if (task->array)
                 add_array(&new, task->array);
+        oracle_user(oracle, task->uid)->at_us = event->boot_us;
         (void)put(oracle, &new);
 }
 
@@ -357,6 +358,8 @@ static bool is_legal(const Oracle *oracle, const OracleTask *task, const Event *
         case EVENT_RAM:
         case EVENT_GPUS:
         case EVENT_DRAINED:
+        case EVENT_USER:
+        case EVENT_HISTORY:
                 break;
         }
         return false;
@@ -558,6 +561,8 @@ static void apply(Oracle *oracle, OracleTask *task, const Event *event) {
         case EVENT_RAM:
         case EVENT_GPUS:
         case EVENT_DRAINED:
+        case EVENT_USER:
+        case EVENT_HISTORY:
                 return;
         }
 }
@@ -575,14 +580,21 @@ static void apply_general(Oracle *oracle, const Event *event, const Task *new, i
                 take_gpus(oracle, event);
         else if (event->type == EVENT_DRAINED)
                 oracle->drained = event->drain->on;
+        else if (event->type == EVENT_USER)
+                oracle_user(oracle, event->user.uid)->weight_permille =
+                        MAX(event->user.rules.weight_permille, 1U);
+        else if (event->type == EVENT_HISTORY)
+                oracle_take_history(oracle, event);
 }
 
 void oracle_apply(Oracle *oracle, const Event *event, const Task *new, int r) {
         OracleTask *task = oracle_find(oracle, event->task_id);
         int want;
 
+        oracle_pass_time(oracle, event->boot_us);
         if (event->type == EVENT_SUBMITTED || event->type == EVENT_RAM ||
-            event->type == EVENT_GPUS || event->type == EVENT_DRAINED) {
+            event->type == EVENT_GPUS || event->type == EVENT_DRAINED ||
+            event->type == EVENT_USER || event->type == EVENT_HISTORY) {
                 apply_general(oracle, event, new, r);
         } else {
                 want = !task ? CORE_E_NO_TASK : is_legal(oracle, task, event) ? 0 : CORE_E_ILLEGAL;
@@ -593,4 +605,5 @@ void oracle_apply(Oracle *oracle, const Event *event, const Task *new, int r) {
                         apply(oracle, task, event);
         }
         settle(oracle, event);
+        oracle_hold(oracle);
 }

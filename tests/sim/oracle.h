@@ -22,6 +22,7 @@ enum {
         ORACLE_GPUS_MAX = 8,      /* that a task may ask for */
         ORACLE_AFTER_MAX = 4,     /* tasks that one may wait for */
         ORACLE_ELEMENTS_MAX = 32, /* of an array */
+        ORACLE_USERS_MAX = 32,
 };
 
 typedef enum OracleStage {
@@ -96,6 +97,20 @@ typedef struct OracleGpu {
         uint64_t last_offer;
 } OracleGpu;
 
+/* What is held of the machine; `gpus` of CORE_WHOLE each. */
+typedef struct OracleHeld {
+        uint64_t memory_bytes, cpus, gpus;
+} OracleHeld;
+
+typedef struct OracleUser {
+        uid_t uid;
+        unsigned weight_permille;
+        double had, portion; /* of the machine; had: at at_us */
+        uint64_t at_us;
+        uint64_t had_of_core; /* as the core says, of CORE_WHOLE */
+        OracleHeld line_held; /* and would be, with what was taken from the line */
+} OracleUser;
+
 /* A task, and its elements that are tasks of their own. */
 typedef struct OracleSlot {
         OracleTask *task;
@@ -116,6 +131,8 @@ typedef struct Oracle {
         uint64_t gpus_boot_us, gpus_n_offers;
         unsigned n_gpus;
         OracleGpu gpus[GPU_MAX];
+        size_t n_users;
+        OracleUser users[ORACLE_USERS_MAX];
         char fault[512]; /* the first thing that was wrong; empty: all is well */
 } Oracle;
 
@@ -138,6 +155,26 @@ void oracle_check_list(Oracle *oracle, const Core *core, uint64_t now_boot_us);
 
 /* Whether a plan that was just made is right: nothing without room, nobody passed over. */
 void oracle_check_plan(Oracle *oracle, const Plan *plan, uint64_t now_boot_us);
+
+/* Compare what users had and hold; what they had is what the core says from here on. */
+void oracle_check_users(Oracle *oracle, const Core *core, uint64_t now_boot_us);
+
+/* -- oracle-turns.c -- */
+
+/* Made if there is none. */
+OracleUser *oracle_user(Oracle *oracle, uid_t uid);
+
+/* Until then everybody has held what they hold. */
+void oracle_pass_time(Oracle *oracle, uint64_t boot_us);
+
+/* And holds this from now on. */
+void oracle_hold(Oracle *oracle);
+void oracle_take_history(Oracle *oracle, const Event *event);
+
+/* Lines of users: nobody has taken anything from his; what a task takes; by what users are compared then. */
+void oracle_start_lines(Oracle *oracle);
+void oracle_add_claim(Oracle *oracle, const OracleTask *task, OracleHeld *held);
+uint64_t oracle_line_share(Oracle *oracle, uid_t uid);
 
 /* NULL if there is none. */
 OracleTask *oracle_find(const Oracle *oracle, uint64_t id);

@@ -22,6 +22,7 @@
 
 enum {
         N_GPUS = 4,
+        N_USERS = 3,
         N_ALIVE_MAX = 40,
         EVENTS_A_ROUND = 1500,
 };
@@ -44,6 +45,10 @@ static uint64_t some_gib(Round *round, uint64_t max) {
         return max / 100 * shares[rng_below(&round->rng, ELEMENTSOF(shares))];
 }
 
+static uid_t some_user(Round *round) {
+        return 1000 + (uid_t)rng_below(&round->rng, N_USERS);
+}
+
 static Policy some_policy(Rng *rng) {
         Policy policy = policy_default();
 
@@ -58,6 +63,8 @@ static Policy some_policy(Rng *rng) {
         policy.priority_age_us = rng_chance(rng, 30) ? TASK_TIME_INF : 30 * US_PER_SEC;
         policy.max_offers_per_uid = (unsigned)rng_between(rng, 1, 8);
         policy.max_active_per_uid = (unsigned)rng_between(rng, 1, 30);
+        policy.order_fifo = rng_chance(rng, 20);
+        policy.share_half_life_us = POLICY_HALF_LIFE_MIN_US * rng_between(rng, 1, 60);
         return policy;
 }
 
@@ -213,7 +220,7 @@ static void submit(Round *round) {
         if (!task)
                 abort();
         task->id = ++round->last_id;
-        task->uid = 1000 + (uid_t)rng_below(rng, 3);
+        task->uid = some_user(round);
         task->priority = (unsigned)rng_below(rng, TASK_PRIORITY_MAX + 1);
         memcpy(task->key, &task->id, sizeof(task->id));
         task->delay_given = rng_chance(rng, 30);
@@ -328,8 +335,29 @@ static void drain(Round *round, bool on) {
         (void)drive_apply(&round->drive, &event);
 }
 
+static void weigh(Round *round) {
+        static const unsigned weights[] = { 1, 500, 1000, 1000, 2000, 1000000 };
+        Event event = drive_event(&round->drive, EVENT_USER, 0);
+
+        event.user.uid = some_user(round);
+        event.user.rules.weight_permille = weights[rng_below(&round->rng, ELEMENTSOF(weights))];
+        (void)drive_apply(&round->drive, &event);
+}
+
+static void tell_history(Round *round) {
+        Event event = drive_event(&round->drive, EVENT_HISTORY, 0);
+
+        event.history.uid = some_user(round);
+        event.history.had = rng_below(&round->rng, 2 * CORE_WHOLE);
+        event.history.age_us = rng_below(&round->rng, 600 * US_PER_SEC);
+        (void)drive_apply(&round->drive, &event);
+}
+
 static void some_event(Round *round) {
         uint64_t what = rng_below(&round->rng, 100);
+
+        if (rng_chance(&round->rng, 1))
+                weigh(round);
 
         if (rng_chance(&round->rng, 1))
                 drain(round, rng_chance(&round->rng, 30));
@@ -414,6 +442,8 @@ static bool play(uint64_t seed, Round *round) {
                         (GpuSample){ .index = i, .total_bytes = 24 * GIB, .processes_known = true };
                 (void)snprintf(round->gpus[i].uuid, GPU_UUID_MAX, "GPU-%c", (char)('a' + i));
         }
+        for (unsigned i = 0; i < N_USERS; i++)
+                tell_history(round);
         look_at_ram(round, round->ram_total_bytes);
         look_at_gpus(round, true);
 

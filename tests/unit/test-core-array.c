@@ -108,12 +108,16 @@ static void test_only_what_waits_is_split_off(_unused_ void **state) {
 }
 
 static void test_elements_that_ask_for_nothing_measured_leave_together(_unused_ void **state) {
+        Policy policy = world_policy();
         WORLD(0);
 
         submit(world, (Ask){ .array = "0-2", .cpus = 5 });
         submit(world, (Ask){ .uid = BOB, .cpus = 1 });
         submit(world, (Ask){ .array = "5-9", .limit = 2 });
         submit(world, (Ask){ .uid = BOB });
+        assert_string_equal(offers(world), "1_0 2 4 1_1 1_2 3_5 3_6"); /* by turns */
+        policy.order_fifo = true;
+        core_set_policy(world->core, &policy);
         assert_string_equal(offers(world), "1_0 1_1 1_2 2 3_5 3_6 4");
 }
 

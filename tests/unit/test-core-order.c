@@ -29,14 +29,39 @@ static const char *waiting(const World *world, char *buf, size_t n) {
                 assert_string_equal(waiting(world, _buf, sizeof(_buf)), want); \
         } while (0)
 
+#define FIFO_WORLD()                                \
+        _cleanup_(world_done) World own_world = {}; \
+        World *world = &own_world;                  \
+        fifo_setup(world)
+
+static void fifo_setup(World *world) {
+        Policy policy = world_policy();
+
+        policy.order_fifo = true;
+        world_init(world, &policy, 0);
+}
+
 static void test_first_come_first_served(_unused_ void **state) {
-        WORLD(0);
+        FIFO_WORLD();
 
         submit(world, (Ask){ .uid = ALICE, .memory_bytes = 3 });
         submit(world, (Ask){ .uid = BOB, .memory_bytes = 2 });
         submit(world, (Ask){ .uid = ALICE, .memory_bytes = 1 });
         submit(world, (Ask){ .uid = BOB, .memory_bytes = 2 });
         assert_waiting(world, "1 2 3 4");
+}
+
+/* With turns, which move with each task; among one user's own it is first come, first served. */
+static void test_turns_are_taken(_unused_ void **state) {
+        WORLD(0);
+
+        for (int i = 0; i < 4; i++)
+                submit(world, (Ask){ .uid = ALICE, .memory_bytes = 2 * GIB });
+        submit(world, (Ask){ .uid = BOB, .memory_bytes = 2 * GIB });
+        submit(world, (Ask){ .uid = CHUCK, .memory_bytes = GIB });
+        submit(world, (Ask){ .uid = CHUCK, .memory_bytes = 3 * GIB });
+        submit(world, (Ask){ .uid = BOB, .memory_bytes = 2 * GIB });
+        assert_waiting(world, "1 5 6 7 2 8 3 4");
 }
 
 static void test_priority_goes_before_time(_unused_ void **state) {
@@ -282,7 +307,7 @@ static void test_the_place_is_that_in_the_list(_unused_ void **state) {
 /* The pass and the list agree: with room for one at a time, they start as they are listed. */
 static void test_they_start_in_the_order_of_the_list(_unused_ void **state) {
         uint64_t seed = 5;
-        WORLD(0);
+        FIFO_WORLD();
         const Task **tasks;
         ssize_t n;
 
@@ -304,9 +329,30 @@ static void test_they_start_in_the_order_of_the_list(_unused_ void **state) {
         free(tasks);
 }
 
+/* With turns, too, as long as what has started goes on. */
+static void test_they_take_turns_as_they_are_listed(_unused_ void **state) {
+        uint64_t seed = 6;
+        WORLD(0);
+        const Task **tasks;
+        ssize_t n;
+
+        for (int i = 0; i < 80; i++) {
+                seed = seed * 6364136223846793005 + 1442695040888963407;
+                submit(world, (Ask){ .uid = ALICE + (uid_t)(seed >> 33) % 3,
+                                     .priority = 1 + (unsigned)(seed >> 40) % 150,
+                                     .memory_bytes = (100 + (seed >> 50) % 900) * MIB });
+        }
+        n = core_list(world->core, &tasks);
+        assert_int_equal(n, 80);
+        for (ssize_t i = 0; i < n; i++)
+                assert_int_equal(start_next(world), tasks[i]->id);
+        free(tasks);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_first_come_first_served),
+                cmocka_unit_test(test_turns_are_taken),
                 cmocka_unit_test(test_priority_goes_before_time),
                 cmocka_unit_test(test_between_users_priority_counts_up_to_the_limit),
                 cmocka_unit_test(test_the_limit_is_a_setting),
@@ -322,6 +368,7 @@ int main(void) {
                 cmocka_unit_test(test_a_class_keeps_its_order_through_any_coming_and_going),
                 cmocka_unit_test(test_the_place_is_that_in_the_list),
                 cmocka_unit_test(test_they_start_in_the_order_of_the_list),
+                cmocka_unit_test(test_they_take_turns_as_they_are_listed),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

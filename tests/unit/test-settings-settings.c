@@ -169,7 +169,10 @@ static void test_each_kind_of_value_is_read(void **state) {
                 CASE("history_days = 36500", history_us, 36500 * UINT64_C(86400) * US_PER_SEC),
                 CASE("log_limit = 64K", log_limit_bytes, 64 * KIB),
                 CASE("log_days = 7", log_keep_us, 7 * UINT64_C(86400) * US_PER_SEC),
-                CASE("order = fifo", policy.n_gpus, 0),
+                CASE("order = fair", policy.order_fifo, false),
+                CASE("order = fifo", policy.order_fifo, true),
+                CASE("share_half_life = 1m", policy.share_half_life_us, 60 * US_PER_SEC),
+                CASE("share_half_life = 7d", policy.share_half_life_us, 604800 * US_PER_SEC),
 #undef CASE
         };
 
@@ -227,8 +230,9 @@ static void test_a_bad_value_is_refused_with_what_is_allowed(void **state) {
                 { "sample_interval = 99ms", "a time from 100ms to " },
                 { "sample_interval = inf", "a time from 100ms to " },
                 { "sample_interval = never", "a time from 100ms to " },
-                { "order = fair", "'fair' is not available yet; 'fifo' is" },
-                { "order = lifo", "'lifo' is not 'fifo'" },
+                { "order = lifo", "'lifo' is neither 'fair' nor 'fifo'" },
+                { "share_half_life = 59s", "a time from 1m to " },
+                { "share_half_life = inf", "a time from 1m to " },
                 { "priority_limit = 201", "priority_limit: " },
                 { "priority_limit = high", "priority_limit: " },
                 { "priority_age = 0", "a time from 1s to inf" },
