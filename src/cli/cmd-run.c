@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/learned.h"
 #include "cli/new-task.h"
 #include "cli/output.h"
 #include "cli/queue-tasks.h"
@@ -93,6 +94,7 @@ static int queue_it(const RunOptions *options, NewTask *task) {
 
 static int run_task(RunOptions *options, char **words) {
         _cleanup_(new_task_done) NewTask task = { 0 };
+        _cleanup_(client_freep) Client *client = NULL;
         Error error = { 0 };
 
         if (run_options_check(options, &error) < 0)
@@ -101,6 +103,9 @@ static int run_task(RunOptions *options, char **words) {
                 options->detach.set = false;
         if (new_task_make(options, words, &task, &error) < 0)
                 return cli_fail(RUN_STATUS_FAILED, "run: %s", error.text);
+        if (learned_fill(options, task.task, &client, &error) < 0)
+                return cli_fail(RUN_STATUS_FAILED, "run: %s", error.text);
+        client = client_free(client);
         say_unit(options);
         return options->detach.set ? queue_it(options, &task) : run_here(options, &task);
 }

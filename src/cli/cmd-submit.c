@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/learned.h"
 #include "cli/lines.h"
 #include "cli/new-task.h"
 #include "cli/output.h"
@@ -29,6 +30,7 @@
 typedef struct Submission {
         const RunOptions *options;
         TaskQueue queue;
+        Client *client; /* owned; of learned_fill() */
         uint64_t n_queued;
         /* the part that is being read */
         size_t n;
@@ -47,6 +49,7 @@ static void drop_part(Submission *submission) {
 static void submission_done(Submission *submission) {
         drop_part(submission);
         queue_tasks_done(&submission->queue);
+        (void)client_free(submission->client);
 }
 
 /* The end of it: what is queued, and from which line on nothing is. */
@@ -97,7 +100,8 @@ static int add_line(Submission *submission, const char *line, uint64_t number) {
         size_t n_bytes;
         Error error;
 
-        if (new_task_make(submission->options, words, &task, &error) < 0) {
+        if (new_task_make(submission->options, words, &task, &error) < 0 ||
+            learned_fill(submission->options, task.task, &submission->client, &error) < 0) {
                 error_prefix(&error, "line %" PRIu64 ": ", number);
                 return refuse(submission, error.text);
         }

@@ -3,9 +3,11 @@
 #include "cli/run-options.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/learned.h"
 #include "cli/opt-task.h"
 #include "core/output.h"
 #include "util/macro.h"
@@ -16,6 +18,10 @@ static int parse_size(const Opt *opt, const char *word, void *target, Error *err
         RunSize *size = target;
         int r;
 
+        if (learned_is_auto(word)) {
+                *size = (RunSize){ .word = word };
+                return 0;
+        }
         r = opt_parse_bytes(opt, word, &size->bytes, error);
         if (r < 0)
                 return r;
@@ -77,6 +83,17 @@ static int parse_priority(const Opt *opt, const char *word, void *target, Error 
         return 0;
 }
 
+/* Of WHICH:auto the size is still to be found out. */
+static int add_gpu(const Opt *opt, const char *word, Needs *needs, Error *error) {
+        char which[GPU_WANT_MAX + sizeof(":1")];
+        size_t n = strcspn(word, ":");
+
+        if (word[n] != ':' || !learned_is_auto(word + n + 1) || n >= GPU_WANT_MAX)
+                return opt_parse_gpu(opt, word, needs, error);
+        (void)snprintf(which, sizeof(which), "%.*s:1", (int)n, word);
+        return opt_parse_gpu(opt, which, needs, error);
+}
+
 /* A size comes after the colon; two GPUs in one word are a habit of elsewhere. */
 static int parse_gpu(const Opt *opt, const char *word, void *target, Error *error) {
         RunOptions *options = target;
@@ -84,9 +101,9 @@ static int parse_gpu(const Opt *opt, const char *word, void *target, Error *erro
         int r = 0;
 
         for (size_t i = 0; i < options->n_gpus && r == 0; i++)
-                r = opt_parse_gpu(opt, options->gpus[i], &needs, error);
+                r = add_gpu(opt, options->gpus[i], &needs, error);
         if (r == 0)
-                r = opt_parse_gpu(opt, word, &needs, error);
+                r = add_gpu(opt, word, &needs, error);
         needs_done(&needs);
         if (r < 0)
                 return r;
@@ -176,9 +193,9 @@ static int parse_after_any(_unused_ const Opt *opt, const char *word, void *targ
 
 /* clang-format off */
 #define TASK_OPTS \
-        { 'm', "memory", "SIZE", "RAM it needs: 512M, 5G, 1.5T", parse_size, offsetof(RunOptions, memory), NULL }, \
-        { 0, "gpu", "WHICH[:SIZE]", "memory on a GPU: its number, UUID or 'any'; no SIZE (or 'all') is the whole GPU; " \
-          "may be repeated", parse_gpu, 0, opt_gpu_words }, \
+        { 'm', "memory", "SIZE", "RAM it needs: 512M, 5G, 1.5T; or auto: what runs of the same took", parse_size, offsetof(RunOptions, memory), NULL }, \
+        { 0, "gpu", "WHICH[:SIZE]", "memory on a GPU: its number, UUID or 'any'; no SIZE (or 'all') is the whole GPU, " \
+          "SIZE 'auto' what runs of the same took; may be repeated", parse_gpu, 0, opt_gpu_words }, \
         { 'c', "cpus", "N", "cores it needs", parse_cpus, offsetof(RunOptions, cpus), NULL }, \
         { 'd', "delay", "TIME", "start no other task that needs the same for TIME, or until this one holds what it asked for", \
           parse_delay, offsetof(RunOptions, delay), NULL }, \
@@ -364,7 +381,7 @@ int run_options_apply(const RunOptions *options, Task *task, Error *error) {
         task->needs.memory_bytes = options->memory.bytes;
         task->needs.cpus = options->cpus.value;
         for (size_t i = 0; i < options->n_gpus; i++) {
-                r = opt_parse_gpu(NULL, options->gpus[i], &task->needs, error);
+                r = add_gpu(NULL, options->gpus[i], &task->needs, error);
                 if (r < 0)
                         return r;
         }

@@ -18,7 +18,7 @@
 #include "util/error.h"
 
 typedef struct RunSize {
-        const char *word;
+        const char *word; /* "auto": of what runs of the same took (cli/learned.h) */
         uint64_t bytes;
 } RunSize;
 
@@ -63,7 +63,7 @@ typedef struct RunOptions {
         RunWords after;     /* ID[,ID] */
         RunWords after_any; /* ID[,ID] */
         size_t n_gpus;
-        const char *gpus[NEEDS_GPUS_MAX]; /* WHICH[:SIZE] */
+        const char *gpus[NEEDS_GPUS_MAX]; /* WHICH[:SIZE], WHICH:auto */
 
         /* of the command line alone */
         const char *from;

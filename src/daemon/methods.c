@@ -15,6 +15,7 @@
 const Method methods[] = {
         { CALL_SUBMIT, ACCESS_ANYONE, method_submit },
         { CALL_DRY_RUN, ACCESS_ANYONE, method_dry_run },
+        { CALL_LEARNED, ACCESS_ANYONE, method_learned },
         { CALL_ATTACH, ACCESS_ANYONE, method_attach,
           OF_DENIED }, /* proves by key and uid that the task is its own */
         { CALL_ACCEPT, ACCESS_RUNNER, method_accept, OF_DENIED },
@@ -70,6 +71,7 @@ static uint64_t call_task_id(const Call *call) {
                 return call->resume.id;
         case CALL_SUBMIT:
         case CALL_DRY_RUN:
+        case CALL_LEARNED:
         case CALL_ATTACH:
         case CALL_LIST:
         case CALL_SHOW:

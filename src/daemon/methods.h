@@ -40,6 +40,7 @@ bool methods_may_act(const Peer *peer, uid_t owner);
 
 void method_submit(Peer *peer, Call *call, bool resumed);
 void method_dry_run(Peer *peer, Call *call, bool resumed);
+void method_learned(Peer *peer, Call *call, bool resumed);
 void method_attach(Peer *peer, Call *call, bool resumed);
 void method_accept(Peer *peer, Call *call, bool resumed);
 void method_decline(Peer *peer, Call *call, bool resumed);

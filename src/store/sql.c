@@ -16,6 +16,8 @@
 #define ACTIVE "over_at_us IS NULL"
 #define ENDED  "over_at_us IS NOT NULL"
 
+#define LEARNED "signature IS NOT NULL"
+
 #define TASK_COLUMNS TASK_COLUMNS_2 ", cancelled"
 
 /* Those of version 2, for what --recover reads. */
@@ -54,10 +56,10 @@
         "is_array = excluded.is_array"
 /* clang-format off */
 #define PUT_TASK                                                                                  \
-        "INSERT INTO task (" TASK_COLUMNS ", is_array, over_at_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, "    \
+        "INSERT INTO task (" TASK_COLUMNS ", is_array, over_at_us, signature) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, " \
         "?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, "     \
         "?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40, ?41, "    \
-        "?42) "                                                                                   \
+        "?42, ?43) "                                                                              \
         "ON CONFLICT (id) DO UPDATE SET "                                                         \
         SET(state) ", " SET(name) ", " SET(command) ", " SET(argv) ", " SET(cwd) ", "             \
         SET(memory_bytes) ", " SET(cpus) ", " SET(n_gpus) ", " SET(priority) ", "                 \
@@ -90,7 +92,7 @@ const char *const sql_statements[N_SQL] = {
         [SQL_META_PUT_BOOT_ID] = "UPDATE meta SET boot_id = ?1",
 
         [SQL_TASK_PUT_ACTIVE] = PUT_TASK SAME_TASK " AND " ACTIVE,
-        [SQL_TASK_PUT_ENDED] = PUT_TASK ", " SET(over_at_us) SAME_TASK,
+        [SQL_TASK_PUT_ENDED] = PUT_TASK ", " SET(over_at_us) ", " SET(signature) SAME_TASK,
         [SQL_TASK_REMOVE] = "DELETE FROM task WHERE id = ?1",
         [SQL_TASK_AFTER_PUT] =
                 "INSERT OR REPLACE INTO task_after (task_id, n, after_id, any) VALUES (?1, ?2, ?3, ?4)",
@@ -115,6 +117,8 @@ const char *const sql_statements[N_SQL] = {
         [SQL_TASKS_ENDED] = SELECT_TASK "WHERE " ENDED " AND id < ?1 ORDER BY id DESC LIMIT ?2",
         [SQL_TASKS_ENDED_UID] =
                 SELECT_TASK "WHERE " ENDED " AND uid = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2",
+        [SQL_TASKS_RUNS] = SELECT_TASK "WHERE " LEARNED " AND uid = ?1 AND signature = ?2 "
+                                       "ORDER BY over_at_us DESC, id DESC LIMIT ?3",
         /* The table itself, not an index: of a damaged file one tree may be readable alone. */
         [SQL_TASKS_UP] = SELECT_TASK "NOT INDEXED WHERE id >= ?1 AND id <= ?2 ORDER BY id",
         [SQL_TASKS_DOWN] = SELECT_TASK "NOT INDEXED WHERE id >= ?1 AND id <= ?2 ORDER BY id DESC",
@@ -327,13 +331,14 @@ const char *const sql_migrations[] = {
               "  at_us INTEGER NOT NULL,"
               "  reason TEXT"
               ") STRICT",
+        [4] = "ALTER TABLE task ADD COLUMN signature INTEGER;"
+              "CREATE INDEX task_runs ON task (uid, signature, over_at_us) WHERE " LEARNED,
 };
 
 const char *const sql_set_version[] = {
-        [0] = "PRAGMA user_version = 1",
-        [1] = "PRAGMA user_version = 2",
-        [2] = "PRAGMA user_version = 3",
-        [3] = "PRAGMA user_version = 4",
+        [0] = "PRAGMA user_version = 1", [1] = "PRAGMA user_version = 2",
+        [2] = "PRAGMA user_version = 3", [3] = "PRAGMA user_version = 4",
+        [4] = "PRAGMA user_version = 5",
 };
 
 _Static_assert(ELEMENTSOF(sql_migrations) == ELEMENTSOF(sql_set_version), "a step without an end");

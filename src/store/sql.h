@@ -37,6 +37,7 @@ typedef enum SqlId {
         SQL_TASKS_ACTIVE,
         SQL_TASKS_ENDED,     /* before id, at most */
         SQL_TASKS_ENDED_UID, /* before id, at most, uid */
+        SQL_TASKS_RUNS,      /* uid, signature, at most */
         SQL_TASKS_UP,        /* first id, last id */
         SQL_TASKS_DOWN,      /* likewise, and those of older versions below */
         SQL_TASKS_UP_1,

@@ -266,6 +266,24 @@ int store_load_ended(Store *store,
         return load_all(store, statement, fn, userdata);
 }
 
+int store_load_runs(Store *store,
+                    uid_t uid,
+                    uint64_t signature,
+                    unsigned max,
+                    store_task_fn fn,
+                    void *userdata) {
+        sqlite3_stmt *statement = NULL;
+        int r;
+
+        r = db_statement(&store->db, SQL_TASKS_RUNS, &statement);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(statement, 1, uid);
+        (void)sqlite3_bind_int64(statement, 2, (int64_t)signature);
+        (void)sqlite3_bind_int64(statement, 3, max);
+        return load_all(store, statement, fn, userdata);
+}
+
 int store_last_end(Store *store, uint64_t *ret_at_us) {
         sqlite3_stmt *statement = NULL;
         int64_t at_us;

@@ -26,7 +26,7 @@ typedef struct Store Store;
 
 enum {
         STORE_IDS_BLOCK = 1024, /* ids are reserved durably in blocks of this size */
-        STORE_SCHEMA_VERSION = 4,
+        STORE_SCHEMA_VERSION = 5,
         STORE_DATABASE_ID_CHARS = 32, /* hex digits of the database's random id */
 };
 
@@ -143,6 +143,20 @@ int store_load_ended(Store *store,
                      unsigned max,
                      store_task_fn fn,
                      void *userdata);
+
+/**
+ * store_load_runs() - tasks of a user that were runs of the same (core/signature.h), from the last to end on
+ * @max:        at most so many
+ *
+ * Those that succeeded and took 30 s or more: what takes less was hardly looked at, and must cost nothing more.
+ * Sees what the open transaction has changed.
+ */
+int store_load_runs(Store *store,
+                    uid_t uid,
+                    uint64_t signature,
+                    unsigned max,
+                    store_task_fn fn,
+                    void *userdata);
 
 /* When the last task ended, of those on record; 0: there is none. Return: 0 or negative errno. */
 int store_last_end(Store *store, uint64_t *ret_at_us);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/ref.h"
+#include "core/signature.h"
 #include "store/column.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
@@ -21,6 +22,8 @@ enum {
         /* What the daemon takes in one message; what it keeps of an argv is less. */
         ARGV_BYTES_MAX = 1024 * 1024,
 };
+
+#define RUN_MIN_US (30 * US_PER_SEC)
 
 /* A GPU of a task: what it asks for, what it got, and what was seen. */
 typedef struct TaskGpu {
@@ -154,6 +157,7 @@ static const Column gpu_columns[] = {
 enum {
         TASK_PARAMETER_IS_ARRAY = ELEMENTSOF(task_columns) + 1,
         TASK_PARAMETER_OVER_AT_US, /* NULL while it is active */
+        TASK_PARAMETER_SIGNATURE,  /* NULL unless something is learned from it */
 };
 
 /* The parameter behind those of a TaskArray. */
@@ -280,6 +284,13 @@ static int64_t over_at_us(const Task *task) {
         return (int64_t)MIN(at_us + (task->array ? 1 : 0), (uint64_t)INT64_MAX);
 }
 
+/* Whether later runs of the same are judged by it: it was looked at some times. */
+static bool is_run(const Task *task) {
+        return task->state == TASK_STATE_DONE && !task->array && task->started_at_us > 0 &&
+               task->ended_at_us > task->started_at_us &&
+               task->ended_at_us - task->started_at_us >= RUN_MIN_US;
+}
+
 /* Return: 1 if it was put, 0 if the row that is there differs in what an index holds, or negative errno. */
 static int put_task(Db *db, const Task *task) {
         bool ended = task_state_is_final(task->state);
@@ -296,6 +307,9 @@ static int put_task(Db *db, const Task *task) {
         (void)sqlite3_bind_int64(statement, TASK_PARAMETER_IS_ARRAY, task->array != NULL);
         if (ended)
                 (void)sqlite3_bind_int64(statement, TASK_PARAMETER_OVER_AT_US, over_at_us(task));
+        if (is_run(task))
+                (void)sqlite3_bind_int64(statement, TASK_PARAMETER_SIGNATURE,
+                                         (int64_t)signature_of(task, NULL));
         r = db_run(statement);
         if (r < 0)
                 return r;

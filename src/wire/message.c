@@ -37,6 +37,7 @@ enum {
 static const char *const call_type_table[] = {
         [CALL_SUBMIT] = "Submit",
         [CALL_DRY_RUN] = "DryRun",
+        [CALL_LEARNED] = "Learned",
         [CALL_ATTACH] = "Attach",
         [CALL_ACCEPT] = "Accept",
         [CALL_DECLINE] = "Decline",

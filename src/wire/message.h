@@ -36,6 +36,7 @@ typedef enum CallType {
         /* client to daemon */
         CALL_SUBMIT,
         CALL_DRY_RUN,
+        CALL_LEARNED, /* what runs of the same took */
         CALL_ATTACH,
         CALL_ACCEPT,
         CALL_DECLINE, /* oneway: the offer can't be taken (no room in the runner's own cgroup) */
@@ -334,6 +335,11 @@ typedef struct Reply {
                         unsigned n_gpus;
                         GpuGrant *gpus; /* owned */
                 } dry_run;
+                struct {
+                        unsigned n_runs;
+                        uint64_t memory_peak_bytes; /* 0: not known */
+                        uint64_t gpu_peak_bytes;    /* of one GPU; 0: not known */
+                } learned;
                 struct {
                         uint64_t id;
                         TaskState state; /* as the daemon has it now */

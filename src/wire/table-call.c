@@ -172,6 +172,7 @@ const Object object_call_drain = { "Drain", call_drain_fields };
 const CallSpec call_specs[N_CALL_TYPES] = {
         [CALL_SUBMIT]    = { METHOD("Submit"),   .call = &object_call_submit,   .reply = &object_reply_submit },
         [CALL_DRY_RUN]   = { METHOD("DryRun"),   .call = &object_call_submit,   .reply = &object_reply_dry_run },
+        [CALL_LEARNED]   = { METHOD("Learned"),  .call = &object_call_submit,   .reply = &object_reply_learned },
         [CALL_ATTACH]    = { METHOD("Attach"),   .call = &object_call_attach,   .reply = &object_reply_attach, WITH_PIDFD },
         [CALL_ACCEPT]    = { METHOD("Accept"),   .call = &object_call_accept },
         [CALL_DECLINE]   = { METHOD("Decline"),  .call = &object_call_accept,   .oneway = true },

@@ -45,6 +45,15 @@ static const Field dry_run_fields[] = {
 
 const Object object_reply_dry_run = { "DryRun", dry_run_fields };
 
+static const Field learned_fields[] = {
+        ROW_NUMBER("n_runs", Reply, learned.n_runs, 0, 0, INT32_MAX),
+        ROW_OR_NULL("memory_peak_bytes", Reply, learned.memory_peak_bytes, 0, 0, 1, INT64_MAX),
+        ROW_OR_NULL("gpu_peak_bytes", Reply, learned.gpu_peak_bytes, 0, 0, 1, INT64_MAX),
+        {},
+};
+
+const Object object_reply_learned = { "Learned", learned_fields };
+
 static const Field attach_fields[] = {
         ID_ROW(attach.id),
         ROW_STATE(Reply, attach.state, 0),

@@ -48,10 +48,11 @@ extern const Object object_call_submit, object_call_attach, object_call_accept, 
         object_call_list, object_call_show, object_call_cancel, object_call_hold,
         object_call_update, object_call_wait, object_call_offer, object_call_end, object_call_look,
         object_call_submit_many, object_call_queue, object_call_resume, object_call_drain;
-extern const Object object_reply_submit, object_reply_dry_run, object_reply_attach,
-        object_reply_ended, object_reply_list, object_reply_why, object_reply_status,
-        object_reply_ids, object_reply_wait, object_reply_get_info, object_reply_submit_many,
-        object_reply_agent, object_reply_resume, object_reply_agent_status;
+extern const Object object_reply_submit, object_reply_dry_run, object_reply_learned,
+        object_reply_attach, object_reply_ended, object_reply_list, object_reply_why,
+        object_reply_status, object_reply_ids, object_reply_wait, object_reply_get_info,
+        object_reply_submit_many, object_reply_agent, object_reply_resume,
+        object_reply_agent_status;
 
 /* Texts that look as they should: GPU UUIDs (decisions.md 31), boot ids, ids of databases. */
 bool table_is_uuid(const char *s);

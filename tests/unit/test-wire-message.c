@@ -409,6 +409,14 @@ static void test_replies_keep_each_field(_unused_ void **state) {
         reply_done(&reply);
         reply_done(&back);
 
+        reply = sample_reply(CALL_LEARNED);
+        back = pass_reply(&reply);
+        assert_int_equal(back.learned.n_runs, 10);
+        assert_int_equal(back.learned.memory_peak_bytes, 7 * GIB);
+        assert_int_equal(back.learned.gpu_peak_bytes, 3 * GIB);
+        reply_done(&reply);
+        reply_done(&back);
+
         reply = sample_reply(CALL_ENDED);
         back = pass_reply(&reply);
         assert_int_equal(back.ended.n_notices, 1);

@@ -169,6 +169,7 @@ static inline void sample_call_of_runner(CallType type, Call *call) {
         switch (type) {
         case CALL_SUBMIT:
         case CALL_DRY_RUN:
+        case CALL_LEARNED:
                 call->submit.task = sample_submitted();
                 call->submit.task->array = sample_array();
                 call->submit.immediate = true;
@@ -480,6 +481,11 @@ static inline Reply sample_reply(CallType to) {
                 reply.dry_run.could_start = true;
                 reply.dry_run.n_gpus = 2;
                 reply.dry_run.gpus = sample_grants();
+                break;
+        case CALL_LEARNED:
+                reply.learned.n_runs = 10;
+                reply.learned.memory_peak_bytes = 7 * GIB;
+                reply.learned.gpu_peak_bytes = 3 * GIB;
                 break;
         case CALL_ATTACH:
                 reply.attach.id = 12;
