@@ -106,6 +106,23 @@ def test_the_judge_sees_a_start_before_its_time():
     )
 
 
+@pytest.mark.parametrize(
+    "cpus, started, words",
+    [
+        (1, [10, 20, 30], ""),
+        (1, [50, 10, 40], ""),  # it stood in a row, next to which two were started
+        (2, [50, 10, 60], "task 2 was started 40 ms before 1"),  # where there is only one row
+        (1, [900, 10, 400], "task 3 was started 500 ms before 1"),
+    ],
+)
+def test_the_judge_sees_who_is_overtaken(cpus, started, words):
+    names = ("s1", "s2", "s3")
+    lines = [f"{what} {name} {i} 5{i} {last}" for i, name in enumerate(names, 1) for what, last in (("begin", 40), ("end", 0))]
+    asked = [wanted(name, [i], 2 * i, cpus=cpus) for i, name in enumerate(names, 1)]
+    tasks = [task(i, name, started=f"2026-01-01T00:00:00.{started[i - 1]:03}Z") for i, name in enumerate(names, 1)]
+    assert judge(lines, tasks, asked=asked) == words
+
+
 def test_the_judge_counts_the_elements_that_run():
     counts = {"done": 2, "failed": 0, "cancelled": 0, "timeout": 0, "lost": 0}
     asked = [wanted("s1", [1], 2, cpus=1, first=0, last=1, limit=1)]

@@ -21,6 +21,8 @@ FINAL = ("done", "failed", "cancelled", "timeout", "lost")
 WORK = re.compile(r"work\.sh \S+ (\S+) ")
 # Clocks of two programs, and times in milliseconds.
 SLACK_SECONDS = 0.002
+# For which a task may stand in a row while those of another one go on: 50 ms, and a machine that is busy with other rounds.
+ROW_SECONDS = 0.25
 
 
 @dataclasses.dataclass
@@ -410,7 +412,10 @@ class Judge:
                     return
 
     def check_order_of_starts(self):
-        """Of equals, who was submitted first was started first, as the daemon saw it; but for starts that were taken back."""
+        """
+        Of equals, who was submitted first was started first, as the daemon saw it; but for starts that were taken back, and for those
+        that were granted behind another one, which took longer than those in front of the next ones.
+        """
         last = {}
         for ref, task, wanted in sorted(self.in_line(), key=lambda item: id_of(item[0])):
             started = seconds_of(task["started_at"])
@@ -419,14 +424,17 @@ class Judge:
             if not self.journal.runs.get(ref) or any(self.journal.runs[ref][0].begin < n for n in self.reboots):
                 continue
             key = (wanted.options["cpus"], wanted.options["priority"])
-            other, other_started = last.get(key, (None, 0))
+            other, other_started, since = last.get(key, (None, 0, None))
             if started + SLACK_SECONDS < other_started:
+                since = started if since is None else since
+                last[key] = (other, other_started, since)
+                is_next_to_row = wanted.options["cpus"] < self.n_cpus and abs(started - since) < ROW_SECONDS
                 # from the other one's submission on: an order that was lost with its keeper is given up after a minute
                 submitted = seconds_of(self.tasks[other]["submitted_at"])
-                if not self.was_disturbed_between(submitted, other_started):
+                if not is_next_to_row and not self.was_disturbed_between(submitted, other_started):
                     self.complain(f"task {ref} was started {(other_started - started) * 1000:.0f} ms before {other}")
             else:
-                last[key] = (ref, started)
+                last[key] = (ref, started, None)
 
     def was_disturbed_between(self, start, end):
         """Whether a start may have been taken back in that time, or been late."""
