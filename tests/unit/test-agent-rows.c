@@ -105,6 +105,20 @@ static void test_a_claim_stays_while_its_keeper_may_come_to_it(_unused_ void **s
         assert_false(agent_has_work(agent));
 }
 
+/* Which is what is watched until that one has ended. */
+static void test_it_goes_when_its_keeper_dies_with_the_first(_unused_ void **state) {
+        _cleanup_(agent_freep) Agent *agent = start_agent();
+        pid_t keeper = start_sleeper();
+        Run *first = make_row(agent);
+
+        first->keeper = keeper;
+        run_watch(first, pidfd_open(keeper, 0));
+        end_sleeper(keeper);
+        turn_until(agent, is_claim_gone);
+        assert_false(has_claim_file(agent));
+        assert_int_equal(first->phase, RUN_PHASE_DEAD);
+}
+
 static void test_it_goes_also_if_its_keeper_could_not_be_watched(_unused_ void **state) {
         _cleanup_(agent_freep) Agent *agent = start_agent();
         pid_t keeper = start_sleeper();
@@ -149,6 +163,8 @@ static void test_it_goes_when_its_keeper_has_come_to_it(_unused_ void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_a_claim_stays_while_its_keeper_may_come_to_it,
+                                                make_agent_folder, leave_agent_folder),
+                cmocka_unit_test_setup_teardown(test_it_goes_when_its_keeper_dies_with_the_first,
                                                 make_agent_folder, leave_agent_folder),
                 cmocka_unit_test_setup_teardown(
                         test_it_goes_also_if_its_keeper_could_not_be_watched, make_agent_folder,
