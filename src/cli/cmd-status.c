@@ -16,6 +16,7 @@
 #include "cli/fields.h"
 #include "cli/other-daemons.h"
 #include "cli/output.h"
+#include "cli/outside.h"
 #include "cli/session.h"
 #include "cli/table.h"
 #include "core/excess.h"
@@ -25,6 +26,15 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/units.h"
+
+enum {
+        NAME_MAX_BYTES = 64,
+        RAM_OUTSIDERS_SHOWN = 3,
+        RAM_OUTSIDER_ONE_IN = 100, /* of all RAM: less is not worth a line */
+        UNNAMED_ONE_IN = 20,       /* of a GPU: drivers keep some of it for themselves */
+};
+
+#define UNNAMED_BYTES_MIN (512 * MIB)
 
 #define OLD_US (5 * US_PER_SEC) /* younger figures are as good as new for people */
 
@@ -41,6 +51,11 @@ static const TableColumn columns[] = {
         { "", false, false },        { "TOTAL", true, false }, { "USED", true, false },
         { "PROMISED", true, false }, { "FREE", true, false },  { "TASKS", false, true },
         { "DEVICE", false, true },
+};
+
+static const TableColumn outside_columns[] = {
+        { "OUTSIDE", false, false }, { "USED", true, false },    { "USER", false, false },
+        { "PROCESS", true, false },  { "PROGRAM", false, true },
 };
 
 /* RAM as this process sees it, with the reserve that is the default. */
@@ -140,18 +155,23 @@ static int set_device(Table *table, size_t column, const GpuView *gpu) {
         return table_set(table, column, text, ok ? TONE_PLAIN : TONE_BAD);
 }
 
+/* What a resource is called in both tables. */
+static const char *gpu_name(const GpuView *gpu, char buf[static NAME_MAX_BYTES]) {
+        (void)snprintf(buf, NAME_MAX_BYTES, "GPU %u", gpu->sample.index);
+        return buf;
+}
+
 static int add_gpu(Table *table, const GpuView *gpu) {
         const GpuSample *sample = &gpu->sample;
         uint64_t used_bytes = sample->total_bytes - MIN(sample->free_bytes, sample->total_bytes);
         bool known = sample->total_bytes > 0;
         bool ok = known && sample->state == GPU_STATE_OK;
-        char name[32];
+        char name[NAME_MAX_BYTES];
         int r;
 
-        (void)snprintf(name, sizeof(name), "GPU %u", sample->index);
         r = table_add_row(table);
         if (r == 0)
-                r = table_set(table, 0, name, TONE_PLAIN);
+                r = table_set(table, 0, gpu_name(gpu, name), TONE_PLAIN);
         if (r == 0)
                 r = set_size(table, 1, known, sample->total_bytes, TONE_PLAIN);
         if (r == 0)
@@ -179,6 +199,99 @@ static int print_resources(const MachineStatus *status) {
         if (r == 0)
                 r = table_print(table);
         return r;
+}
+
+static int add_outsider(Table *table, const char *where, const OutsideProcess *outsider) {
+        char program[OUTSIDE_PROGRAM_MAX];
+        char name[NAME_MAX_BYTES];
+        char pid[16];
+        int r;
+
+        (void)snprintf(pid, sizeof(pid), "%d", (int)outsider->pid);
+        r = table_add_row(table);
+        if (r == 0)
+                r = table_set(table, 0, where, TONE_PLAIN);
+        if (r == 0)
+                r = set_size(table, 1, outsider->used_bytes != OUTSIDER_BYTES_UNKNOWN,
+                             outsider->used_bytes, TONE_PLAIN);
+        if (r == 0 && outsider->uid != OUTSIDER_UID_UNKNOWN)
+                r = table_set(table, 2, cli_user_name(outsider->uid, name, sizeof(name), NULL),
+                              TONE_PLAIN);
+        if (r == 0)
+                r = table_set(table, 3, pid, TONE_PLAIN);
+        if (r == 0)
+                r = table_set(table, 4, outside_program(outsider, program, sizeof(program)),
+                              TONE_PLAIN);
+        return r;
+}
+
+/* What nobody who can be named holds, if that is much. */
+static int add_unnamed(Table *table, const char *where, const GpuView *gpu, uint64_t named_bytes) {
+        uint64_t bytes = gpu->outside_bytes - MIN(gpu->outside_bytes, named_bytes);
+        bool known = gpu->sample.processes_known;
+        int r;
+
+        if (gpu->sample.shares_ram || bytes < UNNAMED_BYTES_MIN ||
+            bytes < gpu->sample.total_bytes / UNNAMED_ONE_IN || (!known && gpu->n_tasks > 0))
+                return 0;
+        r = table_add_row(table);
+        if (r == 0)
+                r = table_set(table, 0, where, TONE_PLAIN);
+        if (r == 0)
+                r = set_size(table, 1, true, bytes, TONE_PLAIN);
+        if (r == 0)
+                r = table_set(table, 4,
+                              known ? "(of no process that the driver shows here: another "
+                                      "container, or the driver itself)" :
+                                      "(the driver does not tell which processes hold how much)",
+                              TONE_FAINT);
+        return r;
+}
+
+static int add_gpu_outsiders(Table *table, const GpuView *gpu) {
+        uint64_t named_bytes = 0;
+        char where[NAME_MAX_BYTES];
+        int r = 0;
+
+        if (gpu->sample.state != GPU_STATE_OK)
+                return 0;
+        (void)gpu_name(gpu, where);
+        for (size_t i = 0; i < gpu->outsiders.n && r == 0; i++) {
+                const OutsideProcess *outsider = &gpu->outsiders.items[i];
+
+                if (outsider->used_bytes != OUTSIDER_BYTES_UNKNOWN)
+                        named_bytes += outsider->used_bytes;
+                r = add_outsider(table, where, outsider);
+        }
+        if (r == 0 && gpu->outsiders.n_more == 0)
+                r = add_unnamed(table, where, gpu, named_bytes);
+        return r;
+}
+
+/* The few that hold much: everybody else holds a little. */
+static int add_ram_outsiders(Table *table, const RamView *ram, const Outsiders *outsiders) {
+        int r = 0;
+
+        for (size_t i = 0; i < MIN(outsiders->n, (size_t)RAM_OUTSIDERS_SHOWN) && r == 0; i++)
+                if (outsiders->items[i].used_bytes >= ram->total_bytes / RAM_OUTSIDER_ONE_IN)
+                        r = add_outsider(table, "RAM", &outsiders->items[i]);
+        return r;
+}
+
+/* Who holds what beside taskflow. */
+static int print_outside(const MachineStatus *status, const Outsiders *ram) {
+        _cleanup_(table_freep) Table *table = NULL;
+        int r;
+
+        r = table_new(&table, outside_columns, ELEMENTSOF(outside_columns));
+        if (r == 0 && ram)
+                r = add_ram_outsiders(table, &status->ram, ram);
+        for (size_t i = 0; i < status->n_gpus && r == 0; i++)
+                r = add_gpu_outsiders(table, &status->gpus[i]);
+        if (r < 0 || table_is_empty(table))
+                return r;
+        (void)putchar('\n');
+        return table_print(table);
 }
 
 /* Tasks that hold more than they said. */
@@ -259,10 +372,12 @@ static void print_drain(const Drain *drain) {
                              drain->reason[0] ? ", " : "", drain->reason);
 }
 
-static int print_status(const Client *client, const MachineStatus *status) {
+static int print_status(const Client *client, const MachineStatus *status, const Outsiders *ram) {
         int r;
 
         r = print_resources(status);
+        if (r == 0)
+                r = print_outside(status, ram);
         if (r < 0)
                 return r;
 
@@ -280,11 +395,16 @@ static int print_status(const Client *client, const MachineStatus *status) {
         return 0;
 }
 
-static int print_status_json(const MachineStatus *status) {
+static int print_status_json(const MachineStatus *status, const Outsiders *ram) {
+        const StatusNames names = {
+                .user = cli_user_name,
+                .program = outside_program,
+                .ram = ram,
+        };
         _cleanup_free_ char *json = NULL;
         int r;
 
-        r = machine_status_json(status, &json);
+        r = machine_status_json(status, &names, &json);
         if (r < 0)
                 return r;
 
@@ -300,6 +420,8 @@ static int status_run(_unused_ const Command *command,
         _cleanup_(reply_done) Reply reply = { .to = CALL_STATUS };
         const Values *values = v;
         Call call = { .type = CALL_STATUS };
+        Outsiders found;
+        const Outsiders *ram;
         int status;
         int r;
 
@@ -311,7 +433,9 @@ static int status_run(_unused_ const Command *command,
         if (!client)
                 look_without_daemon(&reply.status);
 
-        r = values->json ? print_status_json(&reply.status) : print_status(client, &reply.status);
+        ram = outside_ram(reply.status.n_running > 0 ? client : NULL, &found) == 0 ? &found : NULL;
+        r = values->json ? print_status_json(&reply.status, ram) :
+                           print_status(client, &reply.status, ram);
         if (r < 0)
                 return cli_fail(CLI_STATUS_REFUSED, "out of memory");
         return output_finish(CLI_STATUS_DONE);

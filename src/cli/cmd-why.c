@@ -16,6 +16,7 @@
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/output.h"
+#include "cli/outside.h"
 #include "cli/session.h"
 #include "cli/view.h"
 #include "core/ref.h"
@@ -171,11 +172,53 @@ static void print_holders(const Lack *lack) {
         }
         if (lack->n_more_holders > 0)
                 (void)printf("    and %zu tasks more\n", lack->n_more_holders);
-        if (lack->outside_bytes > 0) {
-                (void)fputs("    outside taskflow", stdout);
-                print_size("uses", lack->outside_bytes);
-                (void)putchar('\n');
+}
+
+static void print_outsider(const OutsideProcess *outsider) {
+        char program[OUTSIDE_PROGRAM_MAX];
+        char name[64];
+
+        (void)printf("      process %d", (int)outsider->pid);
+        if (outside_program(outsider, program, sizeof(program))) {
+                (void)fputs(" (", stdout);
+                output_text(program);
+                (void)putchar(')');
         }
+        if (outsider->uid != OUTSIDER_UID_UNKNOWN) {
+                (void)fputs(" of ", stdout);
+                output_text(user(outsider->uid, name));
+        }
+        if (outsider->used_bytes != OUTSIDER_BYTES_UNKNOWN)
+                print_size("uses", outsider->used_bytes);
+        (void)putchar('\n');
+}
+
+/* Asked on a connection of its own: on the other one the rest of a list may be under way. */
+static void print_ram_outsiders(void) {
+        _cleanup_(client_freep) Client *client = NULL;
+        Outsiders outsiders;
+        Error error;
+
+        if (session_connect(&client, CLIENT_QUIET, &error) != 0 ||
+            outside_ram(client, &outsiders) < 0)
+                return;
+        for (size_t i = 0; i < MIN(outsiders.n, (size_t)EXPLAIN_OUTSIDERS_MAX); i++)
+                print_outsider(&outsiders.items[i]);
+}
+
+static void print_outside(const Lack *lack) {
+        if (lack->outside_bytes == 0)
+                return;
+
+        (void)fputs("    outside taskflow", stdout);
+        print_size("uses", lack->outside_bytes);
+        (void)putchar('\n');
+        if (lack->reason == WAIT_REASON_MEMORY)
+                print_ram_outsiders();
+        for (size_t i = 0; i < lack->n_outsiders; i++)
+                print_outsider(&lack->outsiders[i]);
+        if (lack->n_more_outsiders > 0)
+                (void)printf("      and %zu processes more\n", lack->n_more_outsiders);
 }
 
 static uint64_t bytes_of(const Lack *lack, uint64_t task_id) {
@@ -230,6 +273,7 @@ static void print_lack(const Lack *lack, const Others *others, uint64_t now_boot
         print_numbers(lack);
         (void)putchar('\n');
         print_holders(lack);
+        print_outside(lack);
         print_when(lack, others, now_boot_us);
 }
 

@@ -321,6 +321,10 @@ int table_print_to(const Table *table, const TableLayout *layout, FILE *out) {
         return print_smart(&library, table, layout, out);
 }
 
+bool table_is_empty(const Table *table) {
+        return table->n_rows == 0;
+}
+
 int table_print(const Table *table) {
         TableLayout layout = {
                 .library = TABLE_LIBRARY,

@@ -52,6 +52,8 @@ int table_add_row(Table *table);
  */
 int table_set(Table *table, size_t column, const char *text, Tone tone);
 
+bool table_is_empty(const Table *table);
+
 /**
  * table_print() - to stdout, fitted to what it is
  *

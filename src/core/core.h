@@ -397,6 +397,8 @@ typedef struct GpuView {
         size_t n_excess;
         GpuExcess excess[GPU_VIEW_EXCESS_MAX]; /* those that hold most, the largest first */
         size_t n_more_excess;
+        uint64_t outside_bytes; /* used by no task, also where nobody is listed who does */
+        Outsiders outsiders;
 } GpuView;
 
 RamView core_view_ram(const Core *core, uint64_t now_boot_us);

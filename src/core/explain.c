@@ -187,6 +187,14 @@ static void explain_cpus(const Ledger *ledger, Lack *lack) {
         add_cpu_holders(ledger, lack);
 }
 
+/* Who beside tasks is in the way there: those that hold most. */
+static void add_outsiders(const Outsiders *outsiders, Lack *lack) {
+        lack->n_outsiders = MIN(outsiders->n, (size_t)EXPLAIN_OUTSIDERS_MAX);
+        lack->n_more_outsiders = outsiders->n - lack->n_outsiders + outsiders->n_more;
+        for (size_t i = 0; i < lack->n_outsiders; i++)
+                lack->outsiders[i] = outsiders->items[i];
+}
+
 static void explain_pool(const Ledger *ledger, int slot, Lack *lack) {
         const Pool *pool = ledger_pool_const(ledger, slot);
         uint64_t used = sat_sub(pool->total_bytes, pool->measured_bytes);
@@ -202,6 +210,8 @@ static void explain_pool(const Ledger *ledger, int slot, Lack *lack) {
 
         lack->reserved_bytes = pool->reserved_bytes;
         lack->outside_bytes = pool_outside_bytes(pool);
+        if (lack->reason == WAIT_REASON_GPU_MEMORY || lack->reason == WAIT_REASON_GPU_SHARED)
+                add_outsiders(&ledger->core->gpus[slot].outsiders, lack);
         lack->free_bytes = pool->is_whole ? 0 : pool_free_bytes(pool);
         if (lack->reason == WAIT_REASON_SETTLING)
                 lack->free_bytes = pool_ample_free_bytes(pool);

@@ -44,6 +44,7 @@ typedef enum WaitReason {
 enum {
         N_WAIT_REASONS = WAIT_REASON_GPU_PROHIBITED + 1,
         EXPLAIN_HOLDERS_MAX = 8,
+        EXPLAIN_OUTSIDERS_MAX = 3,
         EXPLAIN_LACKS_MAX = GPU_MAX + 5,
 };
 
@@ -66,6 +67,9 @@ typedef struct Lack {
         uint64_t total_bytes;   /* CPUS: cores; LIMIT, ELEMENTS: elements */
         uint64_t reserved_bytes;
         uint64_t outside_bytes; /* used there by what taskflow did not start */
+        size_t n_outsiders;     /* filled in below: who that is, of a GPU */
+        OutsideProcess outsiders[EXPLAIN_OUTSIDERS_MAX];
+        size_t n_more_outsiders;
         uint64_t until_boot_us; /* DELAY, SETTLING: when it is over at the latest; else 0 */
         size_t n_holders;       /* filled in below */
         Holder holders[EXPLAIN_HOLDERS_MAX];

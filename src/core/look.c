@@ -90,7 +90,7 @@ static void take_idle_use(Gpu *gpu) {
         gpu->idle_known = true;
 }
 
-static void take_gpu(Core *core, const GpuSample *sample, int slot) {
+static void take_gpu(Core *core, const GpuSample *sample, const Outsiders *outsiders, int slot) {
         Gpu *gpu = &core->gpus[slot];
 
         gpu->sample.index = sample->index;
@@ -115,6 +115,7 @@ static void take_gpu(Core *core, const GpuSample *sample, int slot) {
         gpu->sample.n_processes = sample->n_processes;
         gpu->sample.n_computing = sample->n_computing;
         gpu->sample.processes_known = sample->processes_known;
+        gpu->outsiders = outsiders ? *outsiders : (Outsiders){};
         if (sample->processes_known && sample->n_processes == 0 && !gpus_is_held(core, slot))
                 take_idle_use(gpu);
 }
@@ -177,7 +178,8 @@ static void take_all_gpus(Core *core, const GpusSample *sample, bool seen[static
                 if (slot == SLOT_NONE || seen[slot])
                         continue;
                 seen[slot] = true;
-                take_gpu(core, &sample->gpus[i], slot);
+                take_gpu(core, &sample->gpus[i], sample->outsiders ? &sample->outsiders[i] : NULL,
+                         slot);
         }
 }
 

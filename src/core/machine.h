@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "core/needs.h"
+#include "core/outsiders.h"
 #include "util/string-table.h"
 
 typedef enum GpuState {
@@ -87,7 +88,8 @@ typedef struct GpusSample {
         unsigned n_gpus;
         const GpuSample *gpus; /* borrowed; every UUID once */
         unsigned n_uses;
-        const GpuTaskUse *uses; /* borrowed */
+        const GpuTaskUse *uses;     /* borrowed */
+        const Outsiders *outsiders; /* borrowed; one for each of `gpus`; NULL: not known */
         uint64_t n_offers_before;
 } GpusSample;
 

@@ -127,10 +127,29 @@ static void say_holder(Line *line, const Holder *holder) {
                 say(line, " is there");
 }
 
+/* `5G is used outside taskflow: 4G by process 4711 of bob, 900M by process 812 of root, 2 more` */
+static void say_outside(Line *line, const Lack *lack) {
+        Bytes bytes;
+
+        say(line, "%s is used outside taskflow", show(&bytes, lack->outside_bytes));
+        for (size_t i = 0; i < lack->n_outsiders; i++) {
+                const OutsideProcess *outsider = &lack->outsiders[i];
+                char user[USER_NAME_MAX];
+
+                say(line, "%s ", i == 0 ? ":" : ",");
+                if (outsider->used_bytes != OUTSIDER_BYTES_UNKNOWN)
+                        say(line, "%s ", show(&bytes, outsider->used_bytes));
+                say(line, "by process %d", (int)outsider->pid);
+                if (outsider->uid != OUTSIDER_UID_UNKNOWN)
+                        say(line, " of %s", show_user(line, outsider->uid, user));
+        }
+        if (lack->n_more_outsiders > 0)
+                say(line, ", %zu more", lack->n_more_outsiders);
+}
+
 /* ` (task 12 of alice holds 20G, 2 more tasks; 1G is used outside taskflow)` */
 static void say_who(Line *line, const Lack *lack) {
         bool outside = lack->outside_bytes > 0;
-        Bytes bytes;
 
         if (lack->n_holders == 0 && !outside)
                 return;
@@ -143,9 +162,10 @@ static void say_who(Line *line, const Lack *lack) {
         if (lack->n_more_holders > 0)
                 say(line, " and %zu more task%s", lack->n_more_holders,
                     lack->n_more_holders > 1 ? "s" : "");
+        if (outside && lack->n_holders > 0)
+                say(line, "; ");
         if (outside)
-                say(line, "%s%s is used outside taskflow", lack->n_holders > 0 ? "; " : "",
-                    show(&bytes, lack->outside_bytes));
+                say_outside(line, lack);
         say(line, ")");
 }
 

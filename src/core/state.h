@@ -190,6 +190,7 @@ typedef struct Gpu {
         bool total_known; /* it was OK once */
         bool idle_known;
         uint64_t idle_bytes; /* used when no process was listed */
+        Outsiders outsiders; /* by the last figures */
 } Gpu;
 
 typedef TAILQ_HEAD(EntryList, Entry) EntryList;

@@ -329,6 +329,8 @@ static int view_gpu(const Ledger *ledger, unsigned slot, GpuView *ret) {
                 .promised_bytes = pool->promised_bytes,
                 .free_bytes = pool->is_whole ? 0 : pool_free_bytes(pool),
                 .allowed = pool->allowed,
+                .outside_bytes = pool->state == GPU_STATE_OK ? pool_outside_bytes(pool) : 0,
+                .outsiders = core->gpus[slot].outsiders,
         };
         if (pool->shares_ram) {
                 ret->sample.total_bytes = pool->total_bytes;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "daemon/daemon.h"
 #include "daemon/log.h"
@@ -17,6 +18,7 @@
 #include "probe/tree.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/proc-id.h"
 
 enum {
         USES_MAX =
@@ -91,29 +93,69 @@ static void add_use(GpuTaskUse *uses,
         (*n_uses)++;
 }
 
-static unsigned attribute(Daemon *daemon, const GpuReport *report, GpuTaskUse *uses) {
-        Owners owners;
-        unsigned n_uses = 0;
+/* What a report says of processes, sorted by whose they are. */
+typedef struct Attribution {
+        unsigned n_uses;
+        GpuTaskUse uses[USES_MAX];
+        Outsiders outsiders[GPU_MAX]; /* one for each GPU of the report */
+} Attribution;
 
-        if (core_counts(daemon->core).running == 0 || collect_owners(daemon, &owners) < 0)
+/* The task that a process belongs to, or 0. */
+static uint64_t task_of_process(Daemon *daemon, Owners *owners, pid_t pid) {
+        const Task *task;
+        uint64_t id;
+        uid_t uid;
+
+        if (owners->n == 0)
                 return 0;
-        for (unsigned i = 0; i < report->n_processes; i++) {
-                const GpuProcess *process = &report->processes[i];
-                uint64_t id;
-                const Task *task;
-                uid_t uid;
+        id = tree_find_owner(daemon->ram_source.proc_fd, pid, owner_of_pid, owners, &uid);
+        task = id ? core_find(daemon->core, id) : NULL;
+        return task && task->uid == uid ? id : 0;
+}
 
-                if (process->used_bytes == UINT64_MAX)
-                        continue;
-                id = tree_find_owner(daemon->ram_source.proc_fd, process->pid, owner_of_pid,
-                                     &owners, &uid);
-                task = id ? core_find(daemon->core, id) : NULL;
-                if (task && task->uid == uid)
-                        add_use(uses, &n_uses, id, report->gpus[process->gpu].uuid,
-                                process->used_bytes);
-        }
+static void attribute_process(Daemon *daemon,
+                              Owners *owners,
+                              const GpuReport *report,
+                              const GpuProcess *process,
+                              Attribution *ret) {
+        const OutsideProcess outsider = {
+                .pid = process->pid,
+                .uid = OUTSIDER_UID_UNKNOWN,
+                .used_bytes = process->used_bytes,
+        };
+        uint64_t id = task_of_process(daemon, owners, process->pid);
+
+        if (id == 0)
+                outsiders_add(&ret->outsiders[process->gpu], &outsider);
+        else if (process->used_bytes != UINT64_MAX)
+                add_use(ret->uses, &ret->n_uses, id, report->gpus[process->gpu].uuid,
+                        process->used_bytes);
+}
+
+/* Whose it is, and which process of that pid. What has ended meanwhile stays a number. */
+static void identify_outsider(OutsideProcess *outsider) {
+        char path[32];
+        struct stat st;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d", outsider->pid);
+        if (stat(path, &st) < 0 ||
+            proc_start_ticks(outsider->pid, &outsider->start_ticks, NULL) < 0)
+                return;
+        outsider->uid = st.st_uid;
+}
+
+static void attribute(Daemon *daemon, const GpuReport *report, Attribution *ret) {
+        Owners owners = {};
+
+        if (core_counts(daemon->core).running > 0 && collect_owners(daemon, &owners) < 0)
+                return;
+        for (unsigned i = 0; i < report->n_processes; i++)
+                attribute_process(daemon, &owners, report, &report->processes[i], ret);
         free(owners.owners);
-        return n_uses;
+
+        for (unsigned i = 0; i < report->n_gpus; i++)
+                for (size_t j = 0; j < ret->outsiders[i].n; j++)
+                        identify_outsider(&ret->outsiders[i].items[j]);
 }
 
 /* The list that requests are checked against after a restart, until the probe answers again (decisions.md 32). */
@@ -138,17 +180,19 @@ static void remember_gpus(Daemon *daemon, const GpuReport *report) {
 }
 
 static void take_report(Daemon *daemon, const GpuReport *report, uint64_t ticket) {
-        _cleanup_free_ GpuTaskUse *uses = calloc(USES_MAX, sizeof(*uses));
+        _cleanup_free_ Attribution *attribution = calloc(1, sizeof(*attribution));
         Event event = daemon_event(EVENT_GPUS, 0);
 
-        if (!uses)
+        if (!attribution)
                 return;
+        attribute(daemon, report, attribution);
         event.gpus = (GpusSample){
                 .known = true,
                 .n_gpus = report->n_gpus,
                 .gpus = report->gpus,
-                .n_uses = attribute(daemon, report, uses),
-                .uses = uses,
+                .n_uses = attribution->n_uses,
+                .uses = attribution->uses,
+                .outsiders = attribution->outsiders,
                 .n_offers_before = ticket,
         };
         (void)core_apply(daemon->core, &event);

@@ -107,7 +107,7 @@ static size_t view_bytes(const TaskView *view) {
                 n += 6 * strlen(*word) + 4;
         n += task->needs.n_gpus * 1024UL + task->n_strays * 256UL;
         if (view->explain)
-                n += view->explain->n_lacks * 1536 + 256;
+                n += view->explain->n_lacks * 2048 + 256;
         return n;
 }
 

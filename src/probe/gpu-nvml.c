@@ -322,6 +322,14 @@ static int read_any_memory(const NvmlApi *api, Gpu *gpu, GpuSample *sample) {
         return NVML_SUCCESS;
 }
 
+/* Windows' numbers, which are others' here. */
+static void drop_processes(GpuReport *report, size_t first, GpuSample *sample) {
+        report->n_processes = (unsigned)first;
+        sample->n_processes = 0;
+        sample->n_computing = 0;
+        sample->processes_known = false;
+}
+
 /*
  * Figures of one GPU that has a handle: NVML's status. The processes come first (decisions.md 2).
  */
@@ -348,7 +356,8 @@ static int measure(GpuDriver *driver,
 
         nvml_processes_check(report, first,
                              sample->shares_ram ? ram_total_bytes() : sample->total_bytes, sample);
-        sample->processes_known &= !driver->is_wsl;
+        if (driver->is_wsl)
+                drop_processes(report, first, sample);
         if (!sample->processes_known && sample->note[0] == '\0')
                 set_note(sample, "the driver does not tell what each program uses of it");
         sample->state = GPU_STATE_OK;

@@ -447,5 +447,14 @@ bool message_is_call(const char *bytes, size_t n);
  */
 int task_view_json(const TaskView *view, const char *user, const char *reason, char **ret);
 
-/* `status --json`; @ret as above. */
-int machine_status_json(const MachineStatus *status, char **ret);
+/* What the client knows beside the daemon's numbers. */
+typedef struct StatusNames {
+        explain_user_fn user;
+        const char *(*program)(const OutsideProcess *outsider,
+                               char *buf,
+                               size_t n); /* NULL: unknown */
+        const Outsiders *ram;             /* who holds RAM outside taskflow; NULL: not known */
+} StatusNames;
+
+/* `status --json`; @ret as above. @names: NULL: nothing of that is known */
+int machine_status_json(const MachineStatus *status, const StatusNames *names, char **ret);

@@ -40,6 +40,22 @@ static const Field ram_fields[] = {
 
 static const Object object_ram = { "Ram", ram_fields };
 
+static const Field outsider_fields[] = {
+        ROW_NUMBER("pid", OutsideProcess, pid, FIELD_SIGNED, 1, INT32_MAX),
+        ROW_NUMBER("start_ticks", OutsideProcess, start_ticks, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_OR_NULL("uid", OutsideProcess, uid, OUTSIDER_UID_UNKNOWN, 0, 0, UINT32_MAX - 1),
+        ROW_OR_NULL("used_bytes",
+                    OutsideProcess,
+                    used_bytes,
+                    OUTSIDER_BYTES_UNKNOWN,
+                    0,
+                    0,
+                    INT64_MAX),
+        {},
+};
+
+const Object object_outsider = { "OutsideProcess", outsider_fields };
+
 static const Field gpu_excess_fields[] = {
         ROW_REF("task_id", GpuExcess, task_id),
         ROW_NUMBER("uid", GpuExcess, uid, 0, 0, UINT32_MAX),
@@ -87,6 +103,14 @@ static const Field gpu_fields[] = {
         ROW_IDS("tasks", GpuView, task_ids, n_tasks, GPU_TASKS_MAX),
         ROW_WITHIN("excess", GpuView, excess, n_excess, &object_gpu_excess, GPU_VIEW_EXCESS_MAX),
         ROW_NUMBER("n_more_excess", GpuView, n_more_excess, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("outside_bytes", GpuView, outside_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_WITHIN("outsiders",
+                   GpuView,
+                   outsiders.items,
+                   outsiders.n,
+                   &object_outsider,
+                   OUTSIDERS_MAX),
+        ROW_NUMBER("n_more_outsiders", GpuView, outsiders.n_more, FIELD_OMIT_ZERO, 0, INT64_MAX),
         {},
 };
 

@@ -40,6 +40,7 @@ extern const Object object_explain;
 
 /* table-machine.c */
 extern const Object object_machine_status;
+extern const Object object_outsider;
 extern const Object object_drain; /* rows of others; base: a Drain */
 
 /* table-call.c, table-reply.c: one for each method that says something */

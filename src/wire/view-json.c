@@ -24,6 +24,10 @@
 /* A task with everything in it, each byte escaped to six, stays far below. */
 #define VIEW_BYTES_MAX ((size_t)64 * MIB)
 
+enum {
+        OUTSIDER_NAME_MAX = 64,
+};
+
 static void put_text(JsonText *text, const char *key, const char *s) {
         json_text_key(text, key);
         if (s)
@@ -294,7 +298,37 @@ int task_view_json(const TaskView *view, const char *user, const char *reason, c
         return json_text_take(&text, ret, NULL);
 }
 
-static void put_memory(JsonText *text, const RamView *ram) {
+/* The list `outside`; null: not known. */
+static void put_outsiders(JsonText *text, const Outsiders *outsiders, const StatusNames *names) {
+        char buf[OUTSIDER_NAME_MAX];
+
+        json_text_key(text, "outside");
+        if (!outsiders) {
+                json_text_null(text);
+                return;
+        }
+
+        json_text_open(text, '[');
+        for (size_t i = 0; i < outsiders->n; i++) {
+                const OutsideProcess *outsider = &outsiders->items[i];
+                bool has_uid = outsider->uid != OUTSIDER_UID_UNKNOWN;
+
+                json_text_open(text, '{');
+                put_uint(text, "pid", (uint64_t)outsider->pid);
+                put_uint_or_null(text, "uid", has_uid, outsider->uid);
+                put_text(text, "user",
+                         names && has_uid ? names->user(outsider->uid, buf, sizeof(buf), NULL) :
+                                            NULL);
+                put_text(text, "program",
+                         names ? names->program(outsider, buf, sizeof(buf)) : NULL);
+                put_uint_or_null(text, "bytes", outsider->used_bytes != OUTSIDER_BYTES_UNKNOWN,
+                                 outsider->used_bytes);
+                json_text_close(text, '}');
+        }
+        json_text_close(text, ']');
+}
+
+static void put_memory(JsonText *text, const RamView *ram, const StatusNames *names) {
         json_text_key(text, "memory");
         json_text_open(text, '{');
         put_uint_or_null(text, "total_bytes", ram->known, ram->total_bytes);
@@ -302,6 +336,7 @@ static void put_memory(JsonText *text, const RamView *ram) {
         put_uint_or_null(text, "promised_bytes", ram->known, ram->promised_bytes);
         put_uint_or_null(text, "free_bytes", ram->known, ram->free_bytes);
         put_uint_or_null(text, "reserved_bytes", ram->known, ram->reserved_bytes);
+        put_outsiders(text, names ? names->ram : NULL, names);
         json_text_close(text, '}');
 }
 
@@ -331,10 +366,11 @@ static void put_gpu_excess(JsonText *text, const GpuView *gpu) {
 }
 
 /* The figures of a GPU that does not answer are those that it had; how old they are stands beside the list. */
-static void put_gpu(JsonText *text, const GpuView *gpu) {
+static void put_gpu(JsonText *text, const GpuView *gpu, const StatusNames *names) {
         const GpuSample *sample = &gpu->sample;
         bool known = sample->state == GPU_STATE_OK;
         uint64_t used_bytes = sample->total_bytes - MIN(sample->free_bytes, sample->total_bytes);
+        bool listed = known && (sample->processes_known || gpu->outsiders.n > 0);
 
         json_text_open(text, '{');
         put_uint(text, "index", sample->index);
@@ -356,6 +392,8 @@ static void put_gpu(JsonText *text, const GpuView *gpu) {
                 put_gpu_task(text, gpu->task_ids[i]);
         json_text_close(text, ']');
         put_gpu_excess(text, gpu);
+        put_uint_or_null(text, "outside_bytes", known, gpu->outside_bytes);
+        put_outsiders(text, listed ? &gpu->outsiders : NULL, names);
         json_text_close(text, '}');
 }
 
@@ -398,16 +436,16 @@ static void put_daemon(JsonText *text, const MachineStatus *status) {
         json_text_close(text, '}');
 }
 
-int machine_status_json(const MachineStatus *status, char **ret) {
+int machine_status_json(const MachineStatus *status, const StatusNames *names, char **ret) {
         JsonText text = JSON_TEXT_NULL(VIEW_BYTES_MAX);
 
         json_text_open(&text, '{');
         put_uint(&text, "schema", 1);
-        put_memory(&text, &status->ram);
+        put_memory(&text, &status->ram, names);
         json_text_key(&text, "gpus");
         json_text_open(&text, '[');
         for (size_t i = 0; i < status->n_gpus; i++)
-                put_gpu(&text, &status->gpus[i]);
+                put_gpu(&text, &status->gpus[i], names);
         json_text_close(&text, ']');
         put_bool(&text, "gpus_known", status->gpus_known);
         put_text(&text, "gpus_message", status->gpu_text[0] ? status->gpu_text : NULL);

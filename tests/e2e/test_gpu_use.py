@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who uses a GPU: tasks beyond their word, and programs outside taskflow."""
 
+import getpass
+import os
+import re
 import subprocess
 
 import pytest
 
-from harness import GIB, HOLD, Gpus, wait_until
+from harness import GIB, HOLD, MIB, Gpus, wait_until
 
 
 def refresh(daemon):
@@ -146,3 +149,107 @@ def test_of_a_detached_one_show_tells_it_and_not_its_log(gpu_daemon, gpus):
     daemon.wait_id(task_id, "done")
     assert "held up to 9G on GPU 0, where it asked for 1G" in daemon.run("show", task_id).stdout
     assert daemon.logs(task_id) == ""
+
+
+# Programs outside taskflow
+
+
+@pytest.fixture
+def me():
+    return getpass.getuser()
+
+
+def hold_outside(daemon, gpus, *takes):
+    """The same outside taskflow, with the environment of the stand-in."""
+    proc = daemon.place.start([HOLD, *takes, "stdin", "exit", "0"], stdin=subprocess.PIPE, env=daemon.place.env(**gpus.env))
+    wait_until(lambda: (gpus.taken / str(proc.pid)).exists(), "it has taken them")
+    return proc
+
+
+def outside(daemon, index, predicate, what):
+    """The list of that GPU as soon as predicate is true of it."""
+
+    def look():
+        found = gpu_status(daemon)[index]["outside"]
+        return found if predicate(found) else None
+
+    return wait_until(look, what)
+
+
+def test_who_holds_gpu_memory_outside_taskflow_is_named(gpu_daemon, gpus, me):
+    daemon = gpu_daemon
+    a = hold_outside(daemon, gpus, "gpu", "1", "5G")
+    b = hold_outside(daemon, gpus, "gpu", "1", "7G", "gpu", "0", "1G")
+    task = hold(daemon, "t", "--gpu", "1:2G", "-d", "0", takes=["gpu", "1", "2G"])
+
+    def look():
+        gpus_now = gpu_status(daemon)
+        return gpus_now if gpus_now[1]["outside_bytes"] == 12 * GIB and len(gpus_now[1]["outside"]) == 2 else None
+
+    found = wait_until(look, "both are seen, and the task is none of them")
+    who = {"uid": os.getuid(), "user": me, "program": "hold"}
+    assert found[1]["outside"] == [
+        {"pid": b.pid, **who, "bytes": 7 * GIB},
+        {"pid": a.pid, **who, "bytes": 5 * GIB},
+    ]
+    assert found[0]["outside"] == [{"pid": b.pid, **who, "bytes": GIB}]
+    assert found[0]["outside_bytes"] == GIB
+    text = daemon.run("status").stdout
+    for gpu, size, proc in (("GPU 1", "7G", b), ("GPU 1", "5G", a), ("GPU 0", "1G", b)):
+        assert re.search(rf"^{gpu} +{size} +{me} +{proc.pid} +hold$", text, re.M), text
+    end(task)
+    end(a)
+    outside(daemon, 1, lambda found: [each["pid"] for each in found] == [b.pid], "one of them has ended")
+
+
+def test_who_waits_for_them_is_told_which_they_are(gpu_daemon, gpus, me):
+    daemon = gpu_daemon
+    proc = hold_outside(daemon, gpus, "gpu", "1", "20G")
+    waiting = daemon.queue("waiting", "--gpu", "1:10G")
+    task_id = daemon.task("waiting")["id"]
+    wait_until(lambda: f"process {proc.pid} (hold) of {me}  uses 20G" in daemon.why(task_id), "it is named")
+    assert "outside taskflow  uses 20G" in daemon.why(task_id)
+    assert f"20G is used outside taskflow: 20G by process {proc.pid} of {me}" in daemon.task("waiting")["reason"]
+    wait_until(lambda: str(proc.pid) in waiting.err, "who waits is told by itself")
+
+
+def test_a_process_of_which_the_driver_does_not_tell_what_it_holds_is_named(gpu_daemon, gpus, me):
+    gpus.say_of(0, "processes n/a")
+    proc = hold_outside(gpu_daemon, gpus, "gpu", "0", "5G")
+    found = outside(gpu_daemon, 0, bool, "it is seen")
+    assert found == [{"pid": proc.pid, "uid": os.getuid(), "user": me, "program": "hold", "bytes": None}]
+    text = gpu_daemon.run("status").stdout
+    assert re.search(rf"^GPU 0 +- +{me} +{proc.pid} +hold$", text, re.M), text
+    assert re.search(r"^GPU 0 +5G +.*does not tell which processes", text, re.M), text
+
+
+def test_memory_that_nobody_is_seen_to_hold_is_a_line_of_its_own(gpu_daemon, gpus):
+    gpus.say_of(0, "used 10G")
+    gpus.say_of(1, "used 300M")
+    found = wait_until(lambda: (now := gpu_status(gpu_daemon))[0]["outside_bytes"] == 10 * GIB and now, "it is seen")
+    assert found[0]["outside"] == [] and found[1]["outside_bytes"] == 300 * MIB
+    text = gpu_daemon.run("status").stdout
+    assert re.search(r"^GPU 0 +10G +- +- +\(of no process that the driver shows here", text, re.M), text
+    assert not re.search(r"^GPU 1 +300M", text, re.M), text
+
+
+def test_a_program_whose_pid_another_one_has_is_not_named(gpu_daemon, gpus):
+    """A driver may still have one that has ended; here it has one that is none of this machine's."""
+    gpus.say_of(0, "used 10G", "process 1 3G", "process 2147483000 7G")
+    found = outside(gpu_daemon, 0, bool, "it is seen")
+    assert [(each["pid"], each["uid"], each["bytes"]) for each in found] == [(1, 0, 3 * GIB)]
+
+
+def test_who_holds_ram_outside_taskflow_is_named_and_no_task_is(daemon, me):
+    proc = daemon.place.hold_ram(300 * MIB)
+    task = daemon.popen("run", "-n", "t", "-m", "400M", "-d", "0", "--", HOLD, "ram", "400M", "stdin", stdin=subprocess.PIPE)
+    wait_until(lambda: (daemon.task("t") or {}).get("used", {}).get("memory_bytes", 0) or task.popen.poll(), "it has its RAM")
+    found = daemon.status()["memory"]["outside"]
+    assert daemon.task("t")["pid"] not in [each["pid"] for each in found]
+    assert [each["bytes"] for each in found] == sorted((each["bytes"] for each in found), reverse=True)
+    ours = [each for each in found if each["pid"] == proc.pid]
+    if not ours:  # so many others hold more
+        assert len(found) == 8 and found[-1]["bytes"] >= 300 * MIB
+        return
+    assert ours[0]["bytes"] >= 300 * MIB
+    assert {**ours[0], "bytes": 0} == {"pid": proc.pid, "uid": os.getuid(), "user": me, "program": "hold", "bytes": 0}

@@ -28,7 +28,7 @@ static void show(const Reply *reply) {
                 return;
 
         if (reply->to == CALL_STATUS) {
-                assert(machine_status_json(&reply->status, &text) == 0);
+                assert(machine_status_json(&reply->status, NULL, &text) == 0);
                 free(text);
         }
         if (reply->to != CALL_LIST)

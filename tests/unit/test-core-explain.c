@@ -166,6 +166,66 @@ static void test_memory_on_a_named_gpu_is_short(_unused_ void **state) {
         assert_false(explain.any_gpu);
 }
 
+static void test_who_it_is_outside_taskflow_is_told(_unused_ void **state) {
+        WORLD(2);
+        Outsiders outsiders[2] = {};
+
+        for (pid_t pid = 4711; pid < 4716; pid++)
+                outsiders_add(&outsiders[1],
+                              &(OutsideProcess){ .pid = pid,
+                                                 .uid = BOB,
+                                                 .used_bytes = (uint64_t)(pid - 4710) * GIB });
+        outsiders[1].items[1].uid = OUTSIDER_UID_UNKNOWN;
+        world->outsiders = outsiders;
+        world->gpus[1].free_bytes -= 15 * GIB;
+        look(world);
+        submit(world, (Ask){ .gpu = { "1" }, .gpu_bytes = { 20 * GIB } });
+        assert_string_equal(
+                why(world, 1),
+                "needs 20G on GPU 1: 9G free, 11G missing (15G is used outside taskflow: 5G "
+                "by process 4715 of bob, 4G by process 4714, 3G by process 4713 of bob, 2 "
+                "more)");
+        assert_int_equal(explain.lacks[0].n_outsiders, EXPLAIN_OUTSIDERS_MAX);
+        assert_int_equal(explain.lacks[0].n_more_outsiders, 2);
+        assert_int_equal(explain.lacks[0].outsiders[0].pid, 4715);
+
+        /* They have gone, and a driver names somebody without saying what he has. */
+        outsiders[1] = (Outsiders){};
+        outsiders_add(&outsiders[1], &(OutsideProcess){ .pid = 99,
+                                                        .uid = CHUCK,
+                                                        .used_bytes = OUTSIDER_BYTES_UNKNOWN });
+        look(world);
+        assert_string_equal(
+                why(world, 1),
+                "needs 20G on GPU 1: 9G free, 11G missing (15G is used outside taskflow: by "
+                "process 99 of chuck)");
+}
+
+static void test_what_was_known_of_a_gpu_that_does_not_answer_is_no_news(_unused_ void **state) {
+        WORLD(1);
+        Outsiders outsiders = {};
+        GpuView *views;
+
+        outsiders_add(&outsiders,
+                      &(OutsideProcess){ .pid = 99, .uid = BOB, .used_bytes = 20 * GIB });
+        world->outsiders = &outsiders;
+        world->gpus[0].free_bytes -= 20 * GIB;
+        look(world);
+        assert_int_equal(core_view_gpus(world->core, world->now_us, &views), 1);
+        assert_int_equal(views[0].outsiders.n, 1);
+        assert_true(views[0].outside_bytes == 20 * GIB);
+        core_gpu_views_free(views, 1);
+
+        world->gpus[0].state = GPU_STATE_LOST;
+        look(world);
+        assert_int_equal(core_view_gpus(world->core, world->now_us, &views), 1);
+        assert_true(views[0].outside_bytes == 0);
+        core_gpu_views_free(views, 1);
+        submit(world, (Ask){ .gpu = { "0" } });
+        (void)why(world, 1);
+        assert_int_equal(explain.lacks[0].n_outsiders, 0);
+}
+
 static void test_for_any_every_gpu_is_told(_unused_ void **state) {
         WORLD(4);
 
@@ -430,6 +490,8 @@ int main(void) {
                 cmocka_unit_test(test_of_several_delays_the_last_end_counts),
                 cmocka_unit_test(test_room_that_is_not_ample_is_told_with_the_figure),
                 cmocka_unit_test(test_memory_on_a_named_gpu_is_short),
+                cmocka_unit_test(test_who_it_is_outside_taskflow_is_told),
+                cmocka_unit_test(test_what_was_known_of_a_gpu_that_does_not_answer_is_no_news),
                 cmocka_unit_test(test_for_any_every_gpu_is_told),
                 cmocka_unit_test(test_of_several_any_those_are_told_that_lack_something),
                 cmocka_unit_test(test_a_gpu_in_use_is_not_had_whole_but_shared),

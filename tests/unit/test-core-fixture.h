@@ -34,6 +34,7 @@ typedef struct World {
         GpuSample gpus[GPU_MAX];
         unsigned n_uses;
         GpuTaskUse uses[GPU_MAX];
+        const Outsiders *outsiders; /* one for each GPU; NULL: nothing is known of them */
         uint64_t ram_total_bytes;
         uint64_t ram_free_bytes;
 } World;
@@ -102,6 +103,7 @@ static inline void look_at_gpus(World *world) {
                 .gpus = world->gpus,
                 .n_uses = world->n_uses,
                 .uses = world->uses,
+                .outsiders = world->outsiders,
                 .n_offers_before = core_n_offers(world->core),
         };
         assert_int_equal(core_apply(world->core, &event), 0);

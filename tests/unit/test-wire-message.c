@@ -118,6 +118,15 @@ static void assert_task(const Task *have, const Task *want) {
         assert_int_equal(have->n_retries, want->n_retries);
 }
 
+static void assert_outsiders(const OutsideProcess *have, const OutsideProcess *want, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                assert_int_equal(have[i].pid, want[i].pid);
+                assert_int_equal(have[i].start_ticks, want[i].start_ticks);
+                assert_int_equal(have[i].uid, want[i].uid);
+                assert_int_equal(have[i].used_bytes, want[i].used_bytes);
+        }
+}
+
 static void assert_explain(const Explain *have, const Explain *want) {
         assert_int_equal(have->n_lacks, want->n_lacks);
         assert_int_equal(have->any_gpu, want->any_gpu);
@@ -138,6 +147,9 @@ static void assert_explain(const Explain *have, const Explain *want) {
                 assert_int_equal(a->until_boot_us, b->until_boot_us);
                 assert_int_equal(a->n_holders, b->n_holders);
                 assert_int_equal(a->n_more_holders, b->n_more_holders);
+                assert_int_equal(a->n_outsiders, b->n_outsiders);
+                assert_int_equal(a->n_more_outsiders, b->n_more_outsiders);
+                assert_outsiders(a->outsiders, b->outsiders, b->n_outsiders);
                 for (size_t j = 0; j < EXPLAIN_HOLDERS_MAX; j++) {
                         assert_int_equal(a->holders[j].task_id, b->holders[j].task_id);
                         assert_int_equal(a->holders[j].uid, b->holders[j].uid);
@@ -490,6 +502,9 @@ static void test_status_keeps_each_field(_unused_ void **state) {
         assert_true(gpu->promised_bytes == GIB && gpu->free_bytes == 38 * GIB && gpu->allowed);
         assert_true(gpu->n_tasks == 2 && gpu->task_ids[0] == 12 &&
                     gpu->task_ids[1] == task_ref(13, 2));
+        assert_int_equal(gpu->outside_bytes, 7 * GIB);
+        assert_true(gpu->outsiders.n == 2 && gpu->outsiders.n_more == 4);
+        assert_outsiders(gpu->outsiders.items, want->gpus[0].outsiders.items, 2);
         assert_true(gpu->n_excess == 2 && gpu->n_more_excess == 3);
         assert_true(gpu->excess[0].task_id == 12 && gpu->excess[0].uid == 1000 &&
                     gpu->excess[0].asked_bytes == GIB && gpu->excess[0].used_bytes == 3 * GIB);

@@ -298,19 +298,42 @@ static void test_delay_keeps_its_fraction(_unused_ void **state) {
         }
 }
 
+static const char *name_user(uid_t uid, char *buf, size_t n, _unused_ void *userdata) {
+        (void)snprintf(buf, n, "user-%u", uid);
+        return buf;
+}
+
+/* One of them is known by name, which is no UTF-8. */
+static const char *name_program(const OutsideProcess *outsider, char *buf, size_t n) {
+        if (outsider->pid != 4711)
+                return NULL;
+        (void)snprintf(buf, n, "x\xff\x1b");
+        return buf;
+}
+
 static void test_status_has_every_key_and_value(_unused_ void **state) {
+        const Outsiders ram = { .n = 1, .items = { { 4711, 5, 1000, 2 * GIB } } };
+        const StatusNames names = { .user = name_user, .program = name_program, .ram = &ram };
         Reply reply = sample_reply(CALL_STATUS);
         char *text = NULL;
         json_t *json, *gpu;
 
-        assert_int_equal(machine_status_json(&reply.status, &text), 0);
+        assert_int_equal(machine_status_json(&reply.status, &names, &text), 0);
         json = parse(text);
         assert_keys(
                 json,
                 "schema,memory,gpus,gpus_known,gpus_message,gpus_age_seconds,tasks,cpus,drained,daemon");
         assert_number(json, "schema", 1);
         assert_keys(get(json, "memory"),
-                    "total_bytes,available_bytes,promised_bytes,free_bytes,reserved_bytes");
+                    "total_bytes,available_bytes,promised_bytes,free_bytes,reserved_bytes,outside");
+        assert_int_equal(json_array_size(get(get(json, "memory"), "outside")), 1);
+        gpu = json_array_get(get(get(json, "memory"), "outside"), 0);
+        assert_keys(gpu, "pid,uid,user,program,bytes");
+        assert_number(gpu, "pid", 4711);
+        assert_number(gpu, "uid", 1000);
+        assert_text(gpu, "user", "user-1000");
+        assert_text(gpu, "program", "x\xef\xbf\xbd\x1b");
+        assert_number(gpu, "bytes", 2 * GIB);
         assert_number(get(json, "memory"), "total_bytes", 64 * GIB);
         assert_number(get(json, "memory"), "available_bytes", 60 * GIB);
         assert_number(get(json, "memory"), "promised_bytes", 5 * GIB);
@@ -326,7 +349,7 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         assert_keys(
                 gpu,
                 "index,uuid,name,state,total_bytes,used_bytes,promised_bytes,free_bytes,allowed,"
-                "use,shares_ram,processes_known,note,tasks,excess");
+                "use,shares_ram,processes_known,note,tasks,excess,outside_bytes,outside");
         assert_text(gpu, "state", "ok");
         assert_number(gpu, "used_bytes", GIB);
         assert_number(gpu, "free_bytes", 38 * GIB);
@@ -340,8 +363,18 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         assert_number(json_array_get(get(gpu, "excess"), 0), "used_bytes", 3 * GIB);
         assert_text(json_array_get(get(gpu, "excess"), 1), "task", "13_2");
 
+        assert_number(gpu, "outside_bytes", 7 * GIB);
+        assert_int_equal(json_array_size(get(gpu, "outside")), 2);
+        assert_text(json_array_get(get(gpu, "outside"), 0), "user", "user-0");
+        assert_null_value(json_array_get(get(gpu, "outside"), 0), "program");
+        assert_null_value(json_array_get(get(gpu, "outside"), 1), "uid");
+        assert_null_value(json_array_get(get(gpu, "outside"), 1), "user");
+        assert_null_value(json_array_get(get(gpu, "outside"), 1), "bytes");
+
         gpu = json_array_get(get(json, "gpus"), 1);
         assert_text(gpu, "state", "lost");
+        assert_null_value(gpu, "outside_bytes");
+        assert_null_value(gpu, "outside");
         assert_null_value(gpu, "total_bytes");
         assert_null_value(gpu, "used_bytes");
         assert_null_value(gpu, "free_bytes");
@@ -354,10 +387,11 @@ static void test_status_without_figures_is_null(_unused_ void **state) {
         char *text = NULL;
         json_t *json;
 
-        assert_int_equal(machine_status_json(&status, &text), 0);
+        assert_int_equal(machine_status_json(&status, NULL, &text), 0);
         json = parse(text);
         assert_null_value(get(json, "memory"), "total_bytes");
         assert_null_value(get(json, "memory"), "free_bytes");
+        assert_null_value(get(json, "memory"), "outside");
         assert_int_equal(json_array_size(get(json, "gpus")), 0);
         assert_null_value(json, "gpus_message");
         assert_null_value(json, "gpus_age_seconds");

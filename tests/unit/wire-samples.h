@@ -141,7 +141,11 @@ static inline Explain *sample_explain(void) {
                         .outside_bytes = 15,
                         .until_boot_us = 16,
                         .n_holders = 2,
-                        .n_more_holders = 3 };
+                        .n_more_holders = 3,
+                        .n_outsiders = 2,
+                        .outsiders = { { 4712, 55, 0, 25 },
+                                       { 4713, 0, OUTSIDER_UID_UNKNOWN, OUTSIDER_BYTES_UNKNOWN } },
+                        .n_more_outsiders = 5 };
         lack->holders[0] =
                 (Holder){ .task_id = 1, .uid = 1000, .used_bytes = 21, .promised_bytes = 22 };
         lack->holders[1] = (Holder){
@@ -401,7 +405,13 @@ static inline void sample_status(MachineStatus *status) {
                                      .n_tasks = 2,
                                      .task_ids = sample_zeroed(2, sizeof(uint64_t)),
                                      .n_excess = 2,
-                                     .n_more_excess = 3 };
+                                     .n_more_excess = 3,
+                                     .outside_bytes = 7 * GIB,
+                                     .outsiders = { .n = 2,
+                                                    .items = { { 4712, 55, 0, 6 * GIB },
+                                                               { 4713, 0, OUTSIDER_UID_UNKNOWN,
+                                                                 OUTSIDER_BYTES_UNKNOWN } },
+                                                    .n_more = 4 } };
         status->gpus[0].excess[0] = (GpuExcess){
                 .task_id = 12, .uid = 1000, .asked_bytes = GIB, .used_bytes = 3 * GIB
         };
