@@ -61,7 +61,7 @@ def test_a_section_that_is_none_of_ours_is_refused(place):
     assert "other" in done.stderr
 
 
-@pytest.mark.parametrize("key, value", [("order", "fair"), ("patience", "10m"), ("keep_max", "1d")])
+@pytest.mark.parametrize("key, value", [("patience", "10m"), ("keep_max", "1d")])
 def test_settings_that_are_not_there_yet_are_refused_by_name(place, key, value):
     config = place.folder / "t.conf"
     config.write_text(f"[taskflow]\n{key} = {value}\n")
