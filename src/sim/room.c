@@ -36,7 +36,7 @@ Room room_measured(const SimMachine *machine,
                 room.n_tasks[i] = world->n_tasks[i];
         }
         for (size_t i = 0; i < n_running; i++) {
-                const Needs *needs = &running[i]->job->needs;
+                const Needs *needs = running[i]->needs;
 
                 room.n_cpus -= needs->cpus;
                 for (unsigned k = 0; k < needs->n_gpus; k++)

@@ -69,6 +69,7 @@ int run_start(Run *run, size_t job, const unsigned *gpus) {
                 return -ENOMEM;
         course->running = running;
         running->job = &run->workload->jobs[job];
+        running->needs = &course->needs;
         running->start_us = run->world.now_us;
         if (n_gpus > 0)
                 memcpy(running->gpus, gpus, n_gpus * sizeof(*gpus));
@@ -130,12 +131,30 @@ static int on_arrival(Run *run, size_t job) {
         return submit(run, job);
 }
 
+/* Half as much again of whatever it asked for, because nobody told which of it was too little. */
+static void ask_for_more(Run *run, size_t job) {
+        uint64_t gpu_max = workload_ask_max(sim_machine_smallest_gpu(run->machine));
+        Needs *needs = &run->courses[job].needs;
+
+        needs->memory_bytes = MIN(needs->memory_bytes + needs->memory_bytes / 2,
+                                  workload_ask_max(run->machine->memory_bytes));
+        for (unsigned i = 0; i < needs->n_gpus; i++) {
+                GpuNeed *gpu = &needs->gpus[i];
+
+                if (gpu->bytes != GPU_WHOLE)
+                        gpu->bytes += gpu->bytes / 2;
+                if (gpu->bytes > gpu_max)
+                        gpu->bytes = GPU_WHOLE;
+        }
+}
+
 static int on_out_of_memory(Run *run, size_t job) {
         int r = leave(run, job, true);
 
         run->n_ooms++;
         if (r < 0)
                 return r;
+        ask_for_more(run, job);
         if (run->courses[job].n_tries < RUN_TRIES_MAX)
                 return set_alarm(run, RUN_AGAIN_S * US_PER_SEC, ALARM_AGAIN, job);
         run->courses[job].given_up = true;
@@ -311,6 +330,10 @@ static int init(Run *run, const Policy *policy) {
         if (n_outsiders > 0)
                 memcpy(run->outsiders, run->workload->outsiders, n_outsiders * sizeof(Outsider));
 
+        for (size_t i = 0; i < run->workload->n_jobs; i++)
+                if (needs_copy(&run->courses[i].needs, &run->workload->jobs[i].needs) < 0)
+                        return -ENOMEM;
+
         world_init(&run->world, run->machine);
         r = run->scheduler->create(&run->self, run, policy);
         if (r == 0)
@@ -357,6 +380,7 @@ int run_all(Run *ret,
 }
 
 static void course_done(Course *course) {
+        needs_done(&course->needs);
         free(course->running);
         free(course->last);
 }

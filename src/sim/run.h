@@ -5,8 +5,8 @@
 /*
  * A simulation: a workload, a scheduler, and a clock that jumps from event to event
  *
- * What runs out of memory ends there; its user sees that, and starts it again a minute later, up to ten times. Its wait is all
- * the time that it did not spend in the run that came to its end.
+ * What runs out of memory ends there; its user sees that, asks for half as much again, and starts it again a minute later, up to
+ * ten times. Its wait is all the time that it did not spend in the run that came to its end.
  */
 
 #include <stdbool.h>
@@ -29,6 +29,7 @@ enum {
 
 /* How it went for a job. */
 typedef struct Course {
+        Needs needs;       /* owned; as they are asked for by now */
         Running *running;  /* owned; NULL: it does not run */
         size_t place;      /* then: in run->active */
         Running *last;     /* owned; the one that is over */

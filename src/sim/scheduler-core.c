@@ -160,7 +160,7 @@ static int fill_task(CoreScheduler *self, Task *task, size_t i) {
         const Job *job = &workload->jobs[i];
         int r;
 
-        r = needs_copy(&task->needs, &job->needs);
+        r = needs_copy(&task->needs, &self->run->courses[i].needs);
         if (r < 0)
                 return r;
         r = core_resolve(self->core, &task->needs, NULL);

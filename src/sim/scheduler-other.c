@@ -29,6 +29,11 @@ static const Job *job_of(const Other *self, size_t job) {
         return &self->run->workload->jobs[job];
 }
 
+/* What it asks for by now. */
+static const Needs *needs_of(const Other *self, size_t job) {
+        return &self->run->courses[job].needs;
+}
+
 static int create(void **ret, Run *run, const Policy *policy) {
         Other *self = calloc(1, sizeof(*self));
 
@@ -64,7 +69,7 @@ static int submit(void *userdata, size_t job) {
         Room all = room_all(self->run->machine);
         size_t at = self->n_waiting;
 
-        if (!room_fits(&all, &job_of(self, job)->needs, gpus))
+        if (!room_fits(&all, needs_of(self, job), gpus))
                 return SCHEDULER_E_REFUSED;
         while (self->by_duration && at > 0 &&
                job_of(self, self->waiting[at - 1])->duration_us > job_of(self, job)->duration_us)
@@ -87,7 +92,7 @@ static size_t reckon(Other *self) {
         self->room = room_all(run->machine);
         for (size_t i = 0; i < run->n_active; i++) {
                 self->running[i] = run->courses[run->active[i]].running;
-                room_take(&self->room, &self->running[i]->job->needs, self->running[i]->gpus);
+                room_take(&self->room, self->running[i]->needs, self->running[i]->gpus);
         }
         return run->n_active;
 }
@@ -97,7 +102,7 @@ static int start(Other *self, size_t at, const unsigned *gpus) {
         size_t job = self->waiting[at];
 
         self->waiting[at] = SIZE_MAX;
-        room_take(&self->room, &job_of(self, job)->needs, gpus);
+        room_take(&self->room, needs_of(self, job), gpus);
         return run_start(self->run, job, gpus);
 }
 
@@ -116,7 +121,7 @@ static int start_fitting(Other *self, bool in_order) {
         int r = 0;
 
         for (size_t i = 0; i < self->n_waiting && r == 0; i++) {
-                if (room_fits(&self->room, &job_of(self, self->waiting[i])->needs, gpus))
+                if (room_fits(&self->room, needs_of(self, self->waiting[i]), gpus))
                         r = start(self, i, gpus);
                 else if (in_order)
                         break;
@@ -170,13 +175,13 @@ static int compare_ends(const void *a, const void *b) {
 
 /* When there would be room for the first in line, and what is free then; in @ret_gpus where. */
 static uint64_t find_shadow(Other *self, size_t n_running, Room *ret, unsigned *ret_gpus) {
-        const Needs *needs = &job_of(self, self->waiting[0])->needs;
+        const Needs *needs = needs_of(self, self->waiting[0]);
         size_t i = 0;
 
         *ret = self->room;
         qsort(self->running, n_running, sizeof(*self->running), compare_ends);
         while (!room_fits(ret, needs, ret_gpus) && i < n_running) {
-                room_give_back(ret, &self->running[i]->job->needs, self->running[i]->gpus);
+                room_give_back(ret, self->running[i]->needs, self->running[i]->gpus);
                 i++;
         }
         return i > 0 ? expected_end_us(self->running[i - 1]) : self->run->world.now_us;
@@ -196,7 +201,7 @@ static bool leaves_room(const Other *self,
         if (after.memory_bytes < needs->memory_bytes || after.n_cpus < needs->cpus)
                 return false;
         room_take(&after, needs, gpus);
-        return room_fits(&after, &job_of(self, self->waiting[0])->needs, first_gpus);
+        return room_fits(&after, needs_of(self, self->waiting[0]), first_gpus);
 }
 
 static int backfill(Other *self) {
@@ -208,13 +213,14 @@ static int backfill(Other *self) {
         shadow_us = find_shadow(self, reckon(self), &shadow, gpus);
         for (size_t i = 1; i < self->n_waiting && r == 0; i++) {
                 const Job *job = job_of(self, self->waiting[i]);
+                const Needs *needs = needs_of(self, self->waiting[i]);
                 bool in_time = now_us + job->estimate_us <= shadow_us;
 
-                if (!room_fits(&self->room, &job->needs, gpus) ||
-                    (!in_time && !leaves_room(self, &shadow, &job->needs, gpus)))
+                if (!room_fits(&self->room, needs, gpus) ||
+                    (!in_time && !leaves_room(self, &shadow, needs, gpus)))
                         continue;
                 if (!in_time)
-                        room_take(&shadow, &job->needs, gpus);
+                        room_take(&shadow, needs, gpus);
                 r = start(self, i, gpus);
         }
         close_line(self);

@@ -12,8 +12,7 @@
 #include "sim/rng.h"
 
 enum {
-        ASK_MAX_PCT =
-                97, /* of a resource: what is always kept free must not make a task impossible */
+        ASK_MAX_PCT = 97,
 
         /* What is not known of those who have a GPU for themselves: some fill it, some hardly half. */
         WHOLE_TAKES_MIN_PCT = 50,
@@ -37,6 +36,10 @@ uint64_t sim_machine_smallest_gpu(const SimMachine *machine) {
 
 static uint64_t percent(uint64_t bytes, uint64_t pct) {
         return bytes / 100 * pct + bytes % 100 * pct / 100;
+}
+
+uint64_t workload_ask_max(uint64_t total_bytes) {
+        return percent(total_bytes, ASK_MAX_PCT);
 }
 
 /* What somebody asks for who takes @bytes, and does not know it to better than so much. */
@@ -96,7 +99,7 @@ static unsigned find_user(const int64_t *users, size_t n, int64_t user) {
 /* -- what a task asks for, and takes -- */
 
 static void set_memory(Job *job, const TraceTask *task, const WorkloadOptions *options, Rng *rng) {
-        uint64_t most = percent(options->machine.memory_bytes, ASK_MAX_PCT);
+        uint64_t most = workload_ask_max(options->machine.memory_bytes);
         uint64_t asked = task->memory_bytes, taken = task->memory_peak_bytes;
 
         job->memory_bytes = MIN(taken > 0 ? taken : asked, most);
@@ -116,7 +119,7 @@ static uint64_t bytes_of(const TraceGpu *gpu, uint64_t total) {
 static int add_gpu(Job *job, const TraceGpu *gpu, const WorkloadOptions *options, Rng *rng) {
         uint64_t total = sim_machine_smallest_gpu(&options->machine);
         uint64_t asked = bytes_of(gpu, total), taken = gpu->peak_bytes;
-        uint64_t most = percent(total, ASK_MAX_PCT);
+        uint64_t most = workload_ask_max(total);
         bool named = gpu->index >= 0 && (unsigned)gpu->index < options->machine.n_gpus;
         char word[16] = "any";
         int r;

@@ -90,5 +90,8 @@ typedef struct Workload {
 int workload_make(Workload *ret, const Trace *trace, const WorkloadOptions *options, uint64_t seed);
 void workload_done(Workload *workload);
 
+/* So much of a resource is asked for at most: what is always kept free must not make a task impossible. */
+uint64_t workload_ask_max(uint64_t total_bytes);
+
 /* The smallest GPU; 0: there is none. */
 uint64_t sim_machine_smallest_gpu(const SimMachine *machine);

@@ -21,7 +21,8 @@ enum {
 
 /* A task that runs. */
 typedef struct Running {
-        const Job *job; /* borrowed */
+        const Job *job;     /* borrowed */
+        const Needs *needs; /* borrowed: what was asked for this time */
         uint64_t start_us;
         unsigned step;   /* so many of WORLD_STEPS were taken */
         unsigned gpus[]; /* as many as it needs */

@@ -211,6 +211,27 @@ static void test_what_runs_out_of_memory_is_tried_again_and_given_up(_unused_ vo
         day_done(&day);
 }
 
+/* It fits beside what somebody takes by what it asks for, not by what it takes: the second time it waits until he has gone. */
+static void test_who_ran_out_of_memory_asks_for_more(_unused_ void **state) {
+        static Outsider outsiders[] = {
+                { .from_us = 0, .to_us = 30 * MINUTE, .gpu = 0, .gpu_bytes = 10 * GIB },
+        };
+        Day day = {};
+        Job *job = with_gpu(add(&day, 0, 10), 0, 8 * GIB);
+
+        job->arrival_us = MINUTE;
+        job->gpu_bytes = 12 * GIB;
+        day.workload.n_outsiders = 1;
+        day.workload.outsiders = outsiders;
+        run(&day, &scheduler_core);
+        expect_start(&day, 0, 30);
+        assert_int_equal(day.run.n_ooms, 1);
+        assert_int_equal(day.run.courses[0].n_tries, 2);
+        assert_int_equal(day.run.courses[0].needs.gpus[0].bytes, 12 * GIB);
+        assert_int_equal(job->needs.gpus[0].bytes, 8 * GIB);
+        day_done(&day);
+}
+
 static void test_what_can_never_start_is_refused(_unused_ void **state) {
         for (size_t i = 0; schedulers[i]; i++) {
                 Day day = {};
@@ -328,6 +349,7 @@ int main(void) {
                 cmocka_unit_test(test_the_core_goes_by_its_settings),
                 cmocka_unit_test(test_a_ledger_keeps_what_is_not_taken_yet),
                 cmocka_unit_test(test_what_runs_out_of_memory_is_tried_again_and_given_up),
+                cmocka_unit_test(test_who_ran_out_of_memory_asks_for_more),
                 cmocka_unit_test(test_what_can_never_start_is_refused),
                 cmocka_unit_test(test_people_beside_the_queue_are_measured),
                 cmocka_unit_test(test_metrics_are_as_they_are_defined),
