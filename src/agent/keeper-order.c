@@ -19,6 +19,8 @@ int keeper_order_compose(const KeeperOrder *order, char **ret, size_t *ret_n) {
         nul_put_number(&writer, order->n_gpus);
         for (unsigned i = 0; i < order->n_gpus; i++) {
                 nul_put_text(&writer, order->gpus[i].uuid);
+                nul_put_text(&writer, order->gpus[i].id);
+                nul_put_number(&writer, order->gpus[i].kind);
                 nul_put_number(&writer, order->gpus[i].index);
         }
         nul_put_number(&writer, order->pin);
@@ -72,13 +74,17 @@ int keeper_row_open(KeeperRow *ret, const char *bytes, size_t n) {
 
 static bool get_gpus(NulReader *reader, GpuGrant *gpus, unsigned n) {
         for (unsigned i = 0; i < n; i++) {
-                const char *uuid;
-                uint64_t index;
+                const char *uuid, *id;
+                uint64_t kind, index;
 
                 if (!nul_get_text(reader, &uuid) || strlen(uuid) >= sizeof(gpus[i].uuid) ||
+                    !nul_get_text(reader, &id) || strlen(id) >= sizeof(gpus[i].id) ||
+                    !nul_get_number(reader, 0, N_GPU_KINDS - 1, &kind) ||
                     !nul_get_number(reader, 0, UINT_MAX, &index))
                         return false;
                 (void)memcpy(gpus[i].uuid, uuid, strlen(uuid) + 1);
+                (void)memcpy(gpus[i].id, id, strlen(id) + 1);
+                gpus[i].kind = (GpuKind)kind;
                 gpus[i].index = (unsigned)index;
         }
         return true;

@@ -30,7 +30,7 @@ static LifeView view_of(const Said *said, const Run *run, bool has_bundle) {
 /* Whether the GPUs of an offer are any that an environment may name (decisions.md 31). */
 static bool is_sound(const Call *offer) {
         for (unsigned i = 0; i < offer->offer.n_gpus; i++)
-                if (!environment_uuid_is_sound(offer->offer.gpus[i].uuid))
+                if (!environment_grant_is_sound(&offer->offer.gpus[i]))
                         return false;
         return offer->offer.attempt > 0;
 }

@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/session.h"
+#include "core/gpu-word.h"
 #include "core/task.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
@@ -65,9 +66,17 @@ static void put_memory(const RamView *ram) {
         put("memory_free_bytes", "gauge", "RAM that the next task can get.", ram->free_bytes);
 }
 
+static void put_gpu_label(const GpuView *gpu) {
+        char id[GPU_ID_MAX];
+
+        put_label("gpu", gpu_id_or_index(gpu->id, gpu->sample.index, id));
+        (void)putchar(',');
+}
+
 /* A sample of one GPU. */
 static void put_of_gpu(const char *name, const GpuView *gpu, uint64_t value) {
-        (void)printf(PREFIX "%s{gpu=\"%u\",", name, gpu->sample.index);
+        (void)printf(PREFIX "%s{", name);
+        put_gpu_label(gpu);
         put_label("uuid", gpu->sample.uuid);
         (void)printf("} %" PRIu64 "\n", value);
 }
@@ -119,7 +128,8 @@ static const struct {
 static void put_gpu_info(const MachineStatus *status) {
         describe("gpu_info", "gauge", "What the GPU is; always 1.");
         for (size_t i = 0; i < status->n_gpus; i++) {
-                (void)printf(PREFIX "gpu_info{gpu=\"%u\",", status->gpus[i].sample.index);
+                (void)printf(PREFIX "gpu_info{");
+                put_gpu_label(&status->gpus[i]);
                 put_label("uuid", status->gpus[i].sample.uuid);
                 (void)putchar(',');
                 put_label("name", status->gpus[i].sample.name);

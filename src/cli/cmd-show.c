@@ -101,6 +101,8 @@ static void print_times(const Task *task) {
 
 /* Parts that were let go because nobody can measure them (decisions.md 8). */
 static void print_let_go(const Task *task) {
+        char id[GPU_ID_MAX];
+
         if (task->memory.let_go)
                 field_text("let go", "what is not used of its RAM is given to others: it can't be "
                                      "measured");
@@ -108,9 +110,9 @@ static void print_let_go(const Task *task) {
                 if (task->gpu_usage[i].let_go)
                         field_printf(
                                 "let go",
-                                "what is not used of its part of GPU %u is given to others: it "
+                                "what is not used of its part of GPU %s is given to others: it "
                                 "can't be measured",
-                                task->gpus[i].index);
+                                format_gpu_id(&task->gpus[i], id));
 }
 
 /* A GPU that it did not ask for, or much more than it asked for. */

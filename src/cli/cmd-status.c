@@ -20,6 +20,7 @@
 #include "cli/session.h"
 #include "cli/table.h"
 #include "core/excess.h"
+#include "core/gpu-word.h"
 #include "core/policy.h"
 #include "core/ref.h"
 #include "probe/ram.h"
@@ -157,7 +158,10 @@ static int set_device(Table *table, size_t column, const GpuView *gpu) {
 
 /* What a resource is called in both tables. */
 static const char *gpu_name(const GpuView *gpu, char buf[static NAME_MAX_BYTES]) {
-        (void)snprintf(buf, NAME_MAX_BYTES, "GPU %u", gpu->sample.index);
+        char id[GPU_ID_MAX];
+
+        (void)snprintf(buf, NAME_MAX_BYTES, "GPU %s",
+                       gpu_id_or_index(gpu->id, gpu->sample.index, id));
         return buf;
 }
 
@@ -296,10 +300,13 @@ static int print_outside(const MachineStatus *status, const Outsiders *ram) {
 
 /* Tasks that hold more than they said. */
 static void print_excess(const GpuView *gpu) {
+        char gpu_id[GPU_ID_MAX];
+
         for (size_t i = 0; i < gpu->n_excess; i++) {
                 const GpuExcess *more = &gpu->excess[i];
                 const Excess excess = {
                         .gpu_index = gpu->sample.index,
+                        .gpu_id = gpu->id,
                         .asked_bytes = more->asked_bytes,
                         .used_bytes = more->used_bytes,
                 };
@@ -313,8 +320,8 @@ static void print_excess(const GpuView *gpu) {
                              excess_sentence(&excess, false, words, sizeof(words)));
         }
         if (gpu->n_more_excess > 0)
-                field_printf("excess", "and %zu tasks more on GPU %u", gpu->n_more_excess,
-                             gpu->sample.index);
+                field_printf("excess", "and %zu tasks more on GPU %s", gpu->n_more_excess,
+                             gpu_id_or_index(gpu->id, gpu->sample.index, gpu_id));
 }
 
 static void print_gpu_notes(const MachineStatus *status) {

@@ -19,6 +19,7 @@
 #include "cli/outside.h"
 #include "cli/session.h"
 #include "cli/view.h"
+#include "core/gpu-word.h"
 #include "core/ref.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -263,11 +264,14 @@ static void print_when(const Lack *lack, const Others *others, uint64_t now_boot
 }
 
 static void print_lack(const Lack *lack, const Others *others, uint64_t now_boot_us) {
+        char id[GPU_ID_MAX];
+
         if (!has_numbers(lack->reason))
                 return;
 
         if (lack->gpu_index >= 0)
-                (void)printf("  GPU %d", lack->gpu_index);
+                (void)printf("  GPU %s",
+                             gpu_id_or_index(lack->gpu_id, (unsigned)lack->gpu_index, id));
         else
                 (void)fputs(lack->reason == WAIT_REASON_CPUS ? "  cores" : "  RAM", stdout);
         print_numbers(lack);

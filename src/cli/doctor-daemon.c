@@ -16,6 +16,7 @@
 #include "cli/session.h"
 #include "client/clean-start.h"
 #include "client/connect.h"
+#include "core/gpu-word.h"
 #include "probe/ram.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -332,12 +333,14 @@ static void judge_gpus(Doctor *doctor, const MachineStatus *status) {
         }
         for (size_t i = 0; i < status->n_gpus; i++) {
                 const GpuSample *gpu = &status->gpus[i].sample;
+                char id[GPU_ID_MAX];
 
                 if (gpu->state != GPU_STATE_LOST)
                         continue;
                 n_lost++;
-                doctor_find(doctor, FINDING_GPU_LOST, "GPU %u (%s) is lost: %s", gpu->index,
-                            gpu->name, gpu->note[0] ? gpu->note : "its driver says it is gone");
+                doctor_find(doctor, FINDING_GPU_LOST, "GPU %s (%s) is lost: %s",
+                            gpu_id_or_index(status->gpus[i].id, gpu->index, id), gpu->name,
+                            gpu->note[0] ? gpu->note : "its driver says it is gone");
         }
         if (status->n_gpus == 0)
                 doctor_fine(doctor, "gpus", "none%s%s", status->gpu_text[0] ? ": " : "",

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/gpu-word.h"
 #include "core/index-set.h"
 #include "core/ref.h"
 #include "util/cleanup.h"
@@ -150,13 +151,19 @@ static const char *size_or_all(uint64_t bytes, char buf[static UNITS_FORMAT_MAX]
         return bytes == GPU_WHOLE ? "all" : units_format_bytes(buf, UNITS_FORMAT_MAX, bytes);
 }
 
-/* A number has "gpu" in front, a UUID or "any" speaks for itself. */
+const char *format_gpu_id(const GpuGrant *grant, char buf[static GPU_ID_MAX]) {
+        return gpu_id_or_index(grant->id, grant->index, buf);
+}
+
+/* A number has "gpu" in front; a kind, a UUID or "any" speaks for itself. */
 static const char *gpu_prefix(const char *want) {
         return want[0] >= '0' && want[0] <= '9' ? "gpu" : "";
 }
 
 char *format_needs(const Task *task) {
         char buf[UNITS_FORMAT_MAX];
+        char id[GPU_ID_MAX];
+        const char *want;
         Text text;
 
         if (!text_begin(&text))
@@ -168,11 +175,8 @@ char *format_needs(const Task *task) {
         for (unsigned i = 0; i < task->needs.n_gpus; i++) {
                 const GpuNeed *need = &task->needs.gpus[i];
 
-                if (task->gpus)
-                        (void)fprintf(next(&text, ","), "gpu%u:", task->gpus[i].index);
-                else
-                        (void)fprintf(next(&text, ","), "%s%s:", gpu_prefix(need->want),
-                                      need->want);
+                want = task->gpus ? format_gpu_id(&task->gpus[i], id) : need->want;
+                (void)fprintf(next(&text, ","), "%s%s:", gpu_prefix(want), want);
                 (void)fputs(size_or_all(need->bytes, buf), text.stream);
         }
         if (task->needs.cpus > 0)
@@ -227,8 +231,20 @@ static bool has_gpu_usage(const Task *task, unsigned i) {
         return task->gpus && task->gpu_usage && task->gpu_usage[i].known;
 }
 
+static const char *stray_id(const GpuStray *stray, char buf[static GPU_ID_MAX]) {
+        return gpu_id_or_index(stray->id, stray->index, buf);
+}
+
+static void put_on_gpu(Text *text, const char *id, uint64_t bytes) {
+        char buf[UNITS_FORMAT_MAX];
+
+        (void)fprintf(next(text, ","), "%s%s:%s", gpu_prefix(id), id,
+                      units_format_bytes(buf, sizeof(buf), bytes));
+}
+
 char *format_used(const Task *task, bool peak) {
         char buf[UNITS_FORMAT_MAX];
+        char id[GPU_ID_MAX];
         Text text;
 
         if (!text_begin(&text))
@@ -239,20 +255,19 @@ char *format_used(const Task *task, bool peak) {
                             next(&text, ","));
         for (unsigned i = 0; i < task->needs.n_gpus; i++)
                 if (has_gpu_usage(task, i))
-                        (void)fprintf(next(&text, ","), "gpu%u:%s", task->gpus[i].index,
-                                      units_format_bytes(buf, sizeof(buf),
-                                                         usage_bytes(&task->gpu_usage[i], peak)));
+                        put_on_gpu(&text, format_gpu_id(&task->gpus[i], id),
+                                   usage_bytes(&task->gpu_usage[i], peak));
         for (unsigned i = 0; i < task->n_strays; i++)
                 if (stray_bytes(&task->strays[i], peak) > 0)
-                        (void)fprintf(next(&text, ","), "gpu%u:%s", task->strays[i].index,
-                                      units_format_bytes(buf, sizeof(buf),
-                                                         stray_bytes(&task->strays[i], peak)));
+                        put_on_gpu(&text, stray_id(&task->strays[i], id),
+                                   stray_bytes(&task->strays[i], peak));
 
         return text_end(&text);
 }
 
 char *format_used_words(const Task *task, bool peak) {
         char buf[UNITS_FORMAT_MAX];
+        char id[GPU_ID_MAX];
         Text text;
 
         if (!text_begin(&text))
@@ -264,16 +279,16 @@ char *format_used_words(const Task *task, bool peak) {
                                                  usage_bytes(&task->memory, peak)));
         for (unsigned i = 0; i < task->needs.n_gpus; i++)
                 if (has_gpu_usage(task, i))
-                        (void)fprintf(next(&text, ", "), "%s on GPU %u",
+                        (void)fprintf(next(&text, ", "), "%s on GPU %s",
                                       units_format_bytes(buf, sizeof(buf),
                                                          usage_bytes(&task->gpu_usage[i], peak)),
-                                      task->gpus[i].index);
+                                      format_gpu_id(&task->gpus[i], id));
         for (unsigned i = 0; i < task->n_strays; i++)
                 if (stray_bytes(&task->strays[i], peak) > 0)
-                        (void)fprintf(next(&text, ", "), "%s on GPU %u",
+                        (void)fprintf(next(&text, ", "), "%s on GPU %s",
                                       units_format_bytes(buf, sizeof(buf),
                                                          stray_bytes(&task->strays[i], peak)),
-                                      task->strays[i].index);
+                                      stray_id(&task->strays[i], id));
         if (!text.started)
                 (void)fputs("not known", text.stream);
 
@@ -282,13 +297,14 @@ char *format_used_words(const Task *task, bool peak) {
 
 char *format_gpus(const Task *task) {
         char buf[UNITS_FORMAT_MAX];
+        char id[GPU_ID_MAX];
         Text text;
 
         if (!text_begin(&text))
                 return NULL;
 
         for (unsigned i = 0; task->gpus && i < task->needs.n_gpus; i++)
-                (void)fprintf(next(&text, ", "), "%u (%s, %s)", task->gpus[i].index,
+                (void)fprintf(next(&text, ", "), "%s (%s, %s)", format_gpu_id(&task->gpus[i], id),
                               task->gpus[i].uuid, size_or_all(task->gpus[i].bytes, buf));
 
         return text_end(&text);

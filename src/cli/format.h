@@ -44,6 +44,9 @@ char *format_used(const Task *task, bool peak);
 /* The same in words: "4.2G of RAM, 9.8G on GPU 0"; "not known". */
 char *format_used_words(const Task *task, bool peak);
 
+/* What people call a GPU that was given. */
+const char *format_gpu_id(const GpuGrant *grant, char buf[static GPU_ID_MAX]);
+
 /* The GPUs that it was given, one after another: "0 (GPU-12ab, 10G)"; "" for none. */
 char *format_gpus(const Task *task);
 

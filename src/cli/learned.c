@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/session.h"
+#include "core/gpu-word.h"
 #include "core/signature.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
@@ -22,9 +23,9 @@ bool learned_is_auto(const char *word) {
 }
 
 static bool gpu_is_auto(const RunOptions *options, size_t i) {
-        const char *colon = strchr(options->gpus[i], ':');
+        const char *rest = options->gpus[i] + gpu_word_length(options->gpus[i]);
 
-        return colon && learned_is_auto(colon + 1);
+        return *rest == ':' && learned_is_auto(rest + 1);
 }
 
 static bool memory_is_auto(const RunOptions *options) {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/gpu-word.h"
 #include "core/index-set.h"
 #include "core/needs.h"
 #include "core/ref.h"
@@ -37,18 +38,19 @@ static bool is_gpu_word(const char *s, size_t n) {
                 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
                 "./-";
 
-        return n > 0 && n < GPU_WANT_MAX && strspn(s, allowed) >= n;
+        return n > 0 && strspn(s, allowed) >= n;
 }
 
 int opt_parse_gpu(_unused_ const Opt *opt, const char *word, void *target, Error *error) {
         Needs *needs = target;
-        size_t n_want = strcspn(word, ":");
+        size_t n_kind = gpu_word_kind_length(word);
+        size_t n_want = gpu_word_length(word);
         const char *size = word[n_want] == ':' ? word + n_want + 1 : "all";
         uint64_t bytes = GPU_WHOLE;
         char want[GPU_WANT_MAX];
         int r;
 
-        if (!is_gpu_word(word, n_want))
+        if (!is_gpu_word(word + n_kind, n_want - n_kind) || n_want >= GPU_WANT_MAX)
                 return error_set(
                         error, -EINVAL,
                         "'%s' names no GPU; use its number, its UUID or 'any', then ':SIZE'", word);

@@ -9,6 +9,7 @@
 
 #include "cli/learned.h"
 #include "cli/opt-task.h"
+#include "core/gpu-word.h"
 #include "core/output.h"
 #include "util/macro.h"
 #include "util/text.h"
@@ -86,7 +87,7 @@ static int parse_priority(const Opt *opt, const char *word, void *target, Error 
 /* Of WHICH:auto the size is still to be found out. */
 static int add_gpu(const Opt *opt, const char *word, Needs *needs, Error *error) {
         char which[GPU_WANT_MAX + sizeof(":1")];
-        size_t n = strcspn(word, ":");
+        size_t n = gpu_word_length(word);
 
         if (word[n] != ':' || !learned_is_auto(word + n + 1) || n >= GPU_WANT_MAX)
                 return opt_parse_gpu(opt, word, needs, error);

@@ -388,7 +388,8 @@ typedef struct GpuExcess {
 
 /* A GPU as `status` shows it. */
 typedef struct GpuView {
-        GpuSample sample; /* the last known figures; sample.state says whether they hold now */
+        GpuSample sample;    /* the last known figures; sample.state says whether they hold now */
+        char id[GPU_ID_MAX]; /* what people call it; empty: not known */
         uint64_t promised_bytes;
         uint64_t free_bytes;
         bool allowed; /* false: the settings keep it back */

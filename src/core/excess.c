@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "core/gpu-word.h"
 #include "core/sat.h"
 #include "util/units.h"
 
@@ -25,6 +26,7 @@ static bool of_need(const Task *task, unsigned i, Excess *ret) {
 
         *ret = (Excess){
                 .gpu_index = grant->index,
+                .gpu_id = grant->id,
                 .gpu_uuid = grant->uuid,
                 .asked_bytes = grant->bytes,
                 .used_bytes = usage->used_bytes,
@@ -36,6 +38,7 @@ static bool of_need(const Task *task, unsigned i, Excess *ret) {
 static void of_stray(const GpuStray *stray, Excess *ret) {
         *ret = (Excess){
                 .gpu_index = stray->index,
+                .gpu_id = stray->id,
                 .gpu_uuid = stray->uuid,
                 .used_bytes = stray->used_bytes,
                 .peak_bytes = stray->peak_bytes,
@@ -62,15 +65,15 @@ bool excess_is_now(const Excess *excess) {
 const char *excess_sentence(const Excess *excess, bool peak, char *buf, size_t n) {
         char bytes[UNITS_FORMAT_MAX];
         char asked[UNITS_FORMAT_MAX];
+        char id_buf[GPU_ID_MAX];
+        const char *id = gpu_id_or_index(excess->gpu_id, excess->gpu_index, id_buf);
 
         (void)units_format_bytes(bytes, sizeof(bytes),
                                  peak ? excess->peak_bytes : excess->used_bytes);
         if (excess->asked_bytes == 0)
-                (void)snprintf(buf, n, "%s on GPU %u, which it did not ask for", bytes,
-                               excess->gpu_index);
+                (void)snprintf(buf, n, "%s on GPU %s, which it did not ask for", bytes, id);
         else
-                (void)snprintf(buf, n, "%s on GPU %u, where it asked for %s", bytes,
-                               excess->gpu_index,
+                (void)snprintf(buf, n, "%s on GPU %s, where it asked for %s", bytes, id,
                                units_format_bytes(asked, sizeof(asked), excess->asked_bytes));
         return buf;
 }

@@ -18,6 +18,7 @@
 
 typedef struct Excess {
         unsigned gpu_index;
+        const char *gpu_id;   /* what people call it, the task's; empty: not known */
         const char *gpu_uuid; /* the task's */
         uint64_t asked_bytes; /* 0: it did not ask for this GPU */
         uint64_t used_bytes;

@@ -9,9 +9,10 @@
 
 #include "core/explain.h"
 
+#include <stdio.h>
+
 #include "core/array.h"
 #include "core/fit.h"
-#include "core/gpu-word.h"
 #include "core/gpus.h"
 #include "core/place.h"
 #include "core/sat.h"
@@ -200,7 +201,8 @@ static void explain_pool(const Ledger *ledger, int slot, Lack *lack) {
         uint64_t used = sat_sub(pool->total_bytes, pool->measured_bytes);
 
         if (slot != SLOT_RAM) {
-                lack->gpu_index = (int)pool->index;
+                lack->gpu_index = (int)ledger->core->gpus[slot].sample.index;
+                (void)gpus_id(ledger->core, slot, lack->gpu_id);
                 gpu_text_copy(lack->gpu_uuid, ledger->core->gpus[slot].sample.uuid);
         }
 
@@ -235,11 +237,13 @@ static Lack *add_lack(Explain *explain, WaitReason reason) {
 
 /* A GPU that this core has not seen: all there is of it is the words of the request. */
 static void explain_unseen(const GpuNeed *need, Lack *lack) {
-        unsigned index;
+        GpuNumber number;
 
         gpu_text_copy(lack->gpu_uuid, need->uuid);
-        if (gpu_word_index(need->want, &index))
-                lack->gpu_index = (int)index;
+        if (!gpu_word_number(need->want, &number))
+                return;
+        lack->gpu_index = (int)number.index;
+        (void)snprintf(lack->gpu_id, sizeof(lack->gpu_id), "%.*s", GPU_ID_MAX - 1, need->want);
 }
 
 static void explain_lack(const Ledger *ledger,
@@ -258,13 +262,8 @@ static void explain_lack(const Ledger *ledger,
 }
 
 static void explain_grants(const Ledger *ledger, const Needs *needs, const Fit *fit, Explain *ret) {
-        for (unsigned i = 0; i < needs->n_gpus; i++) {
-                const GpuSample *sample = &ledger->core->gpus[fit->slot_of[i]].sample;
-
-                gpu_text_copy(ret->grants[i].uuid, sample->uuid);
-                ret->grants[i].index = sample->index;
-                ret->grants[i].bytes = fit->bytes_of[i];
-        }
+        for (unsigned i = 0; i < needs->n_gpus; i++)
+                ret->grants[i] = gpus_grant(ledger->core, fit->slot_of[i], fit->bytes_of[i]);
 }
 
 static void explain_needs(const Core *core,

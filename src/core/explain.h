@@ -59,7 +59,8 @@ typedef struct Holder {
 /* One thing that is missing. */
 typedef struct Lack {
         WaitReason reason;
-        int gpu_index; /* -1: no GPU */
+        int gpu_index;           /* -1: no GPU */
+        char gpu_id[GPU_ID_MAX]; /* what people call it; empty: not known */
         char gpu_uuid[GPU_UUID_MAX];
         uint64_t asked_bytes;   /* or GPU_WHOLE; WAIT_REASON_CPUS: cores */
         uint64_t free_bytes;    /* for it, after reserve and ledger; CPUS: cores */

@@ -4,7 +4,37 @@
 
 #include <string.h>
 
-#include "core/gpu-word.h"
+GpuKind gpus_first_kind(const Core *core) {
+        GpuKind first = GPU_KIND_OTHER;
+
+        for (unsigned i = 0; i < core->n_gpus; i++)
+                first = MIN(first, core->gpus[i].sample.kind);
+        return first;
+}
+
+static bool are_mixed(const Core *core) {
+        for (unsigned i = 1; i < core->n_gpus; i++)
+                if (core->gpus[i].sample.kind != core->gpus[0].sample.kind)
+                        return true;
+        return false;
+}
+
+const char *gpus_id(const Core *core, int slot, char buf[static GPU_ID_MAX]) {
+        return gpu_id_format(buf, &core->gpus[slot].sample, are_mixed(core));
+}
+
+GpuGrant gpus_grant(const Core *core, int slot, uint64_t bytes) {
+        const GpuSample *sample = &core->gpus[slot].sample;
+        GpuGrant grant = { .kind = sample->kind, .index = sample->index, .bytes = bytes };
+
+        gpu_text_copy(grant.uuid, sample->uuid);
+        (void)gpus_id(core, slot, grant.id);
+        return grant;
+}
+
+bool gpus_is_allowed(const Core *core, int slot) {
+        return policy_allows_gpu(&core->policy, &core->gpus[slot].sample, gpus_first_kind(core));
+}
 
 int gpus_find(const Core *core, const char *uuid) {
         for (unsigned i = 0; i < core->n_gpus; i++)
@@ -44,7 +74,7 @@ static int free_slot(Core *core) {
         return SLOT_NONE;
 }
 
-int gpus_get(Core *core, const char *uuid, unsigned index) {
+int gpus_get(Core *core, const char *uuid, const GpuNumber *number) {
         int slot;
 
         if (uuid[0] == '\0')
@@ -58,7 +88,12 @@ int gpus_get(Core *core, const char *uuid, unsigned index) {
         if (slot == SLOT_NONE)
                 return SLOT_NONE;
 
-        core->gpus[slot] = (Gpu){ .sample = { .index = index, .state = GPU_STATE_UNKNOWN } };
+        core->gpus[slot] = (Gpu){
+                .sample = { .kind = number->kind,
+                            .index = number->index,
+                            .part = number->part,
+                            .state = GPU_STATE_UNKNOWN },
+        };
         gpu_text_copy(core->gpus[slot].sample.uuid, uuid);
         return slot;
 }

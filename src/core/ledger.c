@@ -73,12 +73,12 @@ static void set_gpu(Ledger *ledger, unsigned slot, LedgerView view) {
 
         *pool = (Pool){
                 .is_gpu = true,
-                .allowed = policy_allows_gpu(policy, gpu->sample.uuid, gpu->sample.index),
+                .allowed = gpus_is_allowed(core, (int)slot),
                 .shares_ram = gpu->sample.shares_ram,
                 .use = gpu->sample.use,
                 .n_computing = gpu->sample.n_computing,
                 .state = gpu->sample.state,
-                .index = gpu->sample.index,
+                .order = gpu_order(&gpu->sample),
                 .total_bytes = gpu->sample.total_bytes,
                 .measured_bytes = gpu->sample.free_bytes,
                 .reserved_bytes = policy->reserved_gpu_memory_bytes,
@@ -196,7 +196,7 @@ static bool is_preferred(const Ledger *ledger, unsigned a, unsigned b) {
         if (free_a != free_b)
                 return (free_a < free_b) == ledger->core->policy.gpu_pick_pack;
 
-        return ledger->gpus[a].index < ledger->gpus[b].index;
+        return ledger->gpus[a].order < ledger->gpus[b].order;
 }
 
 static void set_preference(Ledger *ledger) {

@@ -26,7 +26,7 @@ typedef struct Pool {
         GpuUse use;      /* GPU */
         unsigned n_computing; /* GPU: processes that compute, if they are known and new */
         GpuState state;       /* unless OK, the measured figure means nothing */
-        unsigned index;       /* GPU: its driver's */
+        uint64_t order;       /* GPU: see gpu_order() */
         size_t n_tasks;       /* that hold or are promised some of it */
         uint64_t total_bytes;
         uint64_t measured_bytes; /* free */

@@ -93,7 +93,9 @@ static void take_idle_use(Gpu *gpu) {
 static void take_gpu(Core *core, const GpuSample *sample, const Outsiders *outsiders, int slot) {
         Gpu *gpu = &core->gpus[slot];
 
+        gpu->sample.kind = sample->kind;
         gpu->sample.index = sample->index;
+        gpu->sample.part = sample->part;
         gpu->sample.state = sample->state;
         memcpy(gpu->sample.note, sample->note, sizeof(gpu->sample.note));
         gpu->sample.note[GPU_NOTE_MAX - 1] = '\0';
@@ -170,16 +172,17 @@ static void take_uses(Core *core, const GpusSample *sample) {
 /* By slot: whether the look has it. The first of several with one UUID is believed. */
 static void take_all_gpus(Core *core, const GpusSample *sample, bool seen[static GPU_MAX]) {
         for (unsigned i = 0; i < sample->n_gpus; i++) {
+                const GpuSample *gpu = &sample->gpus[i];
+                const GpuNumber number = { .kind = gpu->kind, .index = gpu->index };
                 char uuid[GPU_UUID_MAX];
                 int slot;
 
-                gpu_text_copy(uuid, sample->gpus[i].uuid);
-                slot = gpus_get(core, uuid, sample->gpus[i].index);
+                gpu_text_copy(uuid, gpu->uuid);
+                slot = gpus_get(core, uuid, &number);
                 if (slot == SLOT_NONE || seen[slot])
                         continue;
                 seen[slot] = true;
-                take_gpu(core, &sample->gpus[i], sample->outsiders ? &sample->outsiders[i] : NULL,
-                         slot);
+                take_gpu(core, gpu, sample->outsiders ? &sample->outsiders[i] : NULL, slot);
         }
 }
 

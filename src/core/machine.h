@@ -64,6 +64,7 @@ typedef struct GpuSample {
         char name[GPU_NAME_MAX];
         GpuKind kind;
         unsigned index; /* among those of its kind */
+        unsigned part;  /* 0: it is a GPU; else a part of GPU @index (MIG), counted from 1 */
         GpuState state; /* unless OK, the figures below mean nothing */
         GpuUse use;
         bool shares_ram; /* it has no memory of its own: both figures are RAM's, and here 0 */

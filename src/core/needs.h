@@ -19,6 +19,7 @@ enum {
         GPU_UUID_MAX = 96, /* NVML's own bound (NVML_DEVICE_UUID_V2_BUFFER_SIZE), NUL included */
         GPU_NAME_MAX = 96, /* likewise */
         GPU_UUID_LONGEST = 80, /* that is passed on to others (decisions.md 31), without a NUL */
+        GPU_ID_MAX = 32,       /* what people call one, see core/gpu-word.h; NUL included */
         GPU_WANT_MAX = 96,     /* an index, a UUID or its beginning, or "any"; NUL included */
         GPU_MAX = 64,          /* GPUs a machine may have, so that a sample has a bounded size */
         NEEDS_GPUS_MAX = 64,   /* a task cannot hold more different GPUs than a machine has */
@@ -28,7 +29,7 @@ enum {
 #define GPU_WHOLE UINT64_MAX
 
 typedef struct GpuNeed {
-        char want[GPU_WANT_MAX]; /* as typed: "0", "GPU-12ab", "any" */
+        char want[GPU_WANT_MAX]; /* as typed: "0", "amd:0", "GPU-12ab", "any" */
         char uuid[GPU_UUID_MAX]; /* the one GPU it names; empty for any */
         uint64_t bytes;          /* or GPU_WHOLE */
 } GpuNeed;

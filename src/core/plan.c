@@ -197,13 +197,9 @@ static int add_offer(Pass *pass, const Lane *lane, const Entry *entry) {
         }
 
         for (unsigned i = 0; i < needs->n_gpus; i++) {
-                const Gpu *gpu = &pass->core->gpus[pass->fit.slot_of[i]];
-
-                gpu_text_copy(gpus[i].uuid, gpu->sample.uuid);
-                gpus[i].index = gpu->sample.index;
-                gpus[i].bytes = pass->fit.bytes_of[i];
+                gpus[i] = gpus_grant(pass->core, pass->fit.slot_of[i], pass->fit.bytes_of[i]);
                 take_pool(pass, pass->fit.slot_of[i]);
-                ram |= gpu->sample.shares_ram;
+                ram |= pass->core->gpus[pass->fit.slot_of[i]].sample.shares_ram;
         }
 
         if (ram)

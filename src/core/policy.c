@@ -32,12 +32,12 @@ UserRules user_rules_default(void) {
         return (UserRules){ .weight_permille = 1000 };
 }
 
-bool policy_allows_gpu(const Policy *policy, const char *uuid, unsigned index) {
+bool policy_allows_gpu(const Policy *policy, const GpuSample *gpu, GpuKind first_kind) {
         if (policy->gpus_all)
                 return true;
 
         for (unsigned i = 0; i < policy->n_gpus && i < GPU_MAX; i++)
-                if (gpu_word_matches(policy->gpus[i], uuid, index))
+                if (gpu_word_matches(policy->gpus[i], gpu, first_kind))
                         return true;
 
         return false;

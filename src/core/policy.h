@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/machine.h"
 #include "core/needs.h"
 
 /* Shorter ones would only make turns a lottery; and it is divided by. */
@@ -36,7 +37,7 @@ typedef struct Policy {
         unsigned n_cpus;             /* cores of the machine that are online */
         bool gpus_all;               /* gpus = all; else only those listed */
         unsigned n_gpus;
-        char gpus[GPU_MAX][GPU_WANT_MAX]; /* indices, UUIDs or their beginnings */
+        char gpus[GPU_MAX][GPU_WANT_MAX]; /* numbers, UUIDs or their beginnings */
 } Policy;
 
 /* What they say of one user; whoever reads them knows the groups. */
@@ -50,5 +51,5 @@ UserRules user_rules_default(void);
 /* The defaults of interface.md for a machine's daemon; n_cpus is 1. */
 Policy policy_default(void);
 
-/* Whether the settings allow that this GPU is given out. */
-bool policy_allows_gpu(const Policy *policy, const char *uuid, unsigned index);
+/* Whether the settings allow that this GPU is given out; @first_kind: what a bare number means. */
+bool policy_allows_gpu(const Policy *policy, const GpuSample *gpu, GpuKind first_kind);

@@ -31,10 +31,6 @@ static const char *show(Bytes *buf, uint64_t bytes) {
         return units_format_bytes(buf->text, sizeof(buf->text), bytes);
 }
 
-static bool is_allowed(const Core *core, const Gpu *gpu) {
-        return policy_allows_gpu(&core->policy, gpu->sample.uuid, gpu->sample.index);
-}
-
 static int resolve_memory(const Core *core, const Needs *needs, Error *error) {
         uint64_t total = core->ram.total_bytes;
         uint64_t reserved = core->policy.reserved_memory_bytes;
@@ -63,8 +59,8 @@ static int resolve_cpus(const Core *core, const Needs *needs, Error *error) {
                          needs->cpus, core->policy.n_cpus);
 }
 
-static bool is_ever_given(const Core *core, const Gpu *gpu) {
-        return is_allowed(core, gpu) && gpu->sample.use != GPU_USE_PROHIBITED;
+static bool is_ever_given(const Core *core, int slot) {
+        return gpus_is_allowed(core, slot) && core->gpus[slot].sample.use != GPU_USE_PROHIBITED;
 }
 
 /* `GPU 0 (NVIDIA A100, 80G), GPU 1 (…)`: those that are given out. */
@@ -74,13 +70,14 @@ static void list_gpus(const Core *core, char *buf, size_t n) {
         buf[0] = '\0';
         for (unsigned i = 0; i < core->n_gpus; i++) {
                 const GpuSample *sample = &core->gpus[i].sample;
+                char id[GPU_ID_MAX];
                 Bytes total;
                 int r;
 
-                if (!is_ever_given(core, &core->gpus[i]) || sample->state == GPU_STATE_LOST)
+                if (!is_ever_given(core, (int)i) || sample->state == GPU_STATE_LOST)
                         continue;
-                r = snprintf(buf + at, n - at, "%sGPU %u (%s%s%s)", at > 0 ? ", " : "",
-                             sample->index, sample->name, sample->name[0] ? ", " : "",
+                r = snprintf(buf + at, n - at, "%sGPU %s (%s%s%s)", at > 0 ? ", " : "",
+                             gpus_id(core, (int)i, id), sample->name, sample->name[0] ? ", " : "",
                              sample->shares_ram ? "which shares RAM" :
                                                   show(&total, sample->total_bytes));
                 if (r < 0 || (size_t)r >= n - at) {
@@ -103,8 +100,8 @@ static int refuse_unknown_gpu(const Core *core, const char *want, Error *error) 
 }
 
 /* One that is there, but that nobody is ever given. */
-static int refuse_kept_gpu(const Core *core, const Gpu *gpu, const char *want, Error *error) {
-        if (!is_allowed(core, gpu))
+static int refuse_kept_gpu(const Core *core, int slot, const char *want, Error *error) {
+        if (!gpus_is_allowed(core, slot))
                 return error_set(error, CORE_E_IMPOSSIBLE,
                                  "GPU '%s' is not given out here (setting 'gpus')", want);
         return error_set(error, CORE_E_IMPOSSIBLE,
@@ -113,12 +110,13 @@ static int refuse_kept_gpu(const Core *core, const Gpu *gpu, const char *want, E
                          want);
 }
 
-/* A GPU that is there goes before one that had the index before it was lost. */
-static int find_by_index(const Core *core, unsigned index) {
+/* A GPU that is there goes before one that had the number before it was lost. */
+static int find_by_number(const Core *core, const GpuNumber *number) {
+        GpuKind first_kind = gpus_first_kind(core);
         int lost = SLOT_NONE;
 
         for (unsigned i = 0; i < core->n_gpus; i++) {
-                if (core->gpus[i].sample.index != index)
+                if (!gpu_number_matches(number, &core->gpus[i].sample, first_kind))
                         continue;
                 if (core->gpus[i].sample.state != GPU_STATE_LOST)
                         return (int)i;
@@ -129,11 +127,11 @@ static int find_by_index(const Core *core, unsigned index) {
 }
 
 static int find_by_word(const Core *core, const char *want, int *ret, Error *error) {
-        unsigned index;
+        GpuNumber number;
         int found = gpus_find(core, want);
 
-        if (found == SLOT_NONE && gpu_word_index(want, &index))
-                found = find_by_index(core, index);
+        if (found == SLOT_NONE && gpu_word_number(want, &number))
+                found = find_by_number(core, &number);
         if (found != SLOT_NONE) {
                 *ret = found;
                 return 0;
@@ -176,18 +174,20 @@ static bool could_serve(const Core *core, const Needs *needs, const Gpu *gpu, ui
                              &ignored);
 }
 
-static int refuse_size(const Core *core, const GpuNeed *need, const Gpu *gpu, Error *error) {
+static int refuse_size(const Core *core, const GpuNeed *need, int slot, Error *error) {
+        const GpuSample *sample = &core->gpus[slot].sample;
+        char id[GPU_ID_MAX];
         Bytes asked, has;
 
-        if (gpu->sample.shares_ram)
+        if (sample->shares_ram)
                 return error_set(error, CORE_E_IMPOSSIBLE,
-                                 "it asks for %s on GPU %u, which shares the machine's RAM: %s in "
+                                 "it asks for %s on GPU %s, which shares the machine's RAM: %s in "
                                  "all, with what it asks for of that",
-                                 show(&asked, need->bytes), gpu->sample.index,
+                                 show(&asked, need->bytes), gpus_id(core, slot, id),
                                  show(&has, core->ram.total_bytes));
-        return error_set(error, CORE_E_IMPOSSIBLE, "it asks for %s on GPU %u, which has %s in all",
-                         show(&asked, need->bytes), gpu->sample.index,
-                         show(&has, gpu->sample.total_bytes));
+        return error_set(error, CORE_E_IMPOSSIBLE, "it asks for %s on GPU %s, which has %s in all",
+                         show(&asked, need->bytes), gpus_id(core, slot, id),
+                         show(&has, sample->total_bytes));
 }
 
 static int resolve_named(const Core *core,
@@ -196,6 +196,7 @@ static int resolve_named(const Core *core,
                          uint64_t *named,
                          int *ret,
                          Error *error) {
+        char id[GPU_ID_MAX];
         const Gpu *gpu;
         int slot = SLOT_NONE, r;
 
@@ -205,14 +206,14 @@ static int resolve_named(const Core *core,
 
         assert(slot >= 0);
         gpu = &core->gpus[slot];
-        if (!is_ever_given(core, gpu))
-                return refuse_kept_gpu(core, gpu, need->want, error);
+        if (!is_ever_given(core, slot))
+                return refuse_kept_gpu(core, slot, need->want, error);
         if (*named & (UINT64_C(1) << slot))
                 return error_set(error, CORE_E_IMPOSSIBLE,
-                                 "GPU %u is asked for twice; all GPUs of a task are different",
-                                 gpu->sample.index);
+                                 "GPU %s is asked for twice; all GPUs of a task are different",
+                                 gpus_id(core, slot, id));
         if (!could_serve(core, needs, gpu, need->bytes))
-                return refuse_size(core, need, gpu, error);
+                return refuse_size(core, need, slot, error);
 
         *named |= UINT64_C(1) << slot;
         *ret = slot;
@@ -250,7 +251,7 @@ static int resolve_any(const Core *core, const Needs *needs, uint64_t named, Err
                         continue;
                 last = &needs->gpus[i];
                 for (unsigned slot = 0; slot < core->n_gpus; slot++)
-                        if (is_ever_given(core, &core->gpus[slot]) &&
+                        if (is_ever_given(core, (int)slot) &&
                             could_serve(core, needs, &core->gpus[slot], last->bytes))
                                 assign.can[assign.n_needs] |= UINT64_C(1) << slot;
                 assign.can[assign.n_needs++] &= ~named;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "core/explain.h"
+#include "core/gpu-word.h"
 #include "core/sat.h"
 #include "util/units.h"
 
@@ -62,8 +63,11 @@ static const char *show_user(const Line *line, uid_t uid, char buf[static USER_N
 
 /* `GPU 0`, `GPU GPU-12ab…`, `RAM` */
 static const char *show_where(const Lack *lack, char buf[static WHERE_MAX]) {
+        char id[GPU_ID_MAX];
+
         if (lack->gpu_index >= 0)
-                (void)snprintf(buf, WHERE_MAX, "GPU %d", lack->gpu_index);
+                (void)snprintf(buf, WHERE_MAX, "GPU %s",
+                               gpu_id_or_index(lack->gpu_id, (unsigned)lack->gpu_index, id));
         else if (lack->gpu_uuid[0] != '\0')
                 (void)snprintf(buf, WHERE_MAX, "GPU %s", lack->gpu_uuid);
         else
@@ -330,6 +334,7 @@ static void say_matter(Line *line, const Lack *lack) {
 
 static void say_place(Line *line, const Lack *lack) {
         char where[WHERE_MAX];
+        char id[GPU_ID_MAX];
         bool is_gpu = is_of_gpu(lack);
         Bytes asked;
 
@@ -346,7 +351,8 @@ static void say_place(Line *line, const Lack *lack) {
                 say(line, "needs %s of RAM: ", show(&asked, lack->asked_bytes));
         say_matter(line, lack);
         if (lack->reason == WAIT_REASON_GPU_SHARED && lack->gpu_index >= 0)
-                say(line, "; --gpu %d:SIZE would share it", lack->gpu_index);
+                say(line, "; --gpu %s:SIZE would share it",
+                    gpu_id_or_index(lack->gpu_id, (unsigned)lack->gpu_index, id));
 }
 
 /* `nothing starts: drained by root (kernel update)` */
@@ -434,9 +440,14 @@ static void say_alternative(Line *line, const Lack *lack, bool first) {
 
 static void say_nothing_missing(Line *line, const Explain *explain) {
         say(line, "nothing is missing: it can start now");
-        for (size_t i = 0; i < ELEMENTSOF(explain->grants); i++)
-                if (explain->grants[i].uuid[0] != '\0')
-                        say(line, "%s %u", i == 0 ? ", on GPU" : " and", explain->grants[i].index);
+        for (size_t i = 0; i < ELEMENTSOF(explain->grants); i++) {
+                const GpuGrant *grant = &explain->grants[i];
+                char id[GPU_ID_MAX];
+
+                if (grant->uuid[0] != '\0')
+                        say(line, "%s %s", i == 0 ? ", on GPU" : " and",
+                            gpu_id_or_index(grant->id, grant->index, id));
+        }
 }
 
 void explain_sentence(const Explain *explain,

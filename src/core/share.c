@@ -52,6 +52,16 @@ static void share_resume(Share *share, const Usage *usage) {
         share->judged = usage->let_go;
 }
 
+/* One that was not seen yet is the one that the grant names. */
+static int get_gpu(Core *core, const GpuGrant *grant) {
+        GpuNumber number = {};
+
+        (void)gpu_word_number(grant->id, &number);
+        number.kind = grant->kind;
+        number.index = grant->index;
+        return gpus_get(core, grant->uuid, &number);
+}
+
 int share_new_all(Core *core, Entry *entry, uint64_t offer) {
         const Task *task = entry->task;
         size_t n_ram = task->needs.memory_bytes > 0;
@@ -73,7 +83,7 @@ int share_new_all(Core *core, Entry *entry, uint64_t offer) {
 
         for (unsigned i = 0; i < task->needs.n_gpus; i++) {
                 const GpuGrant *grant = &task->gpus[i];
-                int slot = gpus_get(core, grant->uuid, grant->index);
+                int slot = get_gpu(core, grant);
 
                 share_init(core, &shares[n_ram + i], slot, grant->bytes, offer);
                 if (offer == 0)

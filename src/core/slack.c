@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "core/gpu-word.h"
 #include "util/macro.h"
 #include "util/units.h"
 
@@ -40,13 +41,15 @@ static size_t add(char *buf,
 static size_t add_gpu(const Task *task, unsigned i, char *buf, size_t n, size_t at) {
         const GpuGrant *grant = &task->gpus[i];
         const Usage *usage = &task->gpu_usage[i];
-        char where[32];
+        char where[GPU_ID_MAX + 16];
+        char id[GPU_ID_MAX];
 
         /* A whole GPU is asked for to be alone there. */
         if (!usage->known || grant->bytes == GPU_WHOLE ||
             !is_far_below(usage->peak_bytes, grant->bytes))
                 return at;
-        (void)snprintf(where, sizeof(where), "on GPU %u", grant->index);
+        (void)snprintf(where, sizeof(where), "on GPU %s",
+                       gpu_id_or_index(grant->id, grant->index, id));
         return add(buf, n, at, where, grant->bytes, usage->peak_bytes);
 }
 

@@ -66,6 +66,7 @@ static void take_one(Core *core, const GpuTaskUse *use) {
                 return;
 
         stray->index = core->gpus[slot].sample.index;
+        (void)gpus_id(core, slot, stray->id);
         stray->used_bytes = sat_add(stray->used_bytes, use->used_bytes);
         stray->peak_bytes = MAX(stray->peak_bytes, stray->used_bytes);
 }

@@ -25,6 +25,7 @@
 #include <sys/types.h>
 
 #include "core/index-set.h"
+#include "core/machine.h"
 #include "core/needs.h"
 #include "util/macro.h"
 #include "util/string-table.h"
@@ -67,7 +68,9 @@ enum {
 /* A GPU that was given to a task. */
 typedef struct GpuGrant {
         char uuid[GPU_UUID_MAX];
-        unsigned index; /* NVML's, when it was given */
+        char id[GPU_ID_MAX]; /* what people call it, when it was given; empty: not known */
+        GpuKind kind;
+        unsigned index; /* among those of its kind, when it was given */
         uint64_t bytes; /* or GPU_WHOLE */
 } GpuGrant;
 
@@ -82,7 +85,8 @@ typedef struct Usage {
 /* A GPU that a task was seen to use and did not ask for. */
 typedef struct GpuStray {
         char uuid[GPU_UUID_MAX];
-        unsigned index; /* NVML's, when it was seen last */
+        char id[GPU_ID_MAX]; /* what people called it when it was seen last; empty: not known */
+        unsigned index;      /* among those of its kind, likewise */
         uint64_t used_bytes;
         uint64_t peak_bytes;
 } GpuStray;

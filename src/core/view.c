@@ -12,6 +12,7 @@
 
 #include "core/core.h"
 #include "core/excess.h"
+#include "core/gpus.h"
 #include "core/ledger.h"
 #include "core/order.h"
 #include "core/share.h"
@@ -332,6 +333,7 @@ static int view_gpu(const Ledger *ledger, unsigned slot, GpuView *ret) {
                 .outside_bytes = pool->state == GPU_STATE_OK ? pool_outside_bytes(pool) : 0,
                 .outsiders = core->gpus[slot].outsiders,
         };
+        (void)gpus_id(core, (int)slot, ret->id);
         if (pool->shares_ram) {
                 ret->sample.total_bytes = pool->total_bytes;
                 ret->sample.free_bytes = pool->measured_bytes;
@@ -353,9 +355,9 @@ static int view_gpu(const Ledger *ledger, unsigned slot, GpuView *ret) {
 
 static int by_index(const void *a, const void *b) {
         const GpuView *x = a, *y = b;
-        int r = compare_uint64(x->sample.index, y->sample.index);
+        int r = compare_uint64(gpu_order(&x->sample), gpu_order(&y->sample));
 
-        /* One that is there, before one that had the index before it was lost. */
+        /* One that is there, before one that had the number before it was lost. */
         return r != 0 ? r : compare_uint64(x->sample.state, y->sample.state);
 }
 

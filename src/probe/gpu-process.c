@@ -95,7 +95,8 @@ static bool get_sample(const unsigned char *bytes, GpuSample *ret) {
 }
 
 static bool are_one(const GpuSample *a, const GpuSample *b) {
-        return (a->kind == b->kind && a->index == b->index) || strcmp(a->uuid, b->uuid) == 0;
+        return (a->kind == b->kind && a->index == b->index && a->part == b->part) ||
+               strcmp(a->uuid, b->uuid) == 0;
 }
 
 static bool are_samples(const unsigned char *bytes, unsigned n, GpuSample ret[static GPU_MAX]) {

@@ -33,7 +33,7 @@
 /* People expect to have the GPU that was given to them, and get the first one. */
 static void hint_at_pin(Run *run) {
         const Task *task = run->task;
-        char list[GPU_MAX * 11];
+        char list[GPU_MAX * GPU_ID_MAX];
 
         if (run->pin || task->needs.n_gpus == 0 || task->gpus[0].index == 0 ||
             getenv("CUDA_VISIBLE_DEVICES"))

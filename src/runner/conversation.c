@@ -193,7 +193,7 @@ static bool is_sound(const Run *run, unsigned n_gpus, const GpuGrant *gpus) {
         if (n_gpus != run->task->needs.n_gpus)
                 return false;
         for (unsigned i = 0; i < n_gpus; i++)
-                if (!environment_uuid_is_sound(gpus[i].uuid))
+                if (!environment_grant_is_sound(&gpus[i]))
                         return false;
         return true;
 }

@@ -31,7 +31,7 @@ static void say_reason(const RunRequest *request, const Reply *reply) {
 }
 
 static int answer(const RunRequest *request, const Reply *reply) {
-        char gpus[GPU_MAX * 11];
+        char gpus[GPU_MAX * GPU_ID_MAX];
 
         if (reply->error != ERROR_NONE) {
                 _cleanup_free_ char *message =

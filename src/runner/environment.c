@@ -8,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/gpu-word.h"
 #include "util/strv.h"
 
 enum {
         ADDED_MAX = 5,
-        INDICES_MAX = GPU_MAX * 11,         /* ten digits and a comma */
+        IDS_MAX = GPU_MAX * GPU_ID_MAX,     /* each with its comma */
         UUIDS_MAX = GPU_MAX * GPU_UUID_MAX, /* each with its comma */
         UUID_SOUND_MAX = 80,
 };
@@ -23,26 +24,29 @@ struct Environment {
         const char *added[ADDED_MAX]; /* into the rest */
         char task_id[sizeof("TASKFLOW_TASK_ID=") + 20];
         char array_index[sizeof("TASKFLOW_ARRAY_INDEX=") + 20];
-        char indices[sizeof("TASKFLOW_GPUS=") + INDICES_MAX];
+        char ids[sizeof("TASKFLOW_GPUS=") + IDS_MAX];
         char uuids[sizeof("CUDA_VISIBLE_DEVICES=") + UUIDS_MAX];
 };
 
 void environment_gpu_list(const GpuGrant *gpus, unsigned n_gpus, char *buf, size_t n) {
+        char id[GPU_ID_MAX];
         size_t used = 0;
 
         if (n > 0)
                 buf[0] = '\0';
         for (unsigned i = 0; i < n_gpus && used < n; i++)
-                used += (size_t)snprintf(buf + used, n - used, "%s%u", i > 0 ? "," : "",
-                                         gpus[i].index);
+                used += (size_t)snprintf(buf + used, n - used, "%s%s", i > 0 ? "," : "",
+                                         gpu_id_or_index(gpus[i].id, gpus[i].index, id));
 }
 
-bool environment_uuid_is_sound(const char *uuid) {
+bool environment_grant_is_sound(const GpuGrant *grant) {
         static const char allowed[] =
                 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./-";
-        size_t n = strlen(uuid);
+        size_t n = strlen(grant->uuid);
+        GpuNumber number;
 
-        return n >= 1 && n <= UUID_SOUND_MAX && strspn(uuid, allowed) == n;
+        return n >= 1 && n <= UUID_SOUND_MAX && strspn(grant->uuid, allowed) == n &&
+               (grant->id[0] == '\0' || gpu_word_number(grant->id, &number));
 }
 
 /* The id that people see, and an element's index. */
@@ -62,11 +66,10 @@ static void say_task(Environment *environment, const Task *task) {
 static void say_gpus(Environment *environment, const Task *task, bool pin) {
         size_t used;
 
-        used = (size_t)snprintf(environment->indices, sizeof(environment->indices),
-                                "TASKFLOW_GPUS=");
-        environment_gpu_list(task->gpus, task->needs.n_gpus, environment->indices + used,
-                             sizeof(environment->indices) - used);
-        environment->added[environment->n_added++] = environment->indices;
+        used = (size_t)snprintf(environment->ids, sizeof(environment->ids), "TASKFLOW_GPUS=");
+        environment_gpu_list(task->gpus, task->needs.n_gpus, environment->ids + used,
+                             sizeof(environment->ids) - used);
+        environment->added[environment->n_added++] = environment->ids;
         if (!pin)
                 return;
 

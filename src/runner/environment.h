@@ -31,8 +31,14 @@ DEFINE_CLEANUP(Environment *, environment_free);
 
 char *const *environment_vector(const Environment *environment); /* owned by it */
 
-/* "0,3": the indices, for people and TASKFLOW_GPUS; @buf is ended always, and large enough with GPU_MAX * 11 bytes. */
+/*
+ * "0,3": what people call them, for people and TASKFLOW_GPUS; @buf is ended always, and large enough
+ * with GPU_MAX * GPU_ID_MAX bytes.
+ */
 void environment_gpu_list(const GpuGrant *gpus, unsigned n_gpus, char *buf, size_t n);
 
-/* Whether a UUID may stand in an environment and in front of people (decisions.md 31): [A-Za-z0-9./-]{1,80} */
-bool environment_uuid_is_sound(const char *uuid);
+/*
+ * Whether its UUID ([A-Za-z0-9./-]{1,80}) and number may stand in an environment and in front of
+ * people (decisions.md 31).
+ */
+bool environment_grant_is_sound(const GpuGrant *grant);

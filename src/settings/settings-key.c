@@ -92,7 +92,7 @@ const SettingsKey settings_keys[] = {
                 .help = "end when there has been nothing to do for so long",
         }, {
                 .name = "gpus", .type = SETTINGS_TYPE_GPUS, .standard = "all",
-                .help = "GPUs that may be given out: indices, UUIDs or their beginnings",
+                .help = "GPUs that may be given out: numbers, UUIDs or their beginnings",
         }, {
                 .name = "gpu_pick", .type = SETTINGS_TYPE_WORD,
                 FIELD(policy.gpu_pick_pack), .words = { "spread", "pack" }, .standard = "spread",
@@ -389,20 +389,24 @@ static int set_text(const SettingsKey *key, const char *value, Settings *setting
 
 /* What a GPU may be called: as in what goes to a runner. */
 static bool is_gpu_word(const char *word) {
+        size_t n_kind = gpu_word_kind_length(word);
+        GpuNumber number;
         size_t n = strlen(word);
 
-        return n >= 1 && n <= 80 &&
-               strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./-") ==
-                       n &&
+        return n >= 1 && n <= 80 && (n_kind == 0 || gpu_word_number(word, &number)) &&
+               strspn(word + n_kind,
+                      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./-") ==
+                       n - n_kind &&
                strcmp(word, GPU_WORD_ANY) != 0 && strcmp(word, GPUS_ALL) != 0;
 }
 
 static bool same_gpu(const char *a, const char *b) {
-        unsigned index_a;
-        unsigned index_b;
+        GpuNumber number_a;
+        GpuNumber number_b;
 
-        if (gpu_word_index(a, &index_a) && gpu_word_index(b, &index_b))
-                return index_a == index_b;
+        if (gpu_word_number(a, &number_a) && gpu_word_number(b, &number_b))
+                return number_a.has_kind == number_b.has_kind && number_a.kind == number_b.kind &&
+                       number_a.index == number_b.index && number_a.part == number_b.part;
         return strcasecmp(a, b) == 0;
 }
 
@@ -410,7 +414,7 @@ static int add_gpu(Policy *policy, const char *word, Error *error) {
         if (!is_gpu_word(word))
                 return error_set(
                         error, -EINVAL,
-                        "'%s' is no id of a GPU: 'all', or indices, UUIDs or their beginnings "
+                        "'%s' is no id of a GPU: 'all', or numbers, UUIDs or their beginnings "
                         "with commas between",
                         word);
         for (unsigned i = 0; i < policy->n_gpus; i++)

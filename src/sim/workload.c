@@ -23,7 +23,7 @@ enum {
         OUTSIDER_GPU_MIN_PCT = 5,
         OUTSIDER_GPU_MAX_PCT = 60, /* of one GPU */
         OUTSIDER_MEMORY_MAX_PCT = 10,
-        OUTSIDERS_MAX = 1000000,
+        OUTSIDE_USES_MAX = 1000000,
 };
 
 uint64_t sim_machine_smallest_gpu(const SimMachine *machine) {
@@ -268,7 +268,7 @@ static int add_outsiders(Workload *workload, const WorkloadOptions *options, Rng
                                                 OUTSIDER_MEMORY_MAX_PCT / 2.0;
         double gap_us = OUTSIDER_STAYS_US * each_pct / options->outside_pct;
         double until_us = (double)workload->jobs[workload->n_jobs - 1].arrival_us + 1;
-        size_t n_max = (size_t)MIN(until_us / gap_us * 2 + 16, (double)OUTSIDERS_MAX);
+        size_t n_max = (size_t)MIN(until_us / gap_us * 2 + 16, (double)OUTSIDE_USES_MAX);
         double at_us = 0;
 
         workload->outsiders = calloc(n_max, sizeof(Outsider));

@@ -117,9 +117,10 @@ static int copy_row(Copy *copy, sqlite3_stmt *statement, uint64_t place) {
         return put(copy, task);
 }
 
-/* By the version of the tables; 0: this one's. */
-static const SqlId sql_up[] = { SQL_TASKS_UP, SQL_TASKS_UP_1, SQL_TASKS_UP_2 };
-static const SqlId sql_down[] = { SQL_TASKS_DOWN, SQL_TASKS_DOWN_1, SQL_TASKS_DOWN_2 };
+/* By the version of the tables; 0: this one's. Of 3 to 5 only the GPUs differ. */
+static const SqlId sql_up[] = { SQL_TASKS_UP, SQL_TASKS_UP_1, SQL_TASKS_UP_2, SQL_TASKS_UP };
+static const SqlId sql_down[] = { SQL_TASKS_DOWN, SQL_TASKS_DOWN_1, SQL_TASKS_DOWN_2,
+                                  SQL_TASKS_DOWN };
 
 /* Places above @low and below @high are read; it is moved to what was read last. */
 typedef struct Range {
@@ -206,12 +207,13 @@ static int probe(Copy *copy, const Range *gap) {
 
 /* Which tables it has. One of which that cannot be said has none that can be read. */
 static void look_at_version(Db *from) {
-        static const unsigned newest_first[] = { 0, 2, 1 };
+        static const unsigned newest_first[] = { 0, 3, 2, 1 };
         sqlite3_stmt *statement;
 
         for (size_t i = 0; i < ELEMENTSOF(newest_first); i++) {
                 from->old_version = newest_first[i];
-                if (db_statement(from, sql_up[from->old_version], &statement) == 0)
+                if (db_statement(from, sql_up[from->old_version], &statement) == 0 &&
+                    db_statement(from, task_row_gpus_sql(from->old_version), &statement) == 0)
                         return;
         }
         from->old_version = 0;

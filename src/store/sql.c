@@ -42,7 +42,14 @@
 
 #define TASK_GPU_COLUMNS                                                                  \
         "want, uuid, bytes, granted, grant_uuid, grant_index, grant_bytes, usage_known, " \
-        "usage_let_go, used_bytes, peak_bytes"
+        "usage_let_go, used_bytes, peak_bytes, grant_id, grant_kind"
+
+/* Of the versions before the sixth, in which a GPU's index was all that it was called. */
+#define TASK_GPU_COLUMNS_5                                                                \
+        "want, uuid, bytes, granted, grant_uuid, grant_index, grant_bytes, usage_known, " \
+        "usage_let_go, used_bytes, peak_bytes, '', 'nvidia'"
+
+#define GPU_COLUMNS "uuid, name, gpu_index, total_bytes, kind, part"
 
 #define SET(column) #column " = excluded." #column
 
@@ -106,7 +113,7 @@ const char *const sql_statements[N_SQL] = {
         [SQL_TASK_ARRAY_REMOVE] = "DELETE FROM task_array WHERE task_id = ?1",
         [SQL_TASK_GPU_PUT] =
                 "INSERT OR REPLACE INTO task_gpu (" TASK_GPU_COLUMNS ", task_id, n) VALUES "
-                "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         [SQL_TASK_GPU_TRIM] = "DELETE FROM task_gpu WHERE task_id = ?1 AND n >= ?2",
         [SQL_TASK_GPUS] =
                 "SELECT " TASK_GPU_COLUMNS ", task_id, n FROM task_gpu WHERE task_id = ?1 ORDER BY n",
@@ -129,7 +136,9 @@ const char *const sql_statements[N_SQL] = {
         [SQL_TASKS_DOWN_2] =
                 SELECT_TASK_2 "NOT INDEXED WHERE id >= ?1 AND id <= ?2 ORDER BY id DESC",
         [SQL_TASK_GPUS_1] =
-                "SELECT " TASK_GPU_COLUMNS ", task_id, n FROM task_gpu WHERE task_id = ?1 >> 24 ORDER BY n",
+                "SELECT " TASK_GPU_COLUMNS_5 ", task_id, n FROM task_gpu WHERE task_id = ?1 >> 24 ORDER BY n",
+        [SQL_TASK_GPUS_5] =
+                "SELECT " TASK_GPU_COLUMNS_5 ", task_id, n FROM task_gpu WHERE task_id = ?1 ORDER BY n",
         [SQL_TASK_MAX_ID] = "SELECT max(id) FROM task",
         [SQL_TASK_LAST_END] = "SELECT max(over_at_us) FROM task WHERE " ENDED,
 
@@ -139,10 +148,10 @@ const char *const sql_statements[N_SQL] = {
         [SQL_PURGE_TASK_ARRAYS] = "DELETE FROM task_array WHERE task_id IN " PURGED,
         [SQL_PURGE_TASKS] = "DELETE FROM task WHERE id IN " PURGED,
 
-        [SQL_GPUS] = "SELECT uuid, name, gpu_index, total_bytes FROM gpu ORDER BY gpu_index, uuid",
+        [SQL_GPUS] = "SELECT " GPU_COLUMNS " FROM gpu ORDER BY gpu_index, uuid",
         [SQL_GPUS_CLEAR] = "DELETE FROM gpu",
         [SQL_GPU_PUT] =
-                "INSERT OR IGNORE INTO gpu (uuid, name, gpu_index, total_bytes) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT OR IGNORE INTO gpu (" GPU_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 
         [SQL_DRAIN_GET] = "SELECT by_uid, at_us, reason FROM drain",
         [SQL_DRAIN_CLEAR] = "DELETE FROM drain",
@@ -333,12 +342,16 @@ const char *const sql_migrations[] = {
               ") STRICT",
         [4] = "ALTER TABLE task ADD COLUMN signature INTEGER;"
               "CREATE INDEX task_runs ON task (uid, signature, over_at_us) WHERE " LEARNED,
+        [5] = "ALTER TABLE task_gpu ADD COLUMN grant_id TEXT NOT NULL DEFAULT '';"
+              "ALTER TABLE task_gpu ADD COLUMN grant_kind TEXT NOT NULL DEFAULT 'nvidia';"
+              "ALTER TABLE gpu ADD COLUMN kind TEXT NOT NULL DEFAULT 'nvidia';"
+              "ALTER TABLE gpu ADD COLUMN part INTEGER NOT NULL DEFAULT 0",
 };
 
 const char *const sql_set_version[] = {
         [0] = "PRAGMA user_version = 1", [1] = "PRAGMA user_version = 2",
         [2] = "PRAGMA user_version = 3", [3] = "PRAGMA user_version = 4",
-        [4] = "PRAGMA user_version = 5",
+        [4] = "PRAGMA user_version = 5", [5] = "PRAGMA user_version = 6",
 };
 
 _Static_assert(ELEMENTSOF(sql_migrations) == ELEMENTSOF(sql_set_version), "a step without an end");

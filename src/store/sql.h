@@ -45,6 +45,7 @@ typedef enum SqlId {
         SQL_TASKS_UP_2,
         SQL_TASKS_DOWN_2,
         SQL_TASK_GPUS_1,
+        SQL_TASK_GPUS_5,
         SQL_TASK_MAX_ID,     /* -> id or NULL */
         SQL_TASK_LAST_END,   /* -> when the last one was over, or NULL */
         SQL_PURGE_ANY,       /* before time -> a row if there is something to purge */

@@ -37,6 +37,10 @@ static const char *state_to_string(int value) {
         return task_state_to_string((TaskState)value);
 }
 
+static const char *kind_to_string(int value) {
+        return gpu_kind_to_string((GpuKind)value);
+}
+
 static const char *pin_to_string(int value) {
         return pin_mode_to_string((PinMode)value);
 }
@@ -143,6 +147,9 @@ static const Column task_gpu_columns[] = {
         BOOL_FIELD("usage_let_go", TaskGpu, usage.let_go),
         UINT64_FIELD("used_bytes", TaskGpu, usage.used_bytes, COLUMN_NULL_MAX),
         UINT64_FIELD("peak_bytes", TaskGpu, usage.peak_bytes, COLUMN_NULL_MAX),
+        CHARS_FIELD("grant_id", TaskGpu, grant.id),
+        { .name = "grant_kind", .type = COLUMN_ENUM, FIELD(TaskGpu, grant.kind),
+          .to_string = kind_to_string, .from_string = gpu_kind_from_string },
 };
 
 static const Column gpu_columns[] = {
@@ -150,6 +157,9 @@ static const Column gpu_columns[] = {
         CHARS_FIELD("name", GpuSample, name),
         UNSIGNED_FIELD("gpu_index", GpuSample, index, UINT_MAX),
         UINT64_FIELD("total_bytes", GpuSample, total_bytes, COLUMN_NULL_NOT),
+        { .name = "kind", .type = COLUMN_ENUM, FIELD(GpuSample, kind),
+          .to_string = kind_to_string, .from_string = gpu_kind_from_string },
+        UNSIGNED_FIELD("part", GpuSample, part, UINT_MAX),
 };
 /* clang-format on */
 
@@ -399,6 +409,13 @@ static int read_task_gpu_rows(Task *task, sqlite3_stmt *statement, Error *error)
         return 0;
 }
 
+SqlId task_row_gpus_sql(unsigned old_version) {
+        static const SqlId sql[] = { SQL_TASK_GPUS, SQL_TASK_GPUS_1, SQL_TASK_GPUS_5,
+                                     SQL_TASK_GPUS_5 };
+
+        return sql[old_version];
+}
+
 static int read_task_gpus(Db *db, Task *task, Error *error) {
         sqlite3_stmt *statement = NULL;
         int r;
@@ -407,7 +424,7 @@ static int read_task_gpus(Db *db, Task *task, Error *error) {
         if (!task->needs.gpus)
                 return -ENOMEM;
 
-        r = db_statement(db, db->old_version == 1 ? SQL_TASK_GPUS_1 : SQL_TASK_GPUS, &statement);
+        r = db_statement(db, task_row_gpus_sql(db->old_version), &statement);
         if (r < 0)
                 return r;
         (void)sqlite3_bind_int64(statement, 1, place(task->id));

@@ -13,6 +13,7 @@
 #include "core/machine.h"
 #include "core/task.h"
 #include "store/db.h"
+#include "store/sql.h"
 #include "util/error.h"
 
 /* The places in order that a row may have, task_ref_order(); no id is as large as TASK_ID_MAX (store/ids.h). */
@@ -40,6 +41,9 @@ int task_row_remove(Db *db, uint64_t id);
  * Return: 0, TASK_ROW_E_DAMAGED, or negative errno.
  */
 int task_row_read(Db *db, sqlite3_stmt *statement, Task **ret, Error *error);
+
+/* What reads a task's GPUs from tables of that Db.old_version. */
+SqlId task_row_gpus_sql(unsigned old_version);
 
 int gpu_row_put(Db *db, const GpuSample *gpu);
 

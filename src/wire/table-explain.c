@@ -33,6 +33,7 @@ static const Field lack_fields[] = {
                          WAIT_REASON_MEMORY,
                          N_WAIT_REASONS - 1),
         ROW_OR_NULL("gpu_index", Lack, gpu_index, (uint64_t)-1, FIELD_SIGNED, 0, GPU_INDEX_MAX),
+        ROW_GPU_ID("gpu_id", Lack, gpu_id),
         ROW_CHARS("gpu_uuid",
                   Lack,
                   gpu_uuid,

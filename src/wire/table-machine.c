@@ -67,6 +67,8 @@ static const Field gpu_excess_fields[] = {
 static const Object object_gpu_excess = { "GpuExcess", gpu_excess_fields };
 
 static const Field gpu_fields[] = {
+        ROW_GPU_ID("id", GpuView, id),
+        ROW_GPU_KIND("kind", GpuView, sample.kind),
         ROW_NUMBER("index", GpuView, sample.index, 0, 0, GPU_INDEX_MAX),
         ROW_CHARS("uuid",
                   GpuView,

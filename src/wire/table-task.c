@@ -24,6 +24,16 @@ bool table_is_uuid(const char *s) {
         return n >= 1 && n <= 80 && s[n] == '\0';
 }
 
+bool table_is_gpu_id(const char *s) {
+        static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789.:-";
+
+        return *s != '\0' && s[strspn(s, allowed)] == '\0';
+}
+
+const char *table_gpu_kind_to_word(unsigned value) {
+        return gpu_kind_to_string((GpuKind)value);
+}
+
 bool table_is_boot_id(const char *s) {
         return strlen(s) == 36 && strspn(s, "0123456789abcdef-") == 36;
 }
@@ -127,6 +137,8 @@ const Object object_call_update = { "Update", update_fields };
 
 static const Field grant_fields[] = {
         ROW_CHARS("uuid", GpuGrant, uuid, 0, table_is_uuid, UUID_PATTERN),
+        ROW_GPU_ID("id", GpuGrant, id),
+        ROW_GPU_KIND("kind", GpuGrant, kind),
         ROW_NUMBER("index", GpuGrant, index, 0, 0, GPU_INDEX_MAX),
         WHOLE_ROW(GpuGrant),
         {},
@@ -146,6 +158,7 @@ static const Object object_usage = { "Usage", usage_fields };
 
 static const Field stray_fields[] = {
         ROW_CHARS("uuid", GpuStray, uuid, 0, table_is_uuid, UUID_PATTERN),
+        ROW_GPU_ID("id", GpuStray, id),
         ROW_NUMBER("index", GpuStray, index, 0, 0, GPU_INDEX_MAX),
         ROW_NUMBER("used_bytes", GpuStray, used_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
         ROW_NUMBER("peak_bytes", GpuStray, peak_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),

@@ -55,10 +55,25 @@ extern const Object object_reply_submit, object_reply_dry_run, object_reply_lear
         object_reply_submit_many, object_reply_agent, object_reply_resume,
         object_reply_agent_status;
 
-/* Texts that look as they should: GPU UUIDs (decisions.md 31), boot ids, ids of databases. */
+/* Texts that look as they should: GPU UUIDs (decisions.md 31) and ids, boot ids, ids of databases. */
 bool table_is_uuid(const char *s);
+bool table_is_gpu_id(const char *s);
 bool table_is_boot_id(const char *s);
 bool table_is_database(const char *s);
+
+/* What people call a GPU, and its kind: null, and NVIDIA's, from those that know no other. */
+const char *table_gpu_kind_to_word(unsigned value);
+
+#define ROW_GPU_ID(_key, _type, _member)                                 \
+        ROW_CHARS(_key, _type, _member, FIELD_NULLABLE, table_is_gpu_id, \
+                  "small letters, digits or any of . : -")
+#define ROW_GPU_KIND(_key, _type, _member)                                            \
+        {                                                                             \
+                .key = (_key), .type = FIELD_ENUM, FIELD_IN(_type, _member),          \
+                .flags = FIELD_OR_ELSE | FIELD_OPTIONAL, .null_as = GPU_KIND_OTHER,   \
+                .to_word = table_gpu_kind_to_word, .from_word = gpu_kind_from_string, \
+                .max = GPU_KIND_OTHER                                                 \
+        }
 
 /* The state of a task, any of them. */
 const char *table_task_state_to_word(unsigned value);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/excess.h"
+#include "core/gpu-word.h"
 #include "core/index-set.h"
 #include "core/output.h"
 #include "core/ref.h"
@@ -369,10 +370,13 @@ static void put_gpu_excess(JsonText *text, const GpuView *gpu) {
 static void put_gpu(JsonText *text, const GpuView *gpu, const StatusNames *names) {
         const GpuSample *sample = &gpu->sample;
         bool known = sample->state == GPU_STATE_OK;
+        char id[GPU_ID_MAX];
         uint64_t used_bytes = sample->total_bytes - MIN(sample->free_bytes, sample->total_bytes);
         bool listed = known && (sample->processes_known || gpu->outsiders.n > 0);
 
         json_text_open(text, '{');
+        put_text(text, "id", gpu_id_or_index(gpu->id, sample->index, id));
+        put_text(text, "kind", gpu_kind_to_string(sample->kind));
         put_uint(text, "index", sample->index);
         put_text(text, "uuid", sample->uuid);
         put_text(text, "name", sample->name);

@@ -97,7 +97,9 @@ static void check_gpu(const char *word) {
         }
         assert(needs.n_gpus == 1);
         assert(memchr(needs.gpus[0].want, 0, sizeof(needs.gpus[0].want)));
-        (void)gpu_word_matches(needs.gpus[0].want, "GPU-11d2a6c0-0f3e", 3);
+        (void)gpu_word_matches(needs.gpus[0].want,
+                               &(GpuSample){ .uuid = "GPU-11d2a6c0-0f3e", .index = 3 },
+                               GPU_KIND_NVIDIA);
         /* `any` may be said again, the same GPU not. */
         assert((opt_parse_gpu(&opt, word, &needs, &error) == 0) ==
                (strcmp(needs.gpus[0].want, GPU_WORD_ANY) == 0));

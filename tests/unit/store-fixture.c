@@ -96,6 +96,8 @@ static void add_gpu(Task *task, unsigned i, const char *want, const char *uuid, 
         (void)snprintf(need->uuid, sizeof(need->uuid), "%s", uuid);
         need->bytes = bytes;
         (void)snprintf(task->gpus[i].uuid, sizeof(task->gpus[i].uuid), "GPU-%u", i);
+        (void)snprintf(task->gpus[i].id, sizeof(task->gpus[i].id), "amd:%u", 7 + i);
+        task->gpus[i].kind = GPU_KIND_AMD;
         task->gpus[i].index = 7 + i;
         task->gpus[i].bytes = bytes;
         task->gpu_usage[i] = (Usage){
@@ -206,6 +208,8 @@ static void assert_gpus_equal(const Task *have, const Task *want) {
                 if (!want->gpus || !have->gpus || !want->gpu_usage || !have->gpu_usage)
                         continue;
                 assert_string_equal(have->gpus[i].uuid, want->gpus[i].uuid);
+                assert_string_equal(have->gpus[i].id, want->gpus[i].id);
+                assert_int_equal(have->gpus[i].kind, want->gpus[i].kind);
                 assert_int_equal(have->gpus[i].index, want->gpus[i].index);
                 assert_int_equal(have->gpus[i].bytes, want->gpus[i].bytes);
                 assert_usage_equal(&have->gpu_usage[i], &want->gpu_usage[i]);

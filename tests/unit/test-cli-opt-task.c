@@ -22,6 +22,9 @@ static void test_gpus_are_read(_unused_ void **state) {
                 { "any:512M", "any", 512 * MIB },
                 { "GPU-12ab-34:1.5G", "GPU-12ab-34", 1536 * MIB },
                 { "MIG-GPU-12/1/0:4G", "MIG-GPU-12/1/0", 4 * GIB },
+                { "amd:0", "amd:0", GPU_WHOLE },
+                { "amd:1:4G", "amd:1", 4 * GIB },
+                { "nvidia:0.1:all", "nvidia:0.1", GPU_WHOLE },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -37,8 +40,9 @@ static void test_gpus_are_read(_unused_ void **state) {
 }
 
 static void test_what_is_no_gpu_is_refused(_unused_ void **state) {
-        const char *const words[] = { "",       ":5G",    "0:",    "0:5X",    "0:-1",    "0 1:5G",
-                                      "0,1:5G", "0:5G:1", "a\033", "g\u00fc", "0:all:5G" };
+        const char *const words[] = { "",         ":5G",    "0:",      "0:5X",      "0:-1",
+                                      "0 1:5G",   "0,1:5G", "0:5G:1",  "a\033",     "g\u00fc",
+                                      "0:all:5G", "amd:",   "amd::5G", "amd:0:5G:1" };
 
         for (size_t i = 0; i < ELEMENTSOF(words); i++) {
                 Needs needs = { 0 };

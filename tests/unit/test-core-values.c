@@ -4,6 +4,7 @@
  * Tasks, machine and policy: values, their defaults and their words
  */
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ static void test_every_word_stands_for_its_value(_unused_ void **state) {
         assert_string_table(task_state, TaskState, N_TASK_STATES);
         assert_string_table(pin_mode, PinMode, N_PIN_MODES);
         assert_string_table(gpu_state, GpuState, N_GPU_STATES);
+        assert_string_table(gpu_kind, GpuKind, N_GPU_KINDS);
         assert_string_table(wait_reason, WaitReason, N_WAIT_REASONS);
 }
 
@@ -165,21 +167,35 @@ static void test_the_default_policy_is_the_manual_s(_unused_ void **state) {
         assert_true(policy.gpus_all);
 }
 
+/* One of NVIDIA's, the first kind there. */
+static GpuSample gpu_sample(const char *uuid, unsigned index) {
+        GpuSample gpu = { .index = index };
+
+        gpu_text_copy(gpu.uuid, uuid);
+        return gpu;
+}
+
+static bool allows(const Policy *policy, const char *uuid, unsigned index) {
+        GpuSample gpu = gpu_sample(uuid, index);
+
+        return policy_allows_gpu(policy, &gpu, GPU_KIND_NVIDIA);
+}
+
 static void test_the_policy_gives_out_what_it_lists(_unused_ void **state) {
         Policy policy = policy_default();
 
-        assert_true(policy_allows_gpu(&policy, "GPU-12ab", 7));
+        assert_true(allows(&policy, "GPU-12ab", 7));
 
         policy.gpus_all = false;
-        assert_false(policy_allows_gpu(&policy, "GPU-12ab", 7));
+        assert_false(allows(&policy, "GPU-12ab", 7));
 
         policy.n_gpus = 2;
         strcpy(policy.gpus[0], "3");
         strcpy(policy.gpus[1], "GPU-12");
-        assert_true(policy_allows_gpu(&policy, "GPU-12ab", 7));
-        assert_true(policy_allows_gpu(&policy, "GPU-77", 3));
-        assert_false(policy_allows_gpu(&policy, "GPU-77", 33));
-        assert_false(policy_allows_gpu(&policy, "GPU-1", 7));
+        assert_true(allows(&policy, "GPU-12ab", 7));
+        assert_true(allows(&policy, "GPU-77", 3));
+        assert_false(allows(&policy, "GPU-77", 33));
+        assert_false(allows(&policy, "GPU-1", 7));
 }
 
 static void test_words_name_gpus(_unused_ void **state) {
@@ -197,9 +213,73 @@ static void test_words_name_gpus(_unused_ void **state) {
                 { "4294967296", "GPU", 0, false },
         };
 
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
-                if (gpu_word_matches(cases[i].word, cases[i].uuid, cases[i].index) != cases[i].want)
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                GpuSample gpu = gpu_sample(cases[i].uuid, cases[i].index);
+
+                if (gpu_word_matches(cases[i].word, &gpu, GPU_KIND_NVIDIA) != cases[i].want)
                         fail_msg("'%s' and %s, %u", cases[i].word, cases[i].uuid, cases[i].index);
+        }
+}
+
+static void test_numbers_name_gpus_of_a_kind_and_parts_of_them(_unused_ void **state) {
+        static const struct {
+                const char *word;
+                GpuKind kind;
+                unsigned index, part;
+                bool with_amd_first, with_nvidia_first;
+        } cases[] = {
+                { "0", GPU_KIND_AMD, 0, 0, true, false },
+                { "0", GPU_KIND_NVIDIA, 0, 0, false, true },
+                { "amd:0", GPU_KIND_AMD, 0, 0, true, true },
+                { "amd:0", GPU_KIND_AMD, 1, 0, false, false },
+                { "amd:0", GPU_KIND_NVIDIA, 0, 0, false, false },
+                { "intel:3", GPU_KIND_INTEL, 3, 0, true, true },
+                { "nvidia:0.1", GPU_KIND_NVIDIA, 0, 2, true, true },
+                { "0.1", GPU_KIND_NVIDIA, 0, 2, false, true },
+                { "0.1", GPU_KIND_NVIDIA, 0, 1, false, false },
+                { "0.1", GPU_KIND_NVIDIA, 0, 0, false, false },
+                { "0", GPU_KIND_NVIDIA, 0, 2, false, true },
+                { "amd:", GPU_KIND_AMD, 0, 0, false, false },
+                { "amd", GPU_KIND_AMD, 0, 0, false, false },
+                { "other:0", GPU_KIND_OTHER, 0, 0, false, false },
+                { "0.", GPU_KIND_NVIDIA, 0, 0, false, false },
+                { "0.1.2", GPU_KIND_NVIDIA, 0, 2, false, false },
+                { "0.999999999", GPU_KIND_NVIDIA, 0, 1000000000, false, false },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                const GpuSample gpu = {
+                        .uuid = "X",
+                        .kind = cases[i].kind,
+                        .index = cases[i].index,
+                        .part = cases[i].part,
+                };
+
+                if (gpu_word_matches(cases[i].word, &gpu, GPU_KIND_AMD) !=
+                            cases[i].with_amd_first ||
+                    gpu_word_matches(cases[i].word, &gpu, GPU_KIND_NVIDIA) !=
+                            cases[i].with_nvidia_first)
+                        fail_msg("row %zu: '%s'", i, cases[i].word);
+        }
+}
+
+static void test_a_gpu_is_called_by_its_number_with_its_kind_where_there_are_several(
+        _unused_ void **state) {
+        const GpuSample gpu = { .kind = GPU_KIND_AMD, .index = 3 };
+        const GpuSample part = { .index = 1, .part = 3 };
+        const GpuSample longest = { .index = UINT_MAX, .part = UINT_MAX };
+        char buf[GPU_ID_MAX];
+
+        assert_string_equal(gpu_id_format(buf, &gpu, false), "3");
+        assert_string_equal(gpu_id_format(buf, &gpu, true), "amd:3");
+        assert_string_equal(gpu_id_format(buf, &part, false), "1.2");
+        assert_string_equal(gpu_id_format(buf, &part, true), "nvidia:1.2");
+        assert_string_equal(gpu_id_format(buf, &longest, true), "nvidia:4294967295.4294967294");
+        assert_string_equal(gpu_id_or_index("amd:3", 3, buf), "amd:3");
+        assert_int_equal(gpu_word_length("amd:3:5G"), strlen("amd:3"));
+        assert_int_equal(gpu_word_length("GPU-a:5G"), strlen("GPU-a"));
+        assert_int_equal(gpu_word_length("any"), strlen("any"));
+        assert_string_equal(gpu_id_or_index("", 7, buf), "7");
 }
 
 static void test_a_fixed_text_is_cut_and_filled_with_zeros(_unused_ void **state) {
@@ -242,6 +322,9 @@ int main(void) {
                 cmocka_unit_test(test_the_default_policy_is_the_manual_s),
                 cmocka_unit_test(test_the_policy_gives_out_what_it_lists),
                 cmocka_unit_test(test_words_name_gpus),
+                cmocka_unit_test(test_numbers_name_gpus_of_a_kind_and_parts_of_them),
+                cmocka_unit_test(
+                        test_a_gpu_is_called_by_its_number_with_its_kind_where_there_are_several),
                 cmocka_unit_test(test_a_fixed_text_is_cut_and_filled_with_zeros),
                 cmocka_unit_test(test_sums_stop_at_the_ends),
         };

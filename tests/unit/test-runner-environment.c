@@ -57,7 +57,7 @@ static void test_an_unpinned_task_sees_what_its_user_said(_unused_ void **state)
                 "TASKFLOW_GPUS=3");
 }
 
-/* The longest UUIDs and indices on as many GPUs as there may be. */
+/* The longest UUIDs and ids on as many GPUs as there may be. */
 static void test_all_gpus_fit(_unused_ void **state) {
         _cleanup_(environment_freep) Environment *environment = NULL;
         GpuGrant gpus[GPU_MAX];
@@ -65,38 +65,51 @@ static void test_all_gpus_fit(_unused_ void **state) {
         char *const *vector;
 
         for (unsigned i = 0; i < GPU_MAX; i++) {
-                gpus[i].index = UINT32_MAX;
+                (void)memset(gpus[i].id, 'x', GPU_ID_MAX - 1);
+                gpus[i].id[GPU_ID_MAX - 1] = '\0';
                 (void)memset(gpus[i].uuid, 'x', GPU_UUID_MAX - 1);
                 gpus[i].uuid[GPU_UUID_MAX - 1] = '\0';
         }
         assert_int_equal(environment_new(&environment, NULL, &task, true), 0);
         vector = environment_vector(environment);
         assert_int_equal(strv_n(vector), 4);
-        assert_int_equal(strlen(vector[1]), strlen("TASKFLOW_GPUS=") + (size_t)GPU_MAX * 11 - 1);
+        assert_int_equal(strlen(vector[1]),
+                         strlen("TASKFLOW_GPUS=") + (size_t)GPU_MAX * GPU_ID_MAX - 1);
         assert_int_equal(strlen(vector[2]),
                          strlen("CUDA_VISIBLE_DEVICES=") + (size_t)GPU_MAX * GPU_UUID_MAX - 1);
 }
 
 static void test_a_list_that_does_not_fit_is_cut(_unused_ void **state) {
-        const GpuGrant gpus[] = { { .index = 10 }, { .index = 11 }, { .index = 12 } };
+        const GpuGrant gpus[] = { { .index = 10 },
+                                  { .id = "amd:11", .index = 11 },
+                                  { .index = 12 } };
+        char whole[32];
         char buf[5];
 
+        environment_gpu_list(gpus, 3, whole, sizeof(whole));
+        assert_string_equal(whole, "10,amd:11,12");
+
         environment_gpu_list(gpus, 3, buf, sizeof(buf));
-        assert_string_equal(buf, "10,1");
+        assert_string_equal(buf, "10,a");
         environment_gpu_list(gpus, 0, buf, sizeof(buf));
         assert_string_equal(buf, "");
 }
 
 /* What a daemon says goes into an environment and to a terminal. */
-static void test_only_plain_uuids_are_sound(_unused_ void **state) {
+static void test_only_plain_uuids_and_ids_are_sound(_unused_ void **state) {
         static const struct {
                 const char *uuid;
                 bool sound;
+                const char *id;
         } cases[] = {
                 { "GPU-8f0c2a3e-1b2c-3d4e-5f60-718293a4b5c6", true },
                 { "MIG-8f0c2a3e-1b2c-3d4e-5f60-718293a4b5c6", true },
                 { "MIG-GPU-8f0c/1/0", true },
                 { "0000.card", true },
+                { "GPU-1", true, "amd:0" },
+                { "GPU-1", true, "0.12" },
+                { "GPU-1", false, "amd:0,1" },
+                { "GPU-1", false, "gpu zero" },
                 { "", false },
                 { "GPU-1,GPU-2", false },
                 { "GPU-\n", false },
@@ -108,9 +121,14 @@ static void test_only_plain_uuids_are_sound(_unused_ void **state) {
                   false },
         };
 
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
-                if (environment_uuid_is_sound(cases[i].uuid) != cases[i].sound)
-                        fail_msg("'%s'", cases[i].uuid);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                GpuGrant grant = {};
+
+                (void)snprintf(grant.uuid, sizeof(grant.uuid), "%s", cases[i].uuid);
+                (void)snprintf(grant.id, sizeof(grant.id), "%s", cases[i].id ? cases[i].id : "");
+                if (environment_grant_is_sound(&grant) != cases[i].sound)
+                        fail_msg("'%s' '%s'", grant.uuid, grant.id);
+        }
 }
 
 int main(void) {
@@ -121,7 +139,7 @@ int main(void) {
                 cmocka_unit_test(test_an_unpinned_task_sees_what_its_user_said),
                 cmocka_unit_test(test_all_gpus_fit),
                 cmocka_unit_test(test_a_list_that_does_not_fit_is_cut),
-                cmocka_unit_test(test_only_plain_uuids_are_sound),
+                cmocka_unit_test(test_only_plain_uuids_and_ids_are_sound),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -516,7 +516,7 @@ static void test_more_gpus_than_there_can_be_are_cut_off(void **state) {
 
         (void)store_free(store);
         harm(folder, "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 999)"
-                     "INSERT INTO gpu SELECT 'GPU-' || i, '', i, 1 FROM n");
+                     "INSERT INTO gpu SELECT 'GPU-' || i, '', i, 1, 'nvidia', 0 FROM n");
         store = open_store(folder);
         assert_int_equal(store_get_gpus(store, have), GPU_MAX);
         (void)store_free(store);

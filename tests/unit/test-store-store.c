@@ -588,8 +588,8 @@ static void test_gpus_come_back_as_unknown(void **state) {
         const Folder *folder = *state;
         Store *store = open_store(folder);
         GpuSample gpus[2] = {
-                { .uuid = "GPU-b", .name = "NVIDIA H200", .index = 1, .total_bytes = 7 },
-                { .uuid = "GPU-a", .name = "", .index = 0, .total_bytes = UINT64_C(1) << 40 },
+                { .uuid = "GPU-b", .name = "NVIDIA H200", .index = 1, .part = 2, .total_bytes = 7 },
+                { .uuid = "GPU-a", .kind = GPU_KIND_AMD, .total_bytes = UINT64_C(1) << 40 },
         };
         GpuSample have[GPU_MAX];
 
@@ -603,6 +603,9 @@ static void test_gpus_come_back_as_unknown(void **state) {
         assert_string_equal(have[0].uuid, "GPU-a");
         assert_int_equal(have[0].total_bytes, UINT64_C(1) << 40);
         assert_int_equal(have[0].state, GPU_STATE_UNKNOWN);
+        assert_int_equal(have[0].kind, GPU_KIND_AMD);
+        assert_int_equal(have[1].kind, GPU_KIND_NVIDIA);
+        assert_int_equal(have[1].part, 2);
         assert_string_equal(have[1].uuid, "GPU-b");
         assert_string_equal(have[1].name, "NVIDIA H200");
         assert_int_equal(have[1].index, 1);

@@ -348,7 +348,7 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         gpu = json_array_get(get(json, "gpus"), 0);
         assert_keys(
                 gpu,
-                "index,uuid,name,state,total_bytes,used_bytes,promised_bytes,free_bytes,allowed,"
+                "id,kind,index,uuid,name,state,total_bytes,used_bytes,promised_bytes,free_bytes,allowed,"
                 "use,shares_ram,processes_known,note,tasks,excess,outside_bytes,outside");
         assert_text(gpu, "state", "ok");
         assert_number(gpu, "used_bytes", GIB);
