@@ -116,7 +116,7 @@ static int begin(Script *script, const char *call, int index, int instance) {
 static int begin_device(Script *script, const char *call, const Device *device) {
         int status;
 
-        if (!device || device < devices[0] || device >= devices[GPUS_MAX])
+        if (device < &devices[0][0] || device > &devices[GPUS_MAX - 1][INSTANCES_MAX])
                 return INVALID_ARGUMENT;
         status = begin(script, call, device->index, device->instance);
         if (n_inits == 0)
