@@ -30,6 +30,12 @@ enum {
         LOOK_MAX_US = 6 * 1000000, /* a little more than the probe may take for a look */
 };
 
+/* What the GPUs that were seen last can't meet may be met by one that has come since. */
+static bool looks_again(Daemon *daemon, const Needs *needs) {
+        return needs->n_gpus > 0 && !daemon_gpus_are_fresh(daemon) &&
+               gpu_watch_ask(daemon->gpu_watch, core_n_offers(daemon->core)) == 0;
+}
+
 /* Looks up what it asks for. Return: false if the call was answered, or parked until the GPUs were looked at. */
 bool submit_resolve(Peer *peer, Call *call, Needs *needs, bool resumed) {
         Daemon *daemon = peer_daemon(peer);
@@ -47,6 +53,10 @@ bool submit_resolve(Peer *peer, Call *call, Needs *needs, bool resumed) {
                         peer_park(peer, call, TASK_TIME_INF);
                         return false;
                 }
+        }
+        if (r == CORE_E_IMPOSSIBLE && !resumed && looks_again(daemon, needs)) {
+                peer_park(peer, call, LOOK_MAX_US);
+                return false;
         }
         if (r == CORE_E_NO_FIGURES && needs->n_gpus == 0) {
                 peer_refuse(peer, call->type, ERROR_FAILED,

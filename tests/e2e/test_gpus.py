@@ -149,6 +149,13 @@ def test_what_can_never_be_is_refused_with_what_there_is(gpu_daemon, args, words
     assert gpu_daemon.run("run", "--dry-run", *args, "true").returncode == 125
 
 
+def test_a_gpu_that_has_come_is_looked_for_before_it_is_refused(gpu_daemon, gpus):
+    assert gpu_daemon.run("run", "--gpu", "2:1G", "true").returncode == 125
+    gpus.lines.append([])
+    gpus.write()
+    wait_until(lambda: gpu_daemon.run("run", "-w", "0", "--gpu", "2:1G", "true").returncode == 0, "it is there", 20)
+
+
 def test_on_a_machine_without_gpus_a_gpu_is_refused(daemon):
     start = time.monotonic()
     done = daemon.run("run", "--gpu", "any:1G", "true")
