@@ -20,6 +20,7 @@
 #include "cli/session.h"
 #include "cli/table.h"
 #include "cli/view.h"
+#include "core/gpu-word.h"
 #include "core/ref.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -140,9 +141,10 @@ static void put_gpus(const Task *task) {
         (void)putchar(',');
         for (unsigned i = 0; i < task->needs.n_gpus; i++) {
                 const GpuNeed *need = &task->needs.gpus[i];
+                GpuKind kind;
 
                 (void)fputs(i > 0 ? " " : "", stdout);
-                if (strcmp(need->want, "any") == 0 || !task->gpus)
+                if (gpu_word_is_any(need->want, GPU_KIND_NVIDIA, &kind) || !task->gpus)
                         (void)fputs("any:", stdout);
                 else
                         (void)printf("%u:", task->gpus[i].index);

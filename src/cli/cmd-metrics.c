@@ -88,6 +88,10 @@ static uint64_t gpu_is_up(const GpuView *gpu) {
         return gpu->sample.state == GPU_STATE_OK;
 }
 
+static bool is_measured(const GpuView *gpu) {
+        return gpu->sample.state == GPU_STATE_OK && !gpu->sample.whole_only;
+}
+
 static uint64_t gpu_total(const GpuView *gpu) {
         return gpu->sample.total_bytes;
 }
@@ -111,7 +115,7 @@ static uint64_t gpu_tasks(const GpuView *gpu) {
 static const struct {
         const char *name;
         const char *help;
-        bool measured; /* left out of a GPU that does not answer */
+        bool measured; /* left out of a GPU that does not answer, or does not tell */
         gpu_figure_fn figure;
 } gpu_metrics[] = {
         { "gpu_up", "Whether the GPU answers.", false, gpu_is_up },
@@ -150,7 +154,7 @@ static void put_gpus(const MachineStatus *status) {
         for (size_t i = 0; i < ELEMENTSOF(gpu_metrics); i++) {
                 describe(gpu_metrics[i].name, "gauge", gpu_metrics[i].help);
                 for (size_t k = 0; k < status->n_gpus; k++)
-                        if (gpu_is_up(&status->gpus[k]) || !gpu_metrics[i].measured)
+                        if (is_measured(&status->gpus[k]) || !gpu_metrics[i].measured)
                                 put_of_gpu(gpu_metrics[i].name, &status->gpus[k],
                                            gpu_metrics[i].figure(&status->gpus[k]));
         }

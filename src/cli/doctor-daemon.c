@@ -323,8 +323,30 @@ static bool has_nvidia(void) {
         return access("/dev/nvidia0", F_OK) == 0 || access("/proc/driver/nvidia", F_OK) == 0;
 }
 
+/* Return: whether something is the matter with it. */
+static bool judge_gpu(Doctor *doctor, const MachineStatus *status, const GpuView *view) {
+        const GpuSample *gpu = &view->sample;
+        const char *why = gpu->note[0] ? gpu->note : status->gpu_text;
+        char buf[GPU_ID_MAX];
+        const char *id = gpu_id_or_index(view->id, gpu->index, buf);
+
+        switch (gpu->state) {
+        case GPU_STATE_OK:
+                return false;
+        case GPU_STATE_LOST:
+                doctor_find(doctor, FINDING_GPU_LOST, "GPU %s (%s) is lost: %s", id, gpu->name,
+                            gpu->note[0] ? gpu->note : "its driver says it is gone");
+                return true;
+        case GPU_STATE_UNKNOWN:
+                break;
+        }
+        doctor_find(doctor, FINDING_GPU_UNKNOWN, "GPU %s (%s) does not answer: %s", id, gpu->name,
+                    why[0] ? why : "its driver does not say why");
+        return true;
+}
+
 static void judge_gpus(Doctor *doctor, const MachineStatus *status) {
-        size_t n_lost = 0;
+        size_t n_bad = 0, n_whole = 0;
 
         if (!status->gpus_known && (status->n_gpus > 0 || has_nvidia())) {
                 doctor_find(doctor, FINDING_GPU_UNKNOWN, "the GPUs do not answer: %s",
@@ -332,20 +354,17 @@ static void judge_gpus(Doctor *doctor, const MachineStatus *status) {
                 return;
         }
         for (size_t i = 0; i < status->n_gpus; i++) {
-                const GpuSample *gpu = &status->gpus[i].sample;
-                char id[GPU_ID_MAX];
-
-                if (gpu->state != GPU_STATE_LOST)
-                        continue;
-                n_lost++;
-                doctor_find(doctor, FINDING_GPU_LOST, "GPU %s (%s) is lost: %s",
-                            gpu_id_or_index(status->gpus[i].id, gpu->index, id), gpu->name,
-                            gpu->note[0] ? gpu->note : "its driver says it is gone");
+                n_bad += judge_gpu(doctor, status, &status->gpus[i]);
+                n_whole += status->gpus[i].sample.whole_only;
         }
         if (status->n_gpus == 0)
                 doctor_fine(doctor, "gpus", "none%s%s", status->gpu_text[0] ? ": " : "",
                             status->gpu_text);
-        else if (n_lost == 0)
+        else if (n_bad == 0 && n_whole > 0)
+                doctor_fine(doctor, "gpus",
+                            "%zu, which answer; the memory of %zu can't be measured",
+                            status->n_gpus, n_whole);
+        else if (n_bad == 0)
                 doctor_fine(doctor, "gpus", "%zu, which answer", status->n_gpus);
 }
 

@@ -48,6 +48,7 @@ int opt_parse_gpu(_unused_ const Opt *opt, const char *word, void *target, Error
         const char *size = word[n_want] == ':' ? word + n_want + 1 : "all";
         uint64_t bytes = GPU_WHOLE;
         char want[GPU_WANT_MAX];
+        GpuKind kind;
         int r;
 
         if (!is_gpu_word(word + n_kind, n_want - n_kind) || n_want >= GPU_WANT_MAX)
@@ -63,7 +64,8 @@ int opt_parse_gpu(_unused_ const Opt *opt, const char *word, void *target, Error
         }
 
         for (unsigned i = 0; i < needs->n_gpus; i++)
-                if (strcmp(want, "any") != 0 && strcmp(needs->gpus[i].want, want) == 0)
+                if (!gpu_word_is_any(want, GPU_KIND_NVIDIA, &kind) &&
+                    strcmp(needs->gpus[i].want, want) == 0)
                         return error_set(error, -EINVAL, "GPU '%s' is named twice", want);
 
         r = needs_add_gpu(needs, want, bytes);

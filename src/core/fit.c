@@ -3,6 +3,7 @@
 #include "core/fit.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "core/assign.h"
 #include "core/gpus.h"
@@ -27,6 +28,10 @@ bool fit_gpu_bytes(uint64_t bytes, uint64_t total_bytes, uint64_t reserved_bytes
 
 /* What a need means on a GPU. The whole of one without memory is the GPU alone, not its RAM. */
 static bool pool_gpu_bytes(const Pool *pool, uint64_t bytes, uint64_t *ret) {
+        if (pool->whole_only) {
+                *ret = bytes;
+                return bytes == GPU_WHOLE;
+        }
         if (!pool->shares_ram)
                 return fit_gpu_bytes(bytes, pool->total_bytes, pool->reserved_bytes, ret);
 
@@ -42,7 +47,7 @@ static bool is_small(const Pool *pool, uint64_t bytes) {
 static bool is_unused(const Pool *pool) {
         uint64_t used = sat_sub(pool->total_bytes, pool->measured_bytes);
 
-        if (pool->shares_ram)
+        if (pool->shares_ram || pool->whole_only)
                 return pool->n_tasks == 0;
 
         return pool->n_tasks == 0 && sat_sub(used, pool->idle_bytes) <= pool->whole_used_bytes;
@@ -164,6 +169,14 @@ static uint64_t fit_named(const Ledger *ledger, const Needs *needs, unsigned i, 
         return UINT64_C(1) << slot;
 }
 
+/* Whether a need for any may be met by the GPU in that slot. */
+static bool is_of_kind(const Ledger *ledger, const char *want, unsigned slot) {
+        GpuKind kind;
+
+        return !gpu_word_is_any(want, ledger->first_kind, &kind) ||
+               ledger->core->gpus[slot].sample.kind == kind;
+}
+
 /* The GPUs that could serve this need for any, were it not for what each lacks. */
 static void explain_any(const Ledger *ledger,
                         const Needs *needs,
@@ -179,6 +192,7 @@ static void explain_any(const Ledger *ledger,
                 int lack;
 
                 if ((named & (UINT64_C(1) << slot)) || !pool->allowed ||
+                    !is_of_kind(ledger, needs->gpus[i].want, slot) ||
                     !pool_gpu_bytes(pool, needs->gpus[i].bytes, &bytes))
                         continue;
                 lack = pool_lack(pool, any_bytes(ledger, needs, pool, bytes));
@@ -220,7 +234,8 @@ static uint64_t can_serve(const Ledger *ledger,
                 const Pool *pool = &ledger->gpus[slot];
                 uint64_t bytes;
 
-                if (pool_gpu_bytes(pool, need->bytes, &bytes) &&
+                if (is_of_kind(ledger, need->want, slot) &&
+                    pool_gpu_bytes(pool, need->bytes, &bytes) &&
                     pool_lack(pool, any_bytes(ledger, needs, pool, bytes)) == FITS)
                         can |= UINT64_C(1) << slot;
         }
@@ -242,7 +257,9 @@ static void fit_any(const Ledger *ledger, const Needs *needs, uint64_t named, Fi
                 assign.prefer[i] = ledger->prefer[i];
         for (unsigned i = 0; i < n; i++) {
                 const GpuNeed *need = &needs->gpus[order[i]];
-                bool as_before = i > 0 && need->bytes == needs->gpus[order[i - 1]].bytes;
+                const GpuNeed *before = i > 0 ? &needs->gpus[order[i - 1]] : NULL;
+                bool as_before = before && need->bytes == before->bytes &&
+                                 strncmp(need->want, before->want, GPU_WANT_MAX) == 0;
 
                 assign.can[i] =
                         as_before ? assign.can[i - 1] : can_serve(ledger, needs, need, named);

@@ -42,15 +42,27 @@ static const char *get_digits(const char *word, unsigned *ret) {
         return word + n;
 }
 
+/* The kind that a word begins with, or @first_kind. */
+static GpuKind get_kind(const char *word, GpuKind first_kind) {
+        if (gpu_word_kind_length(word) == 0)
+                return first_kind;
+        for (unsigned kind = 0; kind < GPU_KIND_OTHER; kind++)
+                if (gpu_kind_to_string((GpuKind)kind)[0] == word[0]) /* those letters differ */
+                        return (GpuKind)kind;
+        return first_kind;
+}
+
+bool gpu_word_is_any(const char *word, GpuKind first_kind, GpuKind *ret) {
+        if (strcmp(word + gpu_word_kind_length(word), GPU_WORD_ANY) != 0)
+                return false;
+        *ret = get_kind(word, first_kind);
+        return true;
+}
+
 bool gpu_word_number(const char *word, GpuNumber *ret) {
         size_t n_kind = gpu_word_kind_length(word);
-        GpuNumber number = { .has_kind = n_kind > 0 };
+        GpuNumber number = { .has_kind = n_kind > 0, .kind = get_kind(word, GPU_KIND_NVIDIA) };
         const char *rest;
-
-        /* The first letters differ. */
-        for (unsigned kind = 0; kind < GPU_KIND_OTHER && n_kind > 0; kind++)
-                if (gpu_kind_to_string((GpuKind)kind)[0] == word[0])
-                        number.kind = (GpuKind)kind;
 
         rest = get_digits(word + n_kind, &number.index);
         if (rest && *rest == '.') {

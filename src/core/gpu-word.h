@@ -16,8 +16,11 @@
 #include "core/machine.h"
 #include "core/needs.h"
 
-/* The word that leaves the choice to the core. */
+/* The word that leaves the choice to the core; among those of the kind before it, or of the first one. */
 #define GPU_WORD_ANY "any"
+
+/* Whether @word is that, and of which kind. */
+bool gpu_word_is_any(const char *word, GpuKind first_kind, GpuKind *ret);
 
 typedef struct GpuNumber {
         bool has_kind; /* else @kind is the first one that the machine has */

@@ -75,6 +75,7 @@ static void set_gpu(Ledger *ledger, unsigned slot, LedgerView view) {
                 .is_gpu = true,
                 .allowed = gpus_is_allowed(core, (int)slot),
                 .shares_ram = gpu->sample.shares_ram,
+                .whole_only = gpu->sample.whole_only,
                 .use = gpu->sample.use,
                 .n_computing = gpu->sample.n_computing,
                 .state = gpu->sample.state,
@@ -213,6 +214,7 @@ void ledger_build(Ledger *ret, const Core *core, uint64_t now_boot_us, LedgerVie
         const Entry *entry;
 
         ret->core = core;
+        ret->first_kind = gpus_first_kind(core);
         ret->now_boot_us = now_boot_us;
         ret->n_cpus = core->policy.n_cpus;
         ret->n_cpus_taken = 0;

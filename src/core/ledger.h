@@ -23,6 +23,7 @@ typedef struct Pool {
         bool taken;    /* set by a pass: given to somebody, or to be judged for somebody, already */
         bool is_whole; /* GPU: a task has it for itself */
         bool shares_ram; /* GPU: its figures of memory are RAM's; fresh and stale are its own */
+        bool whole_only; /* GPU: there are no figures of memory */
         GpuUse use;      /* GPU */
         unsigned n_computing; /* GPU: processes that compute, if they are known and new */
         GpuState state;       /* unless OK, the measured figure means nothing */
@@ -42,7 +43,8 @@ typedef struct Pool {
 } Pool;
 
 typedef struct Ledger {
-        const Core *core; /* borrowed */
+        const Core *core;   /* borrowed */
+        GpuKind first_kind; /* that is meant where none is named */
         uint64_t now_boot_us;
         Pool ram;
         unsigned n_gpus;

@@ -112,6 +112,8 @@ static void take_gpu(Core *core, const GpuSample *sample, const Outsiders *outsi
         gpu->total_known = true;
         gpu->sample.use = sample->use;
         gpu->sample.shares_ram = sample->shares_ram;
+        gpu->sample.whole_only = sample->whole_only;
+        gpu->sample.integrated = sample->integrated;
         gpu->sample.total_bytes = sample->total_bytes;
         gpu->sample.free_bytes = MIN(sample->free_bytes, sample->total_bytes);
         gpu->sample.n_processes = sample->n_processes;
@@ -186,6 +188,11 @@ static void take_all_gpus(Core *core, const GpusSample *sample, bool seen[static
         }
 }
 
+/* Whether the driver of such GPUs has said which there are. */
+static bool is_answered(const GpusSample *sample, GpuKind kind) {
+        return sample->known && !(sample->unknown_kinds & 1U << kind);
+}
+
 void look_take_gpus(Core *core, const GpusSample *sample, uint64_t boot_us) {
         bool seen[GPU_MAX] = {};
 
@@ -199,7 +206,9 @@ void look_take_gpus(Core *core, const GpusSample *sample, uint64_t boot_us) {
                 Gpu *gpu = &core->gpus[i];
 
                 if (!seen[i]) {
-                        gpu->sample.state = sample->known ? GPU_STATE_LOST : GPU_STATE_UNKNOWN;
+                        gpu->sample.state = is_answered(sample, gpu->sample.kind) ?
+                                                    GPU_STATE_LOST :
+                                                    GPU_STATE_UNKNOWN;
                         gpu->sample.note[0] = '\0';
                 }
                 look_update(&gpu->look, gpu->sample.state == GPU_STATE_OK, boot_us,

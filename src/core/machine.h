@@ -68,6 +68,8 @@ typedef struct GpuSample {
         GpuState state; /* unless OK, the figures below mean nothing */
         GpuUse use;
         bool shares_ram; /* it has no memory of its own: both figures are RAM's, and here 0 */
+        bool whole_only; /* its memory can't be measured: both figures are 0, and who gets it gets all */
+        bool integrated; /* it is a part of the processor */
         uint64_t total_bytes;
         uint64_t free_bytes;     /* unavailable is total - free; drivers differ on "used" */
         unsigned n_processes;    /* that the driver listed */
@@ -86,6 +88,7 @@ typedef struct GpuTaskUse {
 /* All GPUs, in one look. */
 typedef struct GpusSample {
         bool known; /* false: the probe does not answer: the GPUs last seen are unknown */
+        unsigned unknown_kinds; /* likewise those of these kinds, a bit for each */
         unsigned n_gpus;
         const GpuSample *gpus; /* borrowed; every UUID once */
         unsigned n_uses;

@@ -79,6 +79,7 @@ static void list_gpus(const Core *core, char *buf, size_t n) {
                 r = snprintf(buf + at, n - at, "%sGPU %s (%s%s%s)", at > 0 ? ", " : "",
                              gpus_id(core, (int)i, id), sample->name, sample->name[0] ? ", " : "",
                              sample->shares_ram ? "which shares RAM" :
+                             sample->whole_only ? "given out whole" :
                                                   show(&total, sample->total_bytes));
                 if (r < 0 || (size_t)r >= n - at) {
                         buf[at] = '\0';
@@ -163,6 +164,8 @@ static int find_by_word(const Core *core, const char *want, int *ret, Error *err
 static bool could_serve(const Core *core, const Needs *needs, const Gpu *gpu, uint64_t bytes) {
         uint64_t ignored;
 
+        if (gpu->sample.whole_only)
+                return bytes == GPU_WHOLE;
         if (gpu->sample.shares_ram)
                 return bytes == GPU_WHOLE ||
                        sat_add(needs->memory_bytes, bytes) <=
@@ -179,6 +182,11 @@ static int refuse_size(const Core *core, const GpuNeed *need, int slot, Error *e
         char id[GPU_ID_MAX];
         Bytes asked, has;
 
+        if (sample->whole_only)
+                return error_set(error, CORE_E_IMPOSSIBLE,
+                                 "it asks for %s on GPU %s, of which it can't be known how much is "
+                                 "used: it is given out whole ('--gpu %s')",
+                                 show(&asked, need->bytes), gpus_id(core, slot, id), id);
         if (sample->shares_ram)
                 return error_set(error, CORE_E_IMPOSSIBLE,
                                  "it asks for %s on GPU %s, which shares the machine's RAM: %s in "
@@ -241,17 +249,20 @@ static int refuse_any(const Core *core, const Needs *needs, const GpuNeed *need,
 /* Whether there are enough different GPUs for the needs for any, beside the named ones. */
 static int resolve_any(const Core *core, const Needs *needs, uint64_t named, Error *error) {
         Assign assign = { .n_slots = core->n_gpus };
+        const GpuKind first_kind = gpus_first_kind(core);
         const GpuNeed *last = NULL;
+        GpuKind kind;
 
         for (unsigned slot = 0; slot < core->n_gpus; slot++)
                 assign.prefer[slot] = slot;
 
         for (unsigned i = 0; i < needs->n_gpus; i++) {
-                if (strcmp(needs->gpus[i].want, GPU_WORD_ANY) != 0)
+                if (!gpu_word_is_any(needs->gpus[i].want, first_kind, &kind))
                         continue;
                 last = &needs->gpus[i];
                 for (unsigned slot = 0; slot < core->n_gpus; slot++)
                         if (is_ever_given(core, (int)slot) &&
+                            core->gpus[slot].sample.kind == kind &&
                             could_serve(core, needs, &core->gpus[slot], last->bytes))
                                 assign.can[assign.n_needs] |= UINT64_C(1) << slot;
                 assign.can[assign.n_needs++] &= ~named;
@@ -268,6 +279,7 @@ static int resolve_gpus(const Core *core,
                         int slots[static NEEDS_GPUS_MAX],
                         Error *error) {
         uint64_t named = 0;
+        GpuKind kind;
         int r;
 
         if (needs->n_gpus == 0)
@@ -280,7 +292,7 @@ static int resolve_gpus(const Core *core,
 
         for (unsigned i = 0; i < needs->n_gpus; i++) {
                 slots[i] = SLOT_NONE;
-                if (strcmp(needs->gpus[i].want, GPU_WORD_ANY) == 0)
+                if (gpu_word_is_any(needs->gpus[i].want, GPU_KIND_NVIDIA, &kind))
                         continue;
                 r = resolve_named(core, needs, &needs->gpus[i], &named, &slots[i], error);
                 if (r != 0)

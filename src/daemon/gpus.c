@@ -169,7 +169,9 @@ static void remember_gpus(Daemon *daemon, const GpuReport *report) {
 
                 for (i = 0; i < report->n_gpus; i++)
                         if (strcmp(known[i].uuid, report->gpus[i].uuid) != 0 ||
+                            known[i].kind != report->gpus[i].kind ||
                             known[i].index != report->gpus[i].index ||
+                            known[i].part != report->gpus[i].part ||
                             known[i].total_bytes != report->gpus[i].total_bytes)
                                 break;
                 if (i == report->n_gpus)
@@ -188,6 +190,7 @@ static void take_report(Daemon *daemon, const GpuReport *report, uint64_t ticket
         attribute(daemon, report, attribution);
         event.gpus = (GpusSample){
                 .known = true,
+                .unknown_kinds = report->failed_kinds,
                 .n_gpus = report->n_gpus,
                 .gpus = report->gpus,
                 .n_uses = attribution->n_uses,

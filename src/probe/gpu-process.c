@@ -70,7 +70,9 @@ static bool is_uuid(const char *uuid, size_t n) {
 static bool are_figures(const GpuSample *sample) {
         if (sample->state != GPU_STATE_OK)
                 return true;
-        if (sample->shares_ram)
+        if (sample->shares_ram && sample->whole_only)
+                return false;
+        if (sample->shares_ram || sample->whole_only)
                 return sample->total_bytes == 0 && sample->free_bytes == 0;
         return sample->total_bytes > 0 && sample->free_bytes <= sample->total_bytes;
 }
@@ -85,7 +87,9 @@ static bool get_sample(const unsigned char *bytes, GpuSample *ret) {
         (void)memcpy(&use, bytes + offsetof(GpuSample, use), sizeof(use));
         if (state >= N_GPU_STATES || kind >= GPU_KIND_OTHER || use >= N_GPU_USES ||
             bytes[offsetof(GpuSample, processes_known)] > 1 ||
-            bytes[offsetof(GpuSample, shares_ram)] > 1)
+            bytes[offsetof(GpuSample, shares_ram)] > 1 ||
+            bytes[offsetof(GpuSample, whole_only)] > 1 ||
+            bytes[offsetof(GpuSample, integrated)] > 1)
                 return false;
 
         (void)memcpy(ret, bytes, sizeof(*ret));
@@ -130,6 +134,7 @@ static bool is_process(const unsigned char *bytes, const GpuSample *samples, uns
 int gpu_report_check(const void *bytes, size_t n_bytes) {
         const unsigned char *p = bytes;
         GpuSample samples[GPU_MAX];
+        unsigned failed_kinds;
         unsigned n_gpus;
         unsigned n_processes;
 
@@ -139,6 +144,10 @@ int gpu_report_check(const void *bytes, size_t n_bytes) {
         (void)memcpy(&n_processes, p + offsetof(GpuReport, n_processes), sizeof(n_processes));
         if (n_gpus > GPU_MAX || n_processes > GPU_REPORT_PROCESSES_MAX ||
             n_bytes != sizeof(GpuReport) + n_processes * sizeof(GpuProcess))
+                return GPU_PROCESS_E_BAD;
+
+        (void)memcpy(&failed_kinds, p + offsetof(GpuReport, failed_kinds), sizeof(failed_kinds));
+        if (failed_kinds >= 1U << GPU_KIND_OTHER)
                 return GPU_PROCESS_E_BAD;
 
         /* Without a driver there are neither GPUs nor processes on them, but a reason. */
@@ -443,6 +452,39 @@ static void clean_text(char *text) {
                         *p = '?';
 }
 
+static bool has_cards(const GpuReport *report) {
+        for (unsigned i = 0; i < report->n_gpus; i++)
+                if (!report->gpus[i].integrated)
+                        return true;
+        return false;
+}
+
+/*
+ * Beside a card, what the processor has is there for the screen: nobody who asks for any GPU means it, and everybody's would have
+ * to be told apart from it. A card whose driver fails is a card.
+ */
+static void drop_integrated(GpuReport *report) {
+        unsigned now[GPU_MAX]; /* n_gpus of before: dropped */
+        unsigned n_before = report->n_gpus, n_processes = 0;
+
+        if (report->failed_kinds == 0 && !has_cards(report))
+                return;
+        report->n_gpus = 0;
+        for (unsigned i = 0; i < n_before; i++) {
+                now[i] = report->gpus[i].integrated ? n_before : report->n_gpus;
+                if (now[i] < n_before)
+                        report->gpus[report->n_gpus++] = report->gpus[i];
+        }
+        for (unsigned i = 0; i < report->n_processes; i++) {
+                GpuProcess process = report->processes[i];
+
+                process.gpu = now[process.gpu];
+                if (process.gpu < n_before)
+                        report->processes[n_processes++] = process;
+        }
+        report->n_processes = n_processes;
+}
+
 static void look(Vendor *vendors, const GpuSources *sources, GpuReport *report) {
         const char *failure = "there is no NVIDIA driver (no libnvidia-ml.so.1)";
 
@@ -450,12 +492,16 @@ static void look(Vendor *vendors, const GpuSources *sources, GpuReport *report) 
         for (Vendor *vendor = vendors; vendor->vendor; vendor++) {
                 int r = look_at_vendor(vendor, sources, report);
 
-                if (r > 0)
-                        report->ok = true;
-                if (r < 0)
-                        failure = vendor->text;
+                if (r >= 0) {
+                        report->ok |= r > 0;
+                        continue;
+                }
+                report->failed_kinds |= 1U << vendor->vendor->kind;
+                failure = vendor->text;
         }
-        if (!report->ok)
+        drop_integrated(report);
+        report->ok &= report->n_gpus > 0 || report->failed_kinds == 0;
+        if (!report->ok || (report->failed_kinds != 0 && report->text[0] == '\0'))
                 (void)snprintf(report->text, sizeof(report->text), "%s", failure);
         clean_text(report->text);
 }
@@ -491,7 +537,8 @@ static int serve(Vendor *vendors, const GpuSources *sources, GpuReport *report) 
 }
 
 int gpu_process_main(char *const *argv) {
-        const GpuSources sources = { .nvml_library = argv[2] };
+        const char *sysfs = secure_getenv("TASKFLOW_TEST_SYSFS");
+        const GpuSources sources = { .nvml_library = argv[2], .sysfs = sysfs ? sysfs : GPU_SYSFS };
         Vendor vendors[8] = {};
         GpuReport *report;
         int r;

@@ -4,9 +4,13 @@
 
 #include <stddef.h>
 
+#include "probe/gpu-amd.h"
+#include "probe/gpu-intel.h"
 #include "probe/gpu-nvml.h"
 
 const GpuVendor *const gpu_vendors[] = {
         &gpu_nvml,
+        &gpu_amd,
+        &gpu_intel,
         NULL,
 };

@@ -39,16 +39,20 @@ typedef struct GpuReport {
         /* for people: "no NVIDIA driver", or a remark about one of the GPUs; one line of ASCII */
         char text[GPU_REPORT_TEXT_MAX];
 
+        unsigned failed_kinds; /* a bit for each: its driver is there and does not answer */
         unsigned n_gpus;
         GpuSample gpus[GPU_MAX];
         unsigned n_processes;
         GpuProcess processes[]; /* read before the memory figures (decisions.md 2) */
 } GpuReport;
 
-/* Where vendors look for their drivers: the settings of the same names. */
+/* Where vendors look for their drivers. */
 typedef struct GpuSources {
-        const char *nvml_library; /* a soname, found the loader's way, or a path */
+        const char *nvml_library; /* the setting: a soname, found the loader's way, or a path */
+        const char *sysfs;        /* GPU_SYSFS, but in tests; set in the probe itself */
 } GpuSources;
+
+#define GPU_SYSFS "/sys"
 
 typedef struct GpuDriver GpuDriver;
 

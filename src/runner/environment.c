@@ -12,7 +12,7 @@
 #include "util/strv.h"
 
 enum {
-        ADDED_MAX = 5,
+        ADDED_MAX = 8,
         IDS_MAX = GPU_MAX * GPU_ID_MAX,     /* each with its comma */
         UUIDS_MAX = GPU_MAX * GPU_UUID_MAX, /* each with its comma */
         UUID_SOUND_MAX = 80,
@@ -25,7 +25,9 @@ struct Environment {
         char task_id[sizeof("TASKFLOW_TASK_ID=") + 20];
         char array_index[sizeof("TASKFLOW_ARRAY_INDEX=") + 20];
         char ids[sizeof("TASKFLOW_GPUS=") + IDS_MAX];
-        char uuids[sizeof("CUDA_VISIBLE_DEVICES=") + UUIDS_MAX];
+        char cuda[sizeof("CUDA_VISIBLE_DEVICES=") + UUIDS_MAX];
+        char rocr[sizeof("ROCR_VISIBLE_DEVICES=") + UUIDS_MAX];
+        char ze[sizeof("ZE_AFFINITY_MASK=") + IDS_MAX];
 };
 
 void environment_gpu_list(const GpuGrant *gpus, unsigned n_gpus, char *buf, size_t n) {
@@ -63,6 +65,53 @@ static void say_task(Environment *environment, const Task *task) {
         environment->added[environment->n_added++] = environment->array_index;
 }
 
+/* What the vendor's programs know it by. ROCm has no UUID of a card that has none, Level Zero of none. */
+static void put_device(const GpuGrant *grant, char buf[static GPU_UUID_MAX]) {
+        bool by_uuid = grant->kind == GPU_KIND_NVIDIA ||
+                       (grant->kind == GPU_KIND_AMD && strncmp(grant->uuid, "GPU-", 4) == 0);
+
+        if (by_uuid)
+                (void)snprintf(buf, GPU_UUID_MAX, "%s", grant->uuid);
+        else
+                (void)snprintf(buf, GPU_UUID_MAX, "%u", grant->index);
+}
+
+/* One variable with the GPUs of one kind; none, if the task has none of them: what other kinds there are stays as it was. */
+static bool pin_kind(Environment *environment,
+                     const Task *task,
+                     GpuKind kind,
+                     const char *name,
+                     char *buf,
+                     size_t n) {
+        size_t used = (size_t)snprintf(buf, n, "%s=", name);
+        bool any = false;
+
+        for (unsigned i = 0; i < task->needs.n_gpus && used < n; i++) {
+                char device[GPU_UUID_MAX];
+
+                if (task->gpus[i].kind != kind)
+                        continue;
+                put_device(&task->gpus[i], device);
+                used += (size_t)snprintf(buf + used, n - used, "%s%s", any ? "," : "", device);
+                any = true;
+        }
+        if (any)
+                environment->added[environment->n_added++] = buf;
+        return any;
+}
+
+/* ROCm looks at CUDA_VISIBLE_DEVICES, too: with GPUs of AMD alone that stays as it was. */
+static void pin_gpus(Environment *environment, const Task *task) {
+        if (pin_kind(environment, task, GPU_KIND_NVIDIA, "CUDA_VISIBLE_DEVICES", environment->cuda,
+                     sizeof(environment->cuda)))
+                environment->added[environment->n_added++] = "CUDA_DEVICE_ORDER=PCI_BUS_ID";
+        (void)pin_kind(environment, task, GPU_KIND_AMD, "ROCR_VISIBLE_DEVICES", environment->rocr,
+                       sizeof(environment->rocr));
+        if (pin_kind(environment, task, GPU_KIND_INTEL, "ZE_AFFINITY_MASK", environment->ze,
+                     sizeof(environment->ze)))
+                environment->added[environment->n_added++] = "ZE_ENABLE_PCI_ID_DEVICE_ORDER=1";
+}
+
 static void say_gpus(Environment *environment, const Task *task, bool pin) {
         size_t used;
 
@@ -70,17 +119,8 @@ static void say_gpus(Environment *environment, const Task *task, bool pin) {
         environment_gpu_list(task->gpus, task->needs.n_gpus, environment->ids + used,
                              sizeof(environment->ids) - used);
         environment->added[environment->n_added++] = environment->ids;
-        if (!pin)
-                return;
-
-        used = (size_t)snprintf(environment->uuids, sizeof(environment->uuids),
-                                "CUDA_VISIBLE_DEVICES=");
-        for (unsigned i = 0; i < task->needs.n_gpus && used < sizeof(environment->uuids); i++)
-                used += (size_t)snprintf(environment->uuids + used,
-                                         sizeof(environment->uuids) - used, "%s%s",
-                                         i > 0 ? "," : "", task->gpus[i].uuid);
-        environment->added[environment->n_added++] = environment->uuids;
-        environment->added[environment->n_added++] = "CUDA_DEVICE_ORDER=PCI_BUS_ID";
+        if (pin)
+                pin_gpus(environment, task);
 }
 
 /* Whether "NAME=…" gives a variable that we give. */

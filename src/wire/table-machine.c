@@ -100,6 +100,7 @@ static const Field gpu_fields[] = {
                  GPU_USE_SHARED,
                  N_GPU_USES - 1),
         ROW_BOOL("shares_ram", GpuView, sample.shares_ram),
+        ROW_BOOL("whole_only", GpuView, sample.whole_only),
         ROW_CHARS("note", GpuView, sample.note, FIELD_NULLABLE, NULL, "a text"),
         ROW_BOOL("allowed", GpuView, allowed),
         ROW_IDS("tasks", GpuView, task_ids, n_tasks, GPU_TASKS_MAX),

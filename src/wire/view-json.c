@@ -369,7 +369,7 @@ static void put_gpu_excess(JsonText *text, const GpuView *gpu) {
 /* The figures of a GPU that does not answer are those that it had; how old they are stands beside the list. */
 static void put_gpu(JsonText *text, const GpuView *gpu, const StatusNames *names) {
         const GpuSample *sample = &gpu->sample;
-        bool known = sample->state == GPU_STATE_OK;
+        bool known = sample->state == GPU_STATE_OK && !sample->whole_only;
         char id[GPU_ID_MAX];
         uint64_t used_bytes = sample->total_bytes - MIN(sample->free_bytes, sample->total_bytes);
         bool listed = known && (sample->processes_known || gpu->outsiders.n > 0);
@@ -388,6 +388,7 @@ static void put_gpu(JsonText *text, const GpuView *gpu, const StatusNames *names
         put_bool(text, "allowed", gpu->allowed);
         put_text(text, "use", gpu_use_to_string(sample->use));
         put_bool(text, "shares_ram", sample->shares_ram);
+        put_bool(text, "whole_only", sample->whole_only);
         put_bool(text, "processes_known", sample->processes_known);
         put_text(text, "note", sample->note[0] ? sample->note : NULL);
         json_text_key(text, "tasks");

@@ -200,6 +200,12 @@ def gpu_daemon(make_daemon, gpus):
 
 
 @pytest.fixture
+def sysfs(place):
+    """A machine without any graphics card yet."""
+    return harness.Sysfs(place.folder)
+
+
+@pytest.fixture
 def faults(place):
     if not os.path.exists(os.path.join(harness.STAND_IN, "libfaults.so")):
         pytest.skip(f"no libfaults.so in {harness.STAND_IN}")

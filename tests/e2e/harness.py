@@ -248,6 +248,7 @@ class Place:
             "LANG": "C.UTF-8",
             "USER": "tester",
             "TASKFLOW_E2E": os.fspath(self.folder),
+            "TASKFLOW_TEST_SYSFS": "/nonexistent",  # the cards of this machine are no part of any test
         }
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
             if name in os.environ:
@@ -711,6 +712,72 @@ class Gpus:
         """For one GPU: "used 10G", "lost"."""
         self.lines[index] = list(lines)
         self.write()
+
+
+class Sysfs:
+    """Graphics cards that are none: a folder that the probe takes for /sys. Each file is the script of what it says."""
+
+    def __init__(self, folder):
+        self.path = pathlib.Path(folder, "sysfs")
+        (self.path / "class/drm").mkdir(parents=True)
+
+    @property
+    def env(self):
+        return {"TASKFLOW_TEST_SYSFS": os.fspath(self.path)}
+
+    def say(self, path, text):
+        """What that file says from now on; None: there is none."""
+        path = self.path / path
+        if text is None:
+            path.unlink()
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f".{path.name}.new")
+        new.write_text(f"{text}\n")
+        os.rename(new, path)
+
+    def say_of(self, address, **files):
+        """Of the card at that PCI address: mem_info_vram_used=GIB."""
+        for name, text in files.items():
+            self.say(f"devices/{address}/{name}", text)
+
+    def card(self, address, vendor, driver, **files):
+        self.say_of(address, vendor=vendor, device="0x744c", **files)
+        (self.path / f"devices/{address}/driver").symlink_to(f"../../bus/pci/drivers/{driver}")
+        number = len(list((self.path / "class/drm").iterdir()))
+        (self.path / f"class/drm/card{number}").mkdir()
+        (self.path / f"class/drm/card{number}/device").symlink_to(f"../../../devices/{address}")
+
+    def amd(self, address, total="24G", used=0, **files):
+        """One with memory of its own."""
+        total = int(total[:-1]) * GIB
+        self.card(address, "0x1002", "amdgpu", gpu_busy_percent=0, mem_busy_percent=0, mem_info_vram_total=total,
+                  mem_info_vram_used=used, **files)
+
+    def apu(self, address):
+        self.card(address, "0x1002", "amdgpu", gpu_busy_percent=0, mem_info_vram_total=GIB // 2, mem_info_vram_used=GIB // 4)
+
+    def intel(self, address, driver="xe"):
+        self.card(address, "0x8086", driver)
+
+    def node(self, number, gpu_id, address):
+        """AMD's compute driver has that card, too."""
+        domain, bus, rest = address.split(":")
+        device, function = rest.split(".")
+        location = int(bus, 16) << 8 | int(device, 16) << 3 | int(function)
+        self.say(f"class/kfd/kfd/topology/nodes/{number}/gpu_id", gpu_id)
+        self.say(f"class/kfd/kfd/topology/nodes/{number}/properties", f"location_id {location}\ndomain {int(domain, 16)}")
+        (self.path / "class/kfd/kfd/proc").mkdir(exist_ok=True)
+
+    def holds(self, pid, gpu_id, amount):
+        """What a process has of the memory of a GPU."""
+        self.say(f"class/kfd/kfd/proc/{pid}/vram_{gpu_id}", amount)
+
+    def remove(self, address):
+        """The card goes."""
+        for card in (self.path / "class/drm").iterdir():
+            if os.readlink(card / "device").endswith(address):
+                (card / "device").unlink()
 
 
 class Faults:

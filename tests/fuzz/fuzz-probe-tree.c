@@ -16,12 +16,12 @@
 #include "util/cleanup.h"
 #include "util/proc-id.h"
 
+#include "files.h"
 #include "folder.h"
 #include "fuzz.h"
 
 enum {
         ROOT = 10, /* a runner, with the process 11, and that with 12 */
-        NAME_MAX_BYTES = 48,
 };
 
 /* Below the folder. */
@@ -61,6 +61,7 @@ static const char *const names[] = {
         "group/memory/task/memory.limit_in_bytes",
         "group/memory/task/memory.usage_in_bytes",
         "group/memory/task/memory.stat",
+        NULL,
 };
 
 static int folder_fd = -1;
@@ -70,43 +71,6 @@ static void make_folders(void) {
         assert(folder_fd >= 0);
         for (size_t i = 0; i < ELEMENTSOF(folders); i++)
                 assert(mkdirat(folder_fd, folders[i], 0700) == 0);
-}
-
-static void put_file(const char *name, const char *text, size_t n) {
-        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
-                _cleanup_close_ int fd = -1;
-
-                if (strcmp(names[i], name) != 0)
-                        continue;
-                fd = openat(folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-                assert(fd >= 0 && fd_write_all(fd, text, n) == 0);
-        }
-}
-
-/* The next line that begins with `@`, or the end. */
-static const char *next_name(const char *at, const char *end) {
-        while (at < end && *at != '@') {
-                at = memchr(at, '\n', (size_t)(end - at));
-                at = at ? at + 1 : end;
-        }
-        return at;
-}
-
-static void put_files(const char *at, size_t n) {
-        const char *end = at + n;
-
-        for (size_t i = 0; i < ELEMENTSOF(names); i++)
-                (void)unlinkat(folder_fd, names[i], 0);
-        for (at = next_name(at, end); at < end; at = next_name(at, end)) {
-                const char *text = memchr(at, '\n', (size_t)(end - at));
-                char name[NAME_MAX_BYTES] = "";
-
-                if (!text)
-                        return;
-                (void)snprintf(name, sizeof(name), "%.*s", (int)(text - at - 1), at + 1);
-                at = next_name(text + 1, end);
-                put_file(name, text + 1, (size_t)(at - text - 1));
-        }
 }
 
 static void look_at_ram(const RamSource *source) {
@@ -171,7 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
 
         if (folder_fd < 0)
                 make_folders();
-        put_files((const char *)data, n);
+        files_put_all(folder_fd, names, (const char *)data, n);
         source.proc_fd = openat(folder_fd, "proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         source.cgroup_fd = openat(folder_fd, "group", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert(source.proc_fd >= 0 && source.cgroup_fd >= 0);

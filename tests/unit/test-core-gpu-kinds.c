@@ -144,6 +144,75 @@ static void test_a_part_is_a_gpu_of_its_own(_unused_ void **state) {
                        "24G), GPU 1 (Card, 24G)");
 }
 
+static void test_any_is_of_the_first_kind_or_of_the_one_named(_unused_ void **state) {
+        MIXED_WORLD();
+
+        start(world, (Ask){ .gpu = { "any" } });
+        assert_id(world, 1, "nvidia:0");
+        start(world, (Ask){ .gpu = { "amd:any" } });
+        assert_id(world, 2, "amd:0");
+        start(world, (Ask){ .gpu = { "any", "amd:any" }, .gpu_bytes = { GIB, GIB } });
+        assert_id(world, 3, "nvidia:1");
+        assert_string_equal(core_find(world->core, 3)->gpus[1].id, "amd:1");
+
+        /* All of the first kind are taken whole or asked for: the other kind's are not given instead. */
+        submit(world, (Ask){ .gpu = { "any", "any" }, .gpu_bytes = { GIB, GIB } });
+        assert_int_equal(start_next(world), 0);
+        assert_refused(
+                world, "intel:any", GIB,
+                "it asks for 1G on a GPU, but none has that much; there is GPU nvidia:0 (Card, 24G), GPU "
+                "nvidia:1 (Card, 24G), GPU amd:0 (Card, 24G), GPU amd:1 (Card, 24G)");
+}
+
+/* Of its memory nothing is known: who gets it gets all of it, and nobody gets a part. */
+static void test_a_gpu_without_figures_is_given_whole(_unused_ void **state) {
+        Explain explain;
+        WORLD(1);
+
+        world->gpus[0].kind = GPU_KIND_INTEL;
+        world->gpus[0].whole_only = true;
+        world->gpus[0].processes_known = false;
+        world->gpus[0].total_bytes = 0;
+        world->gpus[0].free_bytes = 0;
+        look(world);
+        assert_refused(
+                world, "0", GIB,
+                "it asks for 1G on GPU 0, of which it can't be known how much is used: it is given out whole "
+                "('--gpu 0')");
+        start(world, (Ask){ .gpu = { "any" } });
+        submit(world, (Ask){ .gpu = { "0" } });
+        assert_int_equal(start_next(world), 0);
+        assert_int_equal(core_explain(world->core, 2, world->now_us, &explain), 0);
+        assert_int_equal(explain.lacks[0].reason, WAIT_REASON_GPU_WHOLE);
+        assert_int_equal(explain.lacks[0].holders[0].task_id, 1);
+        assert_int_equal(end(world, 1, TASK_STATE_DONE), 0);
+        assert_int_equal(start_next(world), 2);
+}
+
+/* The driver of one kind does not answer: its GPUs are not gone. */
+static void test_a_driver_that_fails_makes_its_own_unknown(_unused_ void **state) {
+        Event event;
+        GpuView *views;
+        MIXED_WORLD();
+
+        memmove(&world->gpus[0], &world->gpus[2], 2 * sizeof(world->gpus[0]));
+        event = (Event){
+                .type = EVENT_GPUS,
+                .boot_us = world->now_us,
+                .gpus = { .known = true,
+                          .unknown_kinds = 1U << GPU_KIND_NVIDIA,
+                          .n_gpus = 1,
+                          .gpus = world->gpus },
+        };
+        assert_int_equal(core_apply(world->core, &event), 0);
+        assert_int_equal(core_view_gpus(world->core, world->now_us, &views), 4);
+        assert_int_equal(views[0].sample.state, GPU_STATE_UNKNOWN);
+        assert_int_equal(views[1].sample.state, GPU_STATE_UNKNOWN);
+        assert_int_equal(views[2].sample.state, GPU_STATE_OK);
+        assert_int_equal(views[3].sample.state, GPU_STATE_LOST);
+        core_gpu_views_free(views, 4);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_each_kind_counts_its_own),
@@ -154,6 +223,9 @@ int main(void) {
                 cmocka_unit_test(test_a_lost_first_kind_keeps_the_bare_numbers),
                 cmocka_unit_test(test_the_settings_name_kinds_too),
                 cmocka_unit_test(test_a_part_is_a_gpu_of_its_own),
+                cmocka_unit_test(test_any_is_of_the_first_kind_or_of_the_one_named),
+                cmocka_unit_test(test_a_gpu_without_figures_is_given_whole),
+                cmocka_unit_test(test_a_driver_that_fails_makes_its_own_unknown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

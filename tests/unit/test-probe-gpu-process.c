@@ -447,6 +447,10 @@ static void test_each_wrong_field_is_refused(void **state) {
         assert_refused(*(unsigned *)&r->gpus[0].use, N_GPU_USES);
         assert_refused(*((unsigned char *)&r->gpus[0].shares_ram), 2);
         assert_refused(r->gpus[0].shares_ram, true); /* and has memory of its own */
+        assert_refused(*((unsigned char *)&r->gpus[0].whole_only), 2);
+        assert_refused(r->gpus[0].whole_only, true); /* and has figures */
+        assert_refused(*((unsigned char *)&r->gpus[0].integrated), 2);
+        assert_refused(r->failed_kinds, 1U << GPU_KIND_OTHER);
         assert_refused(r->gpus[0].note[0], '\033');
         assert_refused(*((unsigned char *)&r->gpus[0].processes_known), 2);
         assert_refused(r->processes[0].pid, 0);

@@ -47,6 +47,29 @@ static void test_a_pinned_task_sees_its_gpus_alone(_unused_ void **state) {
                 "CUDA_VISIBLE_DEVICES=GPU-b,GPU-a|CUDA_DEVICE_ORDER=PCI_BUS_ID");
 }
 
+/* Each vendor's programs look at a variable of their own; AMD's at NVIDIA's, too. */
+static void test_each_kind_has_a_variable_of_its_own(_unused_ void **state) {
+        GpuGrant gpus[] = {
+                { .uuid = "GPU-00000000000000aa", .id = "amd:1", .kind = GPU_KIND_AMD, .index = 1 },
+                { .uuid = "PCI-0000.03.00.0", .id = "amd:0", .kind = GPU_KIND_AMD, .index = 0 },
+                { .uuid = "PCI-0000.04.00.0", .id = "intel:2", .kind = GPU_KIND_INTEL, .index = 2 },
+                { .uuid = "GPU-b", .id = "nvidia:3", .index = 3 },
+        };
+        Task task = { .id = 12, .needs.n_gpus = 4, .gpus = gpus };
+
+        assert_environment(
+                &task, true,
+                "HOME=/home/alice|odd|CUDA_DEVICE_ORDERS=x|TASKFLOW_TASK_ID=12|"
+                "TASKFLOW_GPUS=amd:1,amd:0,intel:2,nvidia:3|CUDA_VISIBLE_DEVICES=GPU-b|"
+                "CUDA_DEVICE_ORDER=PCI_BUS_ID|ROCR_VISIBLE_DEVICES=GPU-00000000000000aa,0|"
+                "ZE_AFFINITY_MASK=2|ZE_ENABLE_PCI_ID_DEVICE_ORDER=1");
+        task.needs.n_gpus = 1;
+        assert_environment(
+                &task, true,
+                "HOME=/home/alice|odd|CUDA_VISIBLE_DEVICES=7|CUDA_DEVICE_ORDERS=x|TASKFLOW_TASK_ID=12|"
+                "TASKFLOW_GPUS=amd:1|ROCR_VISIBLE_DEVICES=GPU-00000000000000aa");
+}
+
 static void test_an_unpinned_task_sees_what_its_user_said(_unused_ void **state) {
         GpuGrant gpus[] = { { .uuid = "GPU-b", .index = 3 } };
         const Task task = { .id = 12, .needs.n_gpus = 1, .gpus = gpus };
@@ -64,6 +87,7 @@ static void test_all_gpus_fit(_unused_ void **state) {
         const Task task = { .id = 12, .needs.n_gpus = GPU_MAX, .gpus = gpus };
         char *const *vector;
 
+        (void)memset(gpus, 0, sizeof(gpus));
         for (unsigned i = 0; i < GPU_MAX; i++) {
                 (void)memset(gpus[i].id, 'x', GPU_ID_MAX - 1);
                 gpus[i].id[GPU_ID_MAX - 1] = '\0';
@@ -136,6 +160,7 @@ int main(void) {
                 cmocka_unit_test(test_a_task_without_gpus_learns_its_id_alone),
                 cmocka_unit_test(test_an_element_learns_its_index_too),
                 cmocka_unit_test(test_a_pinned_task_sees_its_gpus_alone),
+                cmocka_unit_test(test_each_kind_has_a_variable_of_its_own),
                 cmocka_unit_test(test_an_unpinned_task_sees_what_its_user_said),
                 cmocka_unit_test(test_all_gpus_fit),
                 cmocka_unit_test(test_a_list_that_does_not_fit_is_cut),

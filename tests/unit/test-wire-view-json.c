@@ -349,7 +349,7 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         assert_keys(
                 gpu,
                 "id,kind,index,uuid,name,state,total_bytes,used_bytes,promised_bytes,free_bytes,allowed,"
-                "use,shares_ram,processes_known,note,tasks,excess,outside_bytes,outside");
+                "use,shares_ram,whole_only,processes_known,note,tasks,excess,outside_bytes,outside");
         assert_text(gpu, "state", "ok");
         assert_number(gpu, "used_bytes", GIB);
         assert_number(gpu, "free_bytes", 38 * GIB);
