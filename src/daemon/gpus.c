@@ -163,6 +163,8 @@ static void remember_gpus(Daemon *daemon, const GpuReport *report) {
         GpuSample known[GPU_MAX];
         int n;
 
+        if (report->failed_kinds != 0)
+                return; /* those of a driver that fails would be forgotten */
         n = store_get_gpus(daemon->store, known);
         if (n == (int)report->n_gpus) {
                 unsigned i;

@@ -32,11 +32,19 @@
 
 /* People expect to have the GPU that was given to them, and get the first one. */
 static void hint_at_pin(Run *run) {
+        static const char *const variables[N_GPU_KINDS] = {
+                [GPU_KIND_NVIDIA] = "CUDA_VISIBLE_DEVICES",
+                [GPU_KIND_AMD] = "ROCR_VISIBLE_DEVICES",
+                [GPU_KIND_INTEL] = "ZE_AFFINITY_MASK",
+        };
         const Task *task = run->task;
         char list[GPU_MAX * GPU_ID_MAX];
+        const char *variable;
 
-        if (run->pin || task->needs.n_gpus == 0 || task->gpus[0].index == 0 ||
-            getenv("CUDA_VISIBLE_DEVICES"))
+        if (run->pin || task->needs.n_gpus == 0 || task->gpus[0].index == 0)
+                return;
+        variable = variables[task->gpus[0].kind];
+        if (variable && getenv(variable))
                 return;
         environment_gpu_list(task->gpus, task->needs.n_gpus, list, sizeof(list));
         run_say(run, "the command sees all GPUs; --pin shows it GPU%s %s alone",

@@ -164,6 +164,9 @@ def test_one_driver_that_fails_takes_no_other_with_it(make_machine):
     assert "reboot or reload it" in daemon.run("status").stdout
     assert daemon.run("run", "-w", "0", "--gpu", "amd:0:1G", "true").returncode == 0
     assert daemon.run("run", "-w", "0", "--gpu", "0:1G", "true").returncode == 125
+    daemon.restart()
+    shown = until(daemon, lambda shown: shown[0]["state"] == UNKNOWN and shown, "what it had is not forgotten")
+    assert [gpu["id"] for gpu in shown] == ["nvidia:0", "amd:0"]
 
 
 @change("a whole GPU of Intel is held")
