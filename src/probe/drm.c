@@ -202,7 +202,7 @@ int drm_cards_open(int sysfs_fd, unsigned vendor, const char *const *drivers, Dr
         }
 
         while (n_entries++ < ENTRIES_MAX && (entry = readdir(dir))) {
-                DrmCard card;
+                DrmCard card = { .fd = -1 };
 
                 if (is_card(entry->d_name) &&
                     open_card(dirfd(dir), entry->d_name, vendor, drivers, &card) == 0)

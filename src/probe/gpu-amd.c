@@ -178,14 +178,15 @@ static void take_process(pid_t pid, uint32_t gpu_id, uint64_t bytes, void *userd
 
 /* No process has more than there is: such a list is dropped. */
 static void check_processes(const Look *look, unsigned first, unsigned gpu, GpuSample *sample) {
+        const uint64_t most_bytes =
+                sample->shares_ram ? gpu_ram_total_bytes() : sample->total_bytes;
         GpuReport *report = look->report;
         unsigned n = first;
 
         if (sample->state != GPU_STATE_OK)
                 sample->processes_known = false;
         for (unsigned i = first; i < report->n_processes; i++)
-                if (report->processes[i].gpu == gpu && !sample->shares_ram &&
-                    report->processes[i].used_bytes > sample->total_bytes)
+                if (report->processes[i].gpu == gpu && report->processes[i].used_bytes > most_bytes)
                         sample->processes_known = false;
 
         for (unsigned i = first; i < report->n_processes; i++) {

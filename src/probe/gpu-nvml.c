@@ -300,10 +300,6 @@ static void set_note(GpuSample *sample, const char *fmt, ...) {
         clean_text(sample->note);
 }
 
-static uint64_t ram_total_bytes(void) {
-        return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 /*
  * A GPU that has no memory of its own (Jetson, GB10, Grace) says that the question makes no sense;
  * one that told it once has some, whatever it says now.
@@ -355,7 +351,8 @@ static int measure(GpuDriver *driver,
         }
 
         nvml_processes_check(report, first,
-                             sample->shares_ram ? ram_total_bytes() : sample->total_bytes, sample);
+                             sample->shares_ram ? gpu_ram_total_bytes() : sample->total_bytes,
+                             sample);
         if (driver->is_wsl)
                 drop_processes(report, first, sample);
         if (!sample->processes_known && sample->note[0] == '\0')

@@ -114,11 +114,6 @@ static bool are_samples(const unsigned char *bytes, unsigned n, GpuSample ret[st
         return true;
 }
 
-/* What a process can have of a GPU without memory of its own, at most. */
-static uint64_t ram_total_bytes(void) {
-        return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static bool is_process(const unsigned char *bytes, const GpuSample *samples, unsigned n_samples) {
         GpuProcess process;
 
@@ -127,7 +122,7 @@ static bool is_process(const unsigned char *bytes, const GpuSample *samples, uns
                 return false;
         return process.used_bytes == UINT64_MAX || samples[process.gpu].state != GPU_STATE_OK ||
                process.used_bytes <= (samples[process.gpu].shares_ram ?
-                                              ram_total_bytes() :
+                                              gpu_ram_total_bytes() :
                                               samples[process.gpu].total_bytes);
 }
 

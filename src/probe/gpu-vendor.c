@@ -3,6 +3,7 @@
 #include "probe/gpu-vendor.h"
 
 #include <stddef.h>
+#include <unistd.h>
 
 #include "probe/gpu-amd.h"
 #include "probe/gpu-intel.h"
@@ -14,3 +15,7 @@ const GpuVendor *const gpu_vendors[] = {
         &gpu_intel,
         NULL,
 };
+
+uint64_t gpu_ram_total_bytes(void) {
+        return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}

@@ -76,5 +76,8 @@ typedef struct GpuVendor {
         void (*free)(GpuDriver *driver);
 } GpuVendor;
 
+/* What a process can have of a GPU without memory of its own, at most. */
+uint64_t gpu_ram_total_bytes(void);
+
 /* In the order in which people see their GPUs; ended by NULL. */
 extern const GpuVendor *const gpu_vendors[];

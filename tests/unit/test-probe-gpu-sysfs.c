@@ -350,6 +350,20 @@ static void test_a_gpu_in_the_processor_shares_ram(void **state) {
         assert_int_equal(report->gpus[0].free_bytes, 0);
 }
 
+static void test_no_process_has_more_ram_than_there_is(void **state) {
+        _cleanup_free_ GpuReport *report = NULL;
+        const Tree *tree = *state;
+
+        put_amd(tree, 0, "0000:03:00.0", "536870912", "0");
+        assert_int_equal(put_gone(tree, "devices/0000:03:00.0/mem_busy_percent"), 0);
+        put_node(tree, 1, "1", "location_id 768");
+        put(tree, "18446744073709551614", "class/kfd/kfd/proc/%d/vram_1", getpid());
+        report = look(&gpu_amd, tree);
+        assert_true(report->gpus[0].shares_ram);
+        assert_false(report->gpus[0].processes_known);
+        assert_int_equal(report->n_processes, 0);
+}
+
 /* It lacks the same file, and has its own memory. */
 static void test_the_first_vega_is_a_card(void **state) {
         _cleanup_free_ GpuReport *report = NULL;
@@ -412,6 +426,7 @@ int main(void) {
                 tree_test(test_memory_that_is_not_told_is_unknown),
                 tree_test(test_more_used_than_there_is_leaves_nothing),
                 tree_test(test_a_gpu_in_the_processor_shares_ram),
+                tree_test(test_no_process_has_more_ram_than_there_is),
                 tree_test(test_the_first_vega_is_a_card),
                 tree_test(test_intel_s_are_counted),
                 tree_test(test_when_the_last_card_goes_the_driver_does),
