@@ -160,7 +160,7 @@ static void see_to_an_agent(const Keeping *keeping) {
         struct pollfd ours = { .fd = keeping->report->fd };
         _cleanup_close_ int dir_fd = -1;
 
-        if (!keeping->keeper->start_agent || poll(&ours, 1, 0) == 0)
+        if (!keeping->keeper->start_agent || !keeping->folder || poll(&ours, 1, 0) == 0)
                 return;
         dir_fd = open(keeping->folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (dir_fd >= 0 && faccessat(dir_fd, "stopped", F_OK, 0) < 0 && !is_listening(dir_fd))

@@ -87,11 +87,12 @@ static double slowdown(const Run *run, size_t i) {
 static int set_waits(const Run *run, Metrics *ret) {
         size_t n = 0, n_wide = 0, n_jobs = run->workload->n_jobs;
         double *waits = calloc(2 * n_jobs + 1, sizeof(*waits));
-        double *slowdowns = waits + n_jobs;
+        double *slowdowns;
         double wide_sum = 0;
 
         if (!waits)
                 return -ENOMEM;
+        slowdowns = waits + n_jobs;
         for (size_t i = 0; i < n_jobs; i++) {
                 const Job *job = &run->workload->jobs[i];
 
@@ -115,11 +116,12 @@ static int set_waits(const Run *run, Metrics *ret) {
 static int set_fairness(const Run *run, Metrics *ret) {
         unsigned n_users = run->workload->n_users;
         double *sums = calloc(2 * (size_t)n_users, sizeof(*sums));
-        double *counts = sums + n_users;
+        double *counts;
         double sum = 0, squares = 0, worst = 0, n = 0;
 
         if (!sums)
                 return -ENOMEM;
+        counts = sums + n_users;
         for (size_t i = 0; i < run->workload->n_jobs; i++) {
                 unsigned user = run->workload->jobs[i].user;
 

@@ -42,7 +42,7 @@ static int read_times(TraceReading *reading,
                       const Csv *csv,
                       const char *const fields[static N_COLUMNS],
                       TraceTask *task) {
-        uint64_t scheduled_us, deleted_us;
+        uint64_t scheduled_us = 0, deleted_us = 0;
 
         for (Column i = COLUMN_CREATION_TIME; i <= COLUMN_SCHEDULED_TIME; i++) {
                 uint64_t *us = i == COLUMN_CREATION_TIME ? &task->submitted_us :
@@ -108,7 +108,7 @@ int trace_read_openb(TraceReading *reading, const char *text, size_t n) {
         if (r == 0)
                 r = trace_columns(reading, &csv, names, N_COLUMNS, columns);
         while (r == 0 && (r = csv_next(&csv, reading->error)) == 0) {
-                const char *fields[N_COLUMNS];
+                const char *fields[N_COLUMNS] = {};
 
                 for (size_t i = 0; i < N_COLUMNS; i++)
                         fields[i] = csv_field(&csv, columns[i]);
