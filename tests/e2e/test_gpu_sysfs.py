@@ -162,6 +162,7 @@ def test_one_driver_that_fails_takes_no_other_with_it(make_machine):
     gpus.say("error * 18", "init 18")
     until(daemon, lambda shown: [gpu["state"] for gpu in shown] == [UNKNOWN, OK], "it is unknown")
     assert "reboot or reload it" in daemon.run("status").stdout
+    assert re.search(r"GPU nvidia:0 \(.*\) does not answer: .* reboot or reload it", daemon.run("doctor").stdout)
     assert daemon.run("run", "-w", "0", "--gpu", "amd:0:1G", "true").returncode == 0
     assert daemon.run("run", "-w", "0", "--gpu", "0:1G", "true").returncode == 125
     daemon.restart()
@@ -175,6 +176,7 @@ def test_a_gpu_that_is_given_out_whole_has_one_task(make_machine):
     proc, gate = daemon.start("t", "--gpu", "any")
     done = daemon.run("run", "-w", "0", "--gpu", "0", "true")
     assert (done.returncode, "task 1" in done.stderr) == (125, True), done.stderr
+    assert "1, which answer; the memory of 1 can't be measured" in daemon.run("doctor").stdout
     gate.open()
     assert proc.wait() == 0
 
