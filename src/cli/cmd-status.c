@@ -138,6 +138,8 @@ static const char *note_of(const GpuSample *sample) {
                 return "compute mode 'exclusive process': one task at a time";
         case GPU_USE_PROHIBITED:
                 return "compute mode 'prohibited': no task";
+        case GPU_USE_SPLIT:
+                return "split into the instances below";
         case GPU_USE_SHARED:
                 break;
         }

@@ -144,6 +144,7 @@ static bool has_numbers(WaitReason reason) {
         case WAIT_REASON_GPU_KEPT:
         case WAIT_REASON_GPU_EXCLUSIVE:
         case WAIT_REASON_GPU_PROHIBITED:
+        case WAIT_REASON_GPU_SPLIT:
         case WAIT_REASON_AFTER:
         case WAIT_REASON_AFTER_ANY:
         case WAIT_REASON_LIMIT:

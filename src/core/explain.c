@@ -43,6 +43,7 @@ static const char *const wait_reason_table[] = {
         [WAIT_REASON_DRAINED] = "drained",
         [WAIT_REASON_GPU_EXCLUSIVE] = "gpu-exclusive",
         [WAIT_REASON_GPU_PROHIBITED] = "gpu-prohibited",
+        [WAIT_REASON_GPU_SPLIT] = "gpu-split",
 };
 
 DEFINE_STRING_TABLE(wait_reason, WaitReason);
@@ -108,6 +109,7 @@ static bool is_cause(const Ledger *ledger,
         case WAIT_REASON_OTHER:
         case WAIT_REASON_DRAINED:
         case WAIT_REASON_GPU_PROHIBITED:
+        case WAIT_REASON_GPU_SPLIT:
                 break;
         }
 

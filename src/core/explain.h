@@ -39,10 +39,11 @@ typedef enum WaitReason {
         WAIT_REASON_DRAINED,        /* an admin has drained the machine: see Explain.drain */
         WAIT_REASON_GPU_EXCLUSIVE,  /* one process at a time may use this GPU, and one does */
         WAIT_REASON_GPU_PROHIBITED, /* its compute mode lets nobody use it */
+        WAIT_REASON_GPU_SPLIT,      /* it was split into parts, which are GPUs of their own */
 } WaitReason;
 
 enum {
-        N_WAIT_REASONS = WAIT_REASON_GPU_PROHIBITED + 1,
+        N_WAIT_REASONS = WAIT_REASON_GPU_SPLIT + 1,
         EXPLAIN_HOLDERS_MAX = 8,
         EXPLAIN_OUTSIDERS_MAX = 3,
         EXPLAIN_LACKS_MAX = GPU_MAX + 5,

@@ -61,6 +61,8 @@ static int gpu_lack(const Pool *pool) {
                 return WAIT_REASON_GPU_LOST;
         if (pool->state != GPU_STATE_OK)
                 return WAIT_REASON_GPU_UNKNOWN;
+        if (pool->use == GPU_USE_SPLIT)
+                return WAIT_REASON_GPU_SPLIT;
         if (pool->use == GPU_USE_PROHIBITED)
                 return WAIT_REASON_GPU_PROHIBITED;
         if (pool->is_whole)
@@ -192,6 +194,7 @@ static void explain_any(const Ledger *ledger,
                 int lack;
 
                 if ((named & (UINT64_C(1) << slot)) || !pool->allowed ||
+                    pool->use == GPU_USE_SPLIT || !gpus_is_for(ledger->core, (int)slot, needs) ||
                     !is_of_kind(ledger, needs->gpus[i].want, slot) ||
                     !pool_gpu_bytes(pool, needs->gpus[i].bytes, &bytes))
                         continue;
@@ -234,7 +237,8 @@ static uint64_t can_serve(const Ledger *ledger,
                 const Pool *pool = &ledger->gpus[slot];
                 uint64_t bytes;
 
-                if (is_of_kind(ledger, need->want, slot) &&
+                if (gpus_is_for(ledger->core, (int)slot, needs) &&
+                    is_of_kind(ledger, need->want, slot) &&
                     pool_gpu_bytes(pool, need->bytes, &bytes) &&
                     pool_lack(pool, any_bytes(ledger, needs, pool, bytes)) == FITS)
                         can |= UINT64_C(1) << slot;

@@ -52,6 +52,10 @@ bool gpus_are_one(const Core *core, int a, int b) {
         return a == b || (gpus_are_ram(core, a) && gpus_are_ram(core, b));
 }
 
+bool gpus_is_for(const Core *core, int slot, const Needs *needs) {
+        return needs->n_gpus == 1 || core->gpus[slot].sample.part == 0;
+}
+
 bool gpus_is_held(const Core *core, int slot) {
         const Entry *entry;
 

@@ -43,5 +43,8 @@ bool gpus_are_ram(const Core *core, int slot);
 /* Whether the memory of two slots is one: they are the same, or both are RAM. */
 bool gpus_are_one(const Core *core, int a, int b);
 
+/* Whether a task may have that GPU with all others that it asks for: a part (MIG) it has alone. */
+bool gpus_is_for(const Core *core, int slot, const Needs *needs);
+
 /* Whether an offered or running task has any of it. */
 bool gpus_is_held(const Core *core, int slot);

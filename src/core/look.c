@@ -175,7 +175,9 @@ static void take_uses(Core *core, const GpusSample *sample) {
 static void take_all_gpus(Core *core, const GpusSample *sample, bool seen[static GPU_MAX]) {
         for (unsigned i = 0; i < sample->n_gpus; i++) {
                 const GpuSample *gpu = &sample->gpus[i];
-                const GpuNumber number = { .kind = gpu->kind, .index = gpu->index };
+                const GpuNumber number = { .kind = gpu->kind,
+                                           .index = gpu->index,
+                                           .part = gpu->part };
                 char uuid[GPU_UUID_MAX];
                 int slot;
 

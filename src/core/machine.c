@@ -23,6 +23,7 @@ static const char *const gpu_use_table[] = {
         [GPU_USE_SHARED] = "shared",
         [GPU_USE_EXCLUSIVE] = "exclusive",
         [GPU_USE_PROHIBITED] = "prohibited",
+        [GPU_USE_SPLIT] = "split",
 };
 
 DEFINE_STRING_TABLE(gpu_use, GpuUse);

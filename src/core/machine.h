@@ -44,11 +44,13 @@ typedef enum GpuUse {
         GPU_USE_SHARED,
         GPU_USE_EXCLUSIVE,  /* one process, thus one task */
         GPU_USE_PROHIBITED, /* nobody */
+        GPU_USE_SPLIT,      /* nobody: its parts are GPUs of their own (MIG) */
 } GpuUse;
 
 enum {
-        N_GPU_USES = GPU_USE_PROHIBITED + 1,
+        N_GPU_USES = GPU_USE_SPLIT + 1,
         GPU_NOTE_MAX = 120, /* bytes, NUL included */
+        GPU_PARTS_MAX = 16, /* of a GPU: NVIDIA's have 7 at most */
 };
 
 /* RAM, in one look. */

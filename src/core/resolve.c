@@ -60,11 +60,17 @@ static int resolve_cpus(const Core *core, const Needs *needs, Error *error) {
 }
 
 static bool is_ever_given(const Core *core, int slot) {
-        return gpus_is_allowed(core, slot) && core->gpus[slot].sample.use != GPU_USE_PROHIBITED;
+        GpuUse use = core->gpus[slot].sample.use;
+
+        return gpus_is_allowed(core, slot) && use != GPU_USE_PROHIBITED && use != GPU_USE_SPLIT;
 }
 
-/* `GPU 0 (NVIDIA A100, 80G), GPU 1 (…)`: those that are given out. */
-static void list_gpus(const Core *core, char *buf, size_t n) {
+static bool is_part_of(const GpuSample *part, const GpuSample *whole) {
+        return part->part > 0 && part->kind == whole->kind && part->index == whole->index;
+}
+
+/* `GPU 0 (NVIDIA A100, 80G), GPU 1 (…)`: those that are given out, or the parts of one. */
+static void list_gpus(const Core *core, const GpuSample *whole, char *buf, size_t n) {
         size_t at = 0;
 
         buf[0] = '\0';
@@ -74,7 +80,8 @@ static void list_gpus(const Core *core, char *buf, size_t n) {
                 Bytes total;
                 int r;
 
-                if (!is_ever_given(core, (int)i) || sample->state == GPU_STATE_LOST)
+                if (!is_ever_given(core, (int)i) || sample->state == GPU_STATE_LOST ||
+                    (whole && !is_part_of(sample, whole)))
                         continue;
                 r = snprintf(buf + at, n - at, "%sGPU %s (%s%s%s)", at > 0 ? ", " : "",
                              gpus_id(core, (int)i, id), sample->name, sample->name[0] ? ", " : "",
@@ -95,16 +102,26 @@ static void list_gpus(const Core *core, char *buf, size_t n) {
 static int refuse_unknown_gpu(const Core *core, const char *want, Error *error) {
         char list[LIST_MAX];
 
-        list_gpus(core, list, sizeof(list));
+        list_gpus(core, NULL, list, sizeof(list));
         return error_set(error, CORE_E_IMPOSSIBLE, "there is no GPU '%s' here; there is %s", want,
                          list);
 }
 
 /* One that is there, but that nobody is ever given. */
 static int refuse_kept_gpu(const Core *core, int slot, const char *want, Error *error) {
+        const GpuSample *sample = &core->gpus[slot].sample;
+        char list[LIST_MAX];
+
         if (!gpus_is_allowed(core, slot))
                 return error_set(error, CORE_E_IMPOSSIBLE,
                                  "GPU '%s' is not given out here (setting 'gpus')", want);
+        if (sample->use == GPU_USE_SPLIT) {
+                list_gpus(core, sample, list, sizeof(list));
+                return error_set(error, CORE_E_IMPOSSIBLE,
+                                 "GPU '%s' is split into instances (MIG), which are asked for one "
+                                 "by one; there is %s",
+                                 want, list);
+        }
         return error_set(error, CORE_E_IMPOSSIBLE,
                          "GPU '%s' is not given out: its compute mode is 'prohibited' "
                          "('nvidia-smi -c DEFAULT' changes it)",
@@ -220,6 +237,11 @@ static int resolve_named(const Core *core,
                 return error_set(error, CORE_E_IMPOSSIBLE,
                                  "GPU %s is asked for twice; all GPUs of a task are different",
                                  gpus_id(core, slot, id));
+        if (!gpus_is_for(core, slot, needs))
+                return error_set(error, CORE_E_IMPOSSIBLE,
+                                 "GPU %s is an instance (MIG), of which a program can use one "
+                                 "alone, and it asks for %u GPUs",
+                                 gpus_id(core, slot, id), needs->n_gpus);
         if (!could_serve(core, needs, gpu, need->bytes))
                 return refuse_size(core, need, slot, error);
 
@@ -232,7 +254,7 @@ static int refuse_any(const Core *core, const Needs *needs, const GpuNeed *need,
         char list[LIST_MAX];
         Bytes asked;
 
-        list_gpus(core, list, sizeof(list));
+        list_gpus(core, NULL, list, sizeof(list));
         if (needs->n_gpus > 1)
                 return error_set(
                         error, CORE_E_IMPOSSIBLE,
@@ -261,7 +283,7 @@ static int resolve_any(const Core *core, const Needs *needs, uint64_t named, Err
                         continue;
                 last = &needs->gpus[i];
                 for (unsigned slot = 0; slot < core->n_gpus; slot++)
-                        if (is_ever_given(core, (int)slot) &&
+                        if (is_ever_given(core, (int)slot) && gpus_is_for(core, (int)slot, needs) &&
                             core->gpus[slot].sample.kind == kind &&
                             could_serve(core, needs, &core->gpus[slot], last->bytes))
                                 assign.can[assign.n_needs] |= UINT64_C(1) << slot;

@@ -86,6 +86,7 @@ static bool is_of_gpu(const Lack *lack) {
         case WAIT_REASON_GPU_KEPT:
         case WAIT_REASON_GPU_EXCLUSIVE:
         case WAIT_REASON_GPU_PROHIBITED:
+        case WAIT_REASON_GPU_SPLIT:
                 return true;
         case WAIT_REASON_DELAY:
         case WAIT_REASON_SETTLING:
@@ -311,6 +312,9 @@ static void say_matter(Line *line, const Lack *lack) {
         case WAIT_REASON_GPU_PROHIBITED:
                 say(line, "its compute mode is 'prohibited'");
                 return;
+        case WAIT_REASON_GPU_SPLIT:
+                say(line, "it was split into instances (MIG)");
+                return;
         case WAIT_REASON_DELAY:
         case WAIT_REASON_SETTLING:
                 say_settling(line, lack);
@@ -408,6 +412,7 @@ static void say_lack(Line *line, const Drain *drain, const Lack *lack) {
         case WAIT_REASON_GPU_KEPT:
         case WAIT_REASON_GPU_EXCLUSIVE:
         case WAIT_REASON_GPU_PROHIBITED:
+        case WAIT_REASON_GPU_SPLIT:
                 break;
         }
 

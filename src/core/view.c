@@ -361,9 +361,18 @@ static int by_index(const void *a, const void *b) {
         return r != 0 ? r : compare_uint64(x->sample.state, y->sample.state);
 }
 
+/* A part that is gone was destroyed: unlike a GPU it does not come back. */
+static bool is_over(const Core *core, unsigned slot) {
+        const GpuSample *sample = &core->gpus[slot].sample;
+
+        return sample->state == GPU_STATE_LOST && sample->part > 0 &&
+               !gpus_is_held(core, (int)slot);
+}
+
 ssize_t core_view_gpus(const Core *core, uint64_t now_boot_us, GpuView **ret) {
         Ledger ledger;
         GpuView *views;
+        size_t n = 0;
 
         if (core->n_gpus == 0) {
                 *ret = NULL;
@@ -375,15 +384,18 @@ ssize_t core_view_gpus(const Core *core, uint64_t now_boot_us, GpuView **ret) {
                 return -ENOMEM;
 
         ledger_build(&ledger, core, now_boot_us, LEDGER_AS_SEEN);
-        for (unsigned i = 0; i < core->n_gpus; i++)
-                if (view_gpu(&ledger, i, &views[i]) < 0) {
-                        core_gpu_views_free(views, core->n_gpus);
+        for (unsigned i = 0; i < core->n_gpus; i++) {
+                if (is_over(core, i))
+                        continue;
+                if (view_gpu(&ledger, i, &views[n++]) < 0) {
+                        core_gpu_views_free(views, n);
                         return -ENOMEM;
                 }
+        }
 
-        qsort(views, core->n_gpus, sizeof(*views), by_index);
+        qsort(views, n, sizeof(*views), by_index);
         *ret = views;
-        return (ssize_t)core->n_gpus;
+        return (ssize_t)n;
 }
 
 void core_gpu_views_free(GpuView *views, size_t n) {

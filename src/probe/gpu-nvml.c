@@ -7,6 +7,9 @@
  * of that GPU alone.
  *
  * The one figure that means the same in every version of the interface is `free`; `used` does not.
+ *
+ * The instances of a GPU that is split (MIG) come and go, and their handles are used again for
+ * others: they are fetched at each look, and nothing is remembered of one that is gone.
  */
 
 #include "probe/gpu-nvml.h"
@@ -276,6 +279,8 @@ static bool is_split(const NvmlApi *api, NvmlDevice *device) {
 static GpuUse read_use(const NvmlApi *api, NvmlDevice *device) {
         int mode = 0;
 
+        if (is_split(api, device))
+                return GPU_USE_SPLIT;
         if (!api->device_compute_mode || api->device_compute_mode(device, &mode) != NVML_SUCCESS)
                 return GPU_USE_SHARED;
 
@@ -309,7 +314,7 @@ static int read_any_memory(const NvmlApi *api, Gpu *gpu, GpuSample *sample) {
 
         if (status == NVML_SUCCESS)
                 gpu->has_memory = true;
-        if (status != NVML_E_NOT_SUPPORTED || gpu->has_memory)
+        if (status != NVML_E_NOT_SUPPORTED || gpu->has_memory || sample->part > 0)
                 return status;
 
         sample->shares_ram = true;
@@ -337,10 +342,6 @@ static int measure(GpuDriver *driver,
         const size_t first = report->n_processes;
         int status;
 
-        if (is_split(&driver->api, gpu->device)) {
-                set_note(sample, "split into instances (MIG), which are not supported");
-                return NVML_SUCCESS;
-        }
         status = nvml_processes_read(&driver->api, &driver->entries, gpu->device, report, n_max,
                                      sample);
         if (status == NVML_SUCCESS)
@@ -395,6 +396,60 @@ static void put_sample(GpuReport *report, const Gpu *gpu, const GpuSample *sampl
         (void)memcpy(to->name, gpu->name, sizeof(to->name));
 }
 
+static int look_at_part(GpuDriver *driver,
+                        NvmlDevice *device,
+                        GpuSample *sample,
+                        GpuReport *report,
+                        size_t n_max) {
+        Gpu gpu = {};
+        int status;
+
+        status = device ? identify(&driver->api, device, &gpu) : NVML_E_UNKNOWN;
+        if (report->n_gpus == GPU_MAX || (status == NVML_SUCCESS && is_listed(report, gpu.uuid)))
+                return 0;
+        if (status == NVML_SUCCESS)
+                status = measure(driver, &gpu, report, n_max, sample);
+        if (status == NVML_E_UNINITIALIZED)
+                return -EIO;
+        if (status != NVML_SUCCESS)
+                note_status(driver, status, sample);
+        put_sample(report, &gpu, sample);
+        return 0;
+}
+
+/* A GPU that is split, and its parts. Of the whole the driver tells no figures. */
+static int look_at_parts(GpuDriver *driver,
+                         const Gpu *gpu,
+                         GpuSample *whole,
+                         GpuReport *report,
+                         size_t n_max) {
+        const NvmlApi *api = &driver->api;
+        unsigned n = 0;
+
+        whole->state = GPU_STATE_OK;
+        if (!api->device_mig_count || !api->device_mig_by_index ||
+            api->device_mig_count(gpu->device, &n) != NVML_SUCCESS) {
+                set_note(whole, "the driver does not tell its instances");
+                n = 0;
+        }
+        put_sample(report, gpu, whole);
+
+        for (unsigned i = 0; i < MIN(n, (unsigned)GPU_PARTS_MAX); i++) {
+                GpuSample sample = { .index = whole->index,
+                                     .part = i + 1,
+                                     .state = GPU_STATE_UNKNOWN };
+                NvmlDevice *device = NULL;
+                int r;
+
+                if (api->device_mig_by_index(gpu->device, i, &device) != NVML_SUCCESS)
+                        continue; /* there is none at this place */
+                r = look_at_part(driver, device, &sample, report, n_max);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 /* Handle, UUID and name. */
 static int find(const NvmlApi *api, unsigned index, Gpu *gpu) {
         NvmlDevice *device = gpu->device;
@@ -415,10 +470,12 @@ static int look_at(GpuDriver *driver, unsigned index, GpuReport *report, size_t 
         int status;
 
         status = find(&driver->api, index, gpu);
-        if (status == NVML_SUCCESS && is_listed(report, gpu->uuid))
+        if (report->n_gpus == GPU_MAX || (status == NVML_SUCCESS && is_listed(report, gpu->uuid)))
                 return 0;
         if (status == NVML_SUCCESS)
                 sample.use = read_use(&driver->api, gpu->device);
+        if (status == NVML_SUCCESS && sample.use == GPU_USE_SPLIT)
+                return look_at_parts(driver, gpu, &sample, report, n_max);
         if (status == NVML_SUCCESS)
                 status = measure(driver, gpu, report, n_max, &sample);
         if (status == NVML_E_UNINITIALIZED)

@@ -68,7 +68,7 @@ static bool is_uuid(const char *uuid, size_t n) {
 }
 
 static bool are_figures(const GpuSample *sample) {
-        if (sample->state != GPU_STATE_OK)
+        if (sample->state != GPU_STATE_OK || sample->use == GPU_USE_SPLIT)
                 return true;
         if (sample->shares_ram && sample->whole_only)
                 return false;
@@ -95,7 +95,8 @@ static bool get_sample(const unsigned char *bytes, GpuSample *ret) {
         (void)memcpy(ret, bytes, sizeof(*ret));
         return is_uuid(ret->uuid, sizeof(ret->uuid)) && is_text(ret->name, sizeof(ret->name)) &&
                is_text(ret->note, sizeof(ret->note)) && ret->index < GPU_MAX &&
-               ret->n_processes <= GPU_REPORT_PROCESSES_MAX && are_figures(ret);
+               ret->part <= GPU_PARTS_MAX && ret->n_processes <= GPU_REPORT_PROCESSES_MAX &&
+               are_figures(ret);
 }
 
 static bool are_one(const GpuSample *a, const GpuSample *b) {

@@ -39,6 +39,8 @@ static const Symbol symbols[] = {
         { "nvmlDeviceGetMemoryInfo_v2",            OFFSET(device_memory_v2),    true  },
         { "nvmlDeviceGetComputeMode",              OFFSET(device_compute_mode), true  },
         { "nvmlDeviceGetMigMode",                  OFFSET(device_mig_mode),     true  },
+        { "nvmlDeviceGetMaxMigDeviceCount",        OFFSET(device_mig_count),    true  },
+        { "nvmlDeviceGetMigDeviceHandleByIndex",   OFFSET(device_mig_by_index), true  },
         LISTS("nvmlDeviceGetComputeRunningProcesses",    NVML_PROCESSES_COMPUTE),
         LISTS("nvmlDeviceGetGraphicsRunningProcesses",   NVML_PROCESSES_GRAPHICS),
         LISTS("nvmlDeviceGetMPSComputeRunningProcesses", NVML_PROCESSES_MPS),

@@ -103,6 +103,8 @@ typedef struct NvmlApi {
         int (*device_memory_v2)(NvmlDevice *device, NvmlMemoryV2 *ret);
         int (*device_compute_mode)(NvmlDevice *device, int *ret);
         int (*device_mig_mode)(NvmlDevice *device, unsigned *ret_now, unsigned *ret_pending);
+        int (*device_mig_count)(NvmlDevice *device, unsigned *ret_max);
+        int (*device_mig_by_index)(NvmlDevice *device, unsigned index, NvmlDevice **ret);
         NvmlProcessesApi processes[N_NVML_PROCESSES];
         void *cc_memory_size;      /* never called: which of them there are tells how large an */
         void *process_detail_list; /* entry of v3 is */

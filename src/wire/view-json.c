@@ -369,7 +369,8 @@ static void put_gpu_excess(JsonText *text, const GpuView *gpu) {
 /* The figures of a GPU that does not answer are those that it had; how old they are stands beside the list. */
 static void put_gpu(JsonText *text, const GpuView *gpu, const StatusNames *names) {
         const GpuSample *sample = &gpu->sample;
-        bool known = sample->state == GPU_STATE_OK && !sample->whole_only;
+        bool known = sample->state == GPU_STATE_OK && sample->use != GPU_USE_SPLIT &&
+                     !sample->whole_only;
         char id[GPU_ID_MAX];
         uint64_t used_bytes = sample->total_bytes - MIN(sample->free_bytes, sample->total_bytes);
         bool listed = known && (sample->processes_known || gpu->outsiders.n > 0);

@@ -49,6 +49,12 @@ CASES = [
          runs=[("0:1M", 0, ""), ("0:1P", 125, "which shares the machine's RAM"), ("0", 0, "")]),
     Case("memory of nothing in all", [OK, OK], [["total 0"], []], says=["its memory is the machine's RAM"],
          keys={"shares_ram": True}),
+    Case("split into instances (MIG)", [OK, OK, OK, OK],
+         [["mig", "instance 0", "total 10G", "instance 2", "total 20G", "used 5G"], []],
+         says=["split into the instances below", "GPU 0.2 20G"], keys={"use": "split"},
+         runs=[("0:1G", 125, "there is GPU 0.0 (NVIDIA Stand-In MIG 1g.10gb, 10G), GPU 0.2"), ("0.0:9G", 0, ""),
+               ("0.2:16G", 125, ""), ("0.2:14G", 0, ""), ("0.1:1G", 125, "there is no GPU '0.1'"),
+               ("MIG-00000000-0000-0000-0002:1G", 0, ""), ("any:23G", 0, "")]),
     Case("exclusive process", [OK, OK], [["mode 3"], []], says=["one task at a time"], keys={"use": "exclusive"},
          runs=[("0:1G", 0, "")]),
     Case("exclusive process, and a program has it", [OK, OK], [["mode 3", "process 1 1G", "used 1G"], []],
@@ -147,6 +153,69 @@ def test_what_a_task_uses_is_its_own_with_every_driver(make_daemon, gpus, librar
     )
     assert daemon.run("cancel", str(daemon.task("t")["id"])).returncode == 0
     proc.wait()
+
+
+INSTANCES = ["mig", "instance 0", "uuid MIG-a", "total 10G", "instance 1", "uuid MIG-b", "total 10G"]
+
+
+@change("a task on an instance")
+def test_a_task_sees_its_instance_alone(make_daemon, make_gpus):
+    gpus = make_gpus(n=1)
+    gpus.say_of(0, *INSTANCES)
+    daemon = make_daemon(env=gpus.env)
+    daemon.env.update(gpus.env)
+    done = daemon.run("run", "--gpu", "0.1:5G", "--pin", 'echo "$TASKFLOW_GPUS $CUDA_VISIBLE_DEVICES"')
+    assert done.stdout == "0.1 MIG-b\n"
+    daemon.start("t", "--gpu", "any", "-d", "0", command=f"exec {HOLD} gpu 0.0 2G gpu 0.1 2G")
+    wait_until(lambda: look(daemon) and daemon.task("t")["used"]["gpus"][0]["bytes"] == 2 * GIB, "it is seen there")
+    index, uuid = daemon.task("t")["gpus"][0]["index"], daemon.task("t")["gpus"][0]["uuid"]
+    assert index == 0 and uuid in ("MIG-a", "MIG-b")
+    assert daemon.run("run", "-w", "0", "--gpu", f"{uuid}:1G", "true").returncode == 125
+
+
+@change("a task that asks for two instances")
+def test_a_task_gets_one_instance(gpu_daemon, gpus):
+    gpus.say_of(0, *INSTANCES)
+    done = gpu_daemon.run("run", "--gpu", "0.0:1G", "--gpu", "0.1:1G", "true")
+    assert done.returncode == 125 and "of which a program can use one alone" in done.stderr
+    assert gpu_daemon.run("run", "--gpu", "any:1G", "--gpu", "any:1G", "true").returncode == 125
+    gpus.lines.append([])
+    gpus.write()
+    line = 'echo "$TASKFLOW_GPUS"'
+    done = wait_until(
+        lambda: (run := gpu_daemon.run("run", "--gpu", "any:1G", "--gpu", "any:1G", line)).returncode == 0 and run,
+        "there are two whole ones",
+    )
+    assert sorted(done.stdout.strip().split(",")) == ["1", "2"]
+
+
+@change("instances are made and destroyed")
+def test_instances_come_and_go(make_daemon, make_gpus):
+    gpus = make_gpus(n=1)
+    gpus.say_of(0, *INSTANCES)
+    daemon = make_daemon(env=gpus.env)
+    proc, gate = held_task(daemon, "t", "--gpu", "0.0:5G", "-d", "0")
+    gpus.say_of(0, "mig", "instance 0", "uuid MIG-c", "total 20G")
+    wait_until(lambda: [g["state"] for g in look(daemon) if g["uuid"] in ("MIG-a", "MIG-c")] in ([OK, LOST], [LOST, OK]),
+               "what it has is gone")
+    assert daemon.task("t")["state"] == "running"
+    assert daemon.run("run", "-w", "0", "--gpu", "0.0:19G", "true").returncode == 0, "the new one of that number"
+    gate.open()
+    assert proc.wait() == 0
+    wait_until(lambda: [g["uuid"] for g in look(daemon)][1:] == ["MIG-c"], "nobody has what is gone")
+
+
+@change("a GPU is split while a task waits for it")
+def test_a_task_waits_for_a_gpu_that_was_split(gpu_daemon, gpus):
+    daemon = gpu_daemon
+    first, gate = held_task(daemon, "first", "--gpu", "0", "-d", "0")
+    second = daemon.queue("second", "--gpu", "0")
+    gpus.say_of(0, *INSTANCES)
+    gate.open()
+    assert first.wait() == 0
+    wait_until(lambda: "it was split into instances (MIG)" in daemon.why(daemon.task("second")["id"]), "it says so")
+    gpus.say_of(0)
+    assert second.wait() == 0
 
 
 @change("exclusive process, and a task has it")
@@ -377,7 +446,8 @@ def test_nonsense_reaches_nothing_but_the_probe(make_daemon, place, gpus):
         assert status["memory"]["promised_bytes"] == 0
         for gpu in status["gpus"]:
             assert re.fullmatch(r"[A-Za-z0-9./-]{1,80}", gpu["uuid"])
-            assert 0 <= gpu["used_bytes"] <= gpu["total_bytes"] if gpu["state"] == OK else True
+            if gpu["used_bytes"] is not None:
+                assert 0 <= gpu["used_bytes"] <= gpu["total_bytes"]
             assert gpu["promised_bytes"] == 0 and gpu["tasks"] == []
         for probe in children_of(daemon.pid):
             os.kill(probe, 9)

@@ -1,13 +1,29 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * GPUs that are not simply shared by bytes: those that one process or nobody may use, and those
- * whose memory is RAM
+ * GPUs that are not simply shared by bytes: split ones and their instances, those that one process
+ * or nobody may use, and those whose memory is RAM
  */
 
 #include "test-core-fixture.h"
 
 #define GIBS(n) ((uint64_t)(n)*GIB)
+
+/* GPU 0 is split into two instances of 10 and 20 GiB, GPU 1 is whole. */
+static void split_gpu(World *world) {
+        world->n_gpus = 4;
+        world->gpus[2] = world->gpus[3] = world->gpus[0];
+        world->gpus[0].use = GPU_USE_SPLIT;
+        world->gpus[0].total_bytes = world->gpus[0].free_bytes = 0;
+        for (unsigned i = 0; i < 2; i++) {
+                GpuSample *instance = &world->gpus[2 + i];
+
+                instance->part = i + 1;
+                instance->total_bytes = instance->free_bytes = GIBS(10 + 10 * i);
+                (void)snprintf(instance->uuid, GPU_UUID_MAX, "MIG-%u", i);
+        }
+        look_at_gpus(world);
+}
 
 /* Why it can never be met: "" if it can. */
 static const char *refusal(const World *world, const Ask *ask, Error *error) {
@@ -31,6 +47,12 @@ static void assert_refused(const World *world, Ask ask, const char *words) {
                 fail_msg("'%s' instead of '%s'", error.text, words);
 }
 
+static void assert_possible(const World *world, Ask ask) {
+        Error error = {};
+
+        assert_string_equal(refusal(world, &ask, &error), "");
+}
+
 static WaitReason reason_of(const World *world, uint64_t id) {
         Explain explain;
 
@@ -41,6 +63,75 @@ static WaitReason reason_of(const World *world, uint64_t id) {
 
 static unsigned first_grant(const World *world, uint64_t id) {
         return core_find(world->core, id)->gpus[0].index;
+}
+
+static const char *first_uuid(const World *world, uint64_t id) {
+        return core_find(world->core, id)->gpus[0].uuid;
+}
+
+static void test_instances_are_given_and_what_they_are_part_of_is_not(_unused_ void **state) {
+        WORLD(2);
+        uint64_t id;
+
+        split_gpu(world);
+        assert_refused(world, (Ask){ .gpu = { "0" } },
+                       "split into instances (MIG), which are asked for one by one; there is GPU "
+                       "0.0 (Card, 10G), GPU 0.1 (Card, 20G)");
+        assert_refused(world, (Ask){ .gpu = { "7" } },
+                       "there is GPU 1 (Card, 24G), GPU 0.0 (Card, 10G), GPU 0.1 (Card, 20G)");
+        assert_refused(world, (Ask){ .gpu = { "0.0" }, .gpu_bytes = { GIBS(11) } },
+                       "it asks for 11G on GPU 0.0, which has 10G in all");
+
+        id = start(world,
+                   (Ask){ .gpu = { "0.1" }, .gpu_bytes = { GIBS(15) }, .delay_given = true });
+        assert_string_equal(first_uuid(world, id), "MIG-1");
+        id = start(world, (Ask){ .gpu = { "MIG-0" } });
+        assert_string_equal(first_uuid(world, id), "MIG-0");
+        id = start(world, (Ask){ .gpu = { "any" } });
+        assert_int_equal(first_grant(world, id), 1);
+        submit(world, (Ask){ .gpu = { "any" }, .gpu_bytes = { GIBS(6) } });
+        assert_int_equal(start_next(world), 0);
+}
+
+static void test_a_task_gets_one_instance_and_then_nothing_else(_unused_ void **state) {
+        WORLD(2);
+
+        split_gpu(world);
+        assert_refused(world, (Ask){ .gpu = { "0.0", "0.1" } },
+                       "GPU 0.0 is an instance (MIG), of which a program can use one alone, and it "
+                       "asks for 2 GPUs");
+        assert_refused(world, (Ask){ .gpu = { "1", "0.1" } }, "GPU 0.1 is an instance");
+        assert_refused(world, (Ask){ .gpu = { "any", "any" } }, "not 2 different GPUs");
+        assert_possible(world, (Ask){ .gpu = { "any" }, .gpu_bytes = { GIBS(20) } });
+}
+
+static void test_one_that_is_split_under_a_waiting_task_says_so(_unused_ void **state) {
+        WORLD(2);
+        uint64_t id;
+
+        start(world, (Ask){ .gpu = { "0" } });
+        id = submit(world, (Ask){ .gpu = { "0" } });
+        assert_int_equal(end(world, 1, TASK_STATE_DONE), 0);
+        split_gpu(world);
+        assert_int_equal(start_next(world), 0);
+        assert_int_equal(reason_of(world, id), WAIT_REASON_GPU_SPLIT);
+}
+
+static void test_an_instance_that_was_destroyed_is_shown_no_more(_unused_ void **state) {
+        WORLD(2);
+        GpuView *views = NULL;
+
+        split_gpu(world);
+        start(world, (Ask){ .gpu = { "0.0" } });
+        world->n_gpus = 2;
+        look_at_gpus(world);
+        assert_int_equal(core_view_gpus(world->core, world->now_us, &views), 3);
+        assert_string_equal(views[1].sample.uuid, "MIG-0"); /* it is held */
+        core_gpu_views_free(views, 3);
+
+        assert_int_equal(end(world, 1, TASK_STATE_DONE), 0);
+        assert_int_equal(core_view_gpus(world->core, world->now_us, &views), 2);
+        core_gpu_views_free(views, 2);
 }
 
 static void test_an_exclusive_gpu_has_one_task(_unused_ void **state) {
@@ -191,6 +282,10 @@ static void test_while_its_driver_is_silent_ram_is_given_out(_unused_ void **sta
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_instances_are_given_and_what_they_are_part_of_is_not),
+                cmocka_unit_test(test_a_task_gets_one_instance_and_then_nothing_else),
+                cmocka_unit_test(test_one_that_is_split_under_a_waiting_task_says_so),
+                cmocka_unit_test(test_an_instance_that_was_destroyed_is_shown_no_more),
                 cmocka_unit_test(test_an_exclusive_gpu_has_one_task),
                 cmocka_unit_test(test_an_exclusive_gpu_that_a_stranger_has_is_waited_for),
                 cmocka_unit_test(test_a_prohibited_gpu_has_none),

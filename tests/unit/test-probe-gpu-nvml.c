@@ -321,7 +321,7 @@ static void test_one_bad_gpu_leaves_the_others(void **state) {
                   "gpu 1\n",
                   2, GPU_STATE_OK },
                 { "no memory of its own", "gpu 0\ntotal 0\ngpu 1\n", 2, GPU_STATE_OK },
-                { "split", "gpu 0\nmig\ngpu 1\n", 2, GPU_STATE_UNKNOWN },
+                { "split", "gpu 0\nmig\ngpu 1\n", 2, GPU_STATE_OK },
                 { "no MIG", "gpu 0\nerror nvmlDeviceGetMigMode 3\ngpu 1\n", 2, GPU_STATE_OK },
                 { "lost on the way",
                   "gpu 0\nprocess self 1G\nerror nvmlDeviceGetGraphicsRunningProcesses_v2 15\n"
@@ -410,12 +410,76 @@ static void test_what_computes_is_counted_apart_from_what_draws(void **state) {
         assert_int_equal(report->gpus[1].n_computing, 1);
 }
 
-static void test_a_split_gpu_says_so(void **state) {
-        _cleanup_free_ GpuReport *report = look_at(*state, "gpu 0\nmig\n");
+static void assert_sample(const GpuSample *sample, const char *uuid, unsigned part, uint64_t gib) {
+        assert_string_equal(sample->uuid, uuid);
+        assert_int_equal(sample->index, 0);
+        assert_int_equal(sample->part, part);
+        assert_int_equal(sample->state, GPU_STATE_OK);
+        assert_int_equal(sample->total_bytes, gib * GIB);
+}
 
-        assert_int_equal(report->gpus[0].state, GPU_STATE_UNKNOWN);
-        assert_string_equal(report->gpus[0].note,
-                            "split into instances (MIG), which are not supported");
+/* Of the whole the driver tells no memory, and a place may be empty. */
+static void test_the_instances_of_a_split_gpu_are_gpus_of_their_own(void **state) {
+        _cleanup_free_ GpuReport *report =
+                look_at(*state, "gpu 0\nuuid GPU-a\nmig\n"
+                                "instance 0\nuuid MIG-a\ntotal 10G\nprocess self 1G\n"
+                                "instance 2\nuuid MIG-c\ntotal 20G\nused 3G\n"
+                                "gpu 1\nuuid GPU-b\n");
+
+        assert_int_equal(report->n_gpus, 4);
+        assert_sample(&report->gpus[0], "GPU-a", 0, 0);
+        assert_int_equal(report->gpus[0].use, GPU_USE_SPLIT);
+        assert_sample(&report->gpus[1], "MIG-a", 1, 10);
+        assert_sample(&report->gpus[2], "MIG-c", 3, 20);
+        assert_int_equal(report->gpus[2].free_bytes, 17 * GIB);
+        assert_int_equal(report->gpus[2].use, GPU_USE_SHARED);
+        assert_string_equal(report->gpus[3].uuid, "GPU-b");
+        assert_int_equal(report->n_processes, 1);
+        assert_int_equal(used_by(report, 1, getpid()), GIB);
+}
+
+/* Their handles are used again for others. */
+static void test_instances_come_and_go(void **state) {
+        static const struct {
+                const char *script;
+                const char *uuid; /* of the first instance */
+        } steps[] = {
+                { "gpu 0\nmig\ninstance 0\nuuid MIG-a\ntotal 10G\n", "MIG-a" },
+                { "gpu 0\nmig\ninstance 0\nuuid MIG-b\ntotal 10G\n", "MIG-b" },
+                { "gpu 0\nmig\n", NULL },
+                { "gpu 0\ntotal 80G\n", NULL },
+                { "gpu 0\nmig\ninstance 0\nuuid MIG-c\ntotal 10G\n", "MIG-c" },
+        };
+        GpuDriver *driver;
+
+        stand_in_write(*state, "");
+        driver = open_driver(*state);
+        for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
+                _cleanup_free_ GpuReport *report = NULL;
+
+                stand_in_write(*state, steps[i].script);
+                report = look(driver, N_PROCESSES_MAX);
+                assert_int_equal(report->n_gpus, steps[i].uuid ? 2 : 1);
+                if (steps[i].uuid)
+                        assert_sample(&report->gpus[1], steps[i].uuid, 1, 10);
+        }
+        gpu_nvml.free(driver);
+}
+
+static void test_one_bad_instance_leaves_the_others(void **state) {
+        _cleanup_free_ GpuReport *report =
+                look_at(*state, "gpu 0\nmig\n"
+                                "instance 0\nuuid MIG-a\nerror nvmlDeviceGetMemoryInfo_v2 4\n"
+                                "error nvmlDeviceGetMemoryInfo 4\n"
+                                "instance 1\nunterminated\n"
+                                "instance 2\nuuid MIG-c\nunified\n"
+                                "instance 3\nuuid MIG-d\ntotal 5G\n");
+
+        assert_int_equal(report->n_gpus, 4);
+        assert_int_equal(report->gpus[1].state, GPU_STATE_UNKNOWN);
+        assert_string_equal(report->gpus[1].note, "Insufficient Permissions (NVML error 4)");
+        assert_int_equal(report->gpus[2].state, GPU_STATE_UNKNOWN); /* no pool with RAM */
+        assert_sample(&report->gpus[3], "MIG-d", 4, 5);
 }
 
 static void test_a_name_without_an_end_is_cut(void **state) {
@@ -564,7 +628,9 @@ int main(void) {
                 stand_in_test(test_a_gpu_that_lost_its_memory_does_not_get_that_of_the_machine),
                 stand_in_test(test_compute_modes_say_who_may_use_a_gpu),
                 stand_in_test(test_what_computes_is_counted_apart_from_what_draws),
-                stand_in_test(test_a_split_gpu_says_so),
+                stand_in_test(test_the_instances_of_a_split_gpu_are_gpus_of_their_own),
+                stand_in_test(test_instances_come_and_go),
+                stand_in_test(test_one_bad_instance_leaves_the_others),
                 stand_in_test(test_a_name_without_an_end_is_cut),
                 stand_in_test(test_names_are_made_harmless),
                 stand_in_test(test_gpus_may_come_and_go),
