@@ -381,13 +381,14 @@ void method_submit(Peer *peer, Call *call, bool resumed) {
                           START_PATIENCE_US + LOOK_MAX_US); /* nothing is offered yet, to nobody */
                 return;
         }
-        if (call->submit.immediate && submit_parks_for_gpus(peer, call, resumed))
-                return;
-        r = store_take_id(daemon->store, &task->id);
+        /* Before the look at the GPUs: it may write to the disk, and figures grow old in milliseconds. */
+        r = task->id == 0 ? store_take_id(daemon->store, &task->id) : 0;
         if (r < 0) {
                 submit_refuse_ids(peer, CALL_SUBMIT, r);
                 return;
         }
+        if (call->submit.immediate && submit_parks_for_gpus(peer, call, resumed))
+                return;
         submit_prepare(peer, task, &notices);
         record = submit_enter(peer, TAKE_PTR(call->submit.task));
         if (!record) {

@@ -800,6 +800,9 @@ class Faults:
         """Of files with that text in their path."""
         self._write("sync", of)
 
+    def slow_syncs(self, milliseconds):
+        self._write("slow", str(milliseconds))
+
     def mend_disk(self):
         (self.folder / "sync").unlink()
 

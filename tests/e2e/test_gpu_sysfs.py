@@ -181,6 +181,16 @@ def test_a_gpu_that_is_given_out_whole_has_one_task(make_machine):
     assert proc.wait() == 0
 
 
+def test_a_slow_disk_makes_no_figures_old(make_daemon, make_gpus, sysfs, faults):
+    """Its first task makes the daemon write down which ids are taken."""
+    sysfs.amd(A)
+    daemon = make_daemon(env={**make_gpus(n=0).env, **sysfs.env, **faults.env})
+    look(daemon)
+    faults.slow_syncs(200)
+    done = daemon.run("run", "-w", "0", "--gpu", "any:1G", "true")
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_tables_of_the_documentation_have_the_same_rows():
     text = DOCS.read_text().split("\n## AMD and Intel\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| ([^|]+) \| ", text, re.MULTILINE)

@@ -7,6 +7,7 @@
  *
  *     FOLDER/clock    seconds by which somebody has set the clock on (or, negative, back)
  *     FOLDER/sync     while it is there no fsync() or fdatasync() of a file whose path has the text in it succeeds: EIO
+ *     FOLDER/slow     milliseconds that each of them takes besides
  *
  * The folder is looked into at each call. CLOCK_MONOTONIC and CLOCK_BOOTTIME are as they are, as on a real machine.
  */
@@ -96,10 +97,26 @@ static bool fails(int fd) {
         return true;
 }
 
+static void wait_slowly(void) {
+        struct timespec left = {};
+        char text[16];
+        long ms;
+
+        if (!said("slow", text, sizeof(text)))
+                return;
+        ms = strtol(text, NULL, 10);
+        left.tv_sec = ms / 1000;
+        left.tv_nsec = ms % 1000 * 1000000;
+        while (nanosleep(&left, &left) < 0 && errno == EINTR)
+                continue;
+}
+
 EXPORT int fsync(int fd) {
+        wait_slowly();
         return fails(fd) ? -1 : (int)syscall(SYS_fsync, fd);
 }
 
 EXPORT int fdatasync(int fildes) {
+        wait_slowly();
         return fails(fildes) ? -1 : (int)syscall(SYS_fdatasync, fildes);
 }
