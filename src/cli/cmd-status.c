@@ -381,6 +381,47 @@ static void print_drain(const Drain *drain) {
                              drain->reason[0] ? ", " : "", drain->reason);
 }
 
+static void put_resource(char *text, size_t n_text, const char *what, const char *where) {
+        size_t n = strlen(text);
+
+        (void)snprintf(text + n, n_text - n, "%s%s%s", n > 0 ? ", " : "", what, where);
+}
+
+/* `20G of RAM, 4 cores, 10G on GPU 1, GPU 2` */
+static const char *kept_text(const KeepView *keep, char *text, size_t n_text) {
+        char buf[UNITS_FORMAT_MAX], id[GPU_ID_MAX], where[GPU_ID_MAX + 16];
+
+        text[0] = '\0';
+        if (keep->memory_bytes > 0)
+                put_resource(text, n_text, units_format_bytes(buf, sizeof(buf), keep->memory_bytes),
+                             " of RAM");
+        if (keep->cpus > 0) {
+                (void)snprintf(buf, sizeof(buf), "%u core", keep->cpus);
+                put_resource(text, n_text, buf, keep->cpus == 1 ? "" : "s");
+        }
+        for (size_t i = 0; i < keep->n_gpus; i++) {
+                bool whole = keep->gpus[i].bytes == GPU_WHOLE;
+
+                (void)snprintf(where, sizeof(where), "%sGPU %s", whole ? "" : " on ",
+                               gpu_id_or_index(keep->gpus[i].id, keep->gpus[i].index, id));
+                put_resource(text, n_text,
+                             whole ? "" : units_format_bytes(buf, sizeof(buf), keep->gpus[i].bytes),
+                             where);
+        }
+        return text;
+}
+
+static void print_keep(const KeepView *keep) {
+        char id[TASK_REF_FORMAT_MAX], name[64], age[UNITS_FORMAT_MAX], text[512];
+
+        if (keep)
+                field_printf("kept", "%s for task %s of %s, for %s so far",
+                             kept_text(keep, text, sizeof(text)),
+                             task_ref_format(id, sizeof(id), keep->task_id),
+                             cli_user_name(keep->uid, name, sizeof(name), NULL),
+                             units_format_duration(age, sizeof(age), keep->age_us));
+}
+
 static int print_status(const Client *client, const MachineStatus *status, const Outsiders *ram) {
         int r;
 
@@ -399,6 +440,7 @@ static int print_status(const Client *client, const MachineStatus *status, const
                              status->n_cpus_promised);
         field_printf("tasks", "%zu running, %zu pending, %zu held", status->n_running,
                      status->n_pending, status->n_held);
+        print_keep(status->keep);
         print_drain(&status->drain);
         print_queue(client, status);
         return 0;

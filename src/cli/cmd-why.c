@@ -134,6 +134,8 @@ static bool has_numbers(WaitReason reason) {
         case WAIT_REASON_CPUS:
         case WAIT_REASON_DELAY:
         case WAIT_REASON_SETTLING:
+        case WAIT_REASON_ROOM_KEPT:
+        case WAIT_REASON_CPUS_KEPT:
                 return true;
         case WAIT_REASON_GPU_UNKNOWN:
         case WAIT_REASON_GPU_LOST:
@@ -156,6 +158,22 @@ static bool has_numbers(WaitReason reason) {
         return false;
 }
 
+static bool is_of_cores(const Lack *lack) {
+        return lack->reason == WAIT_REASON_CPUS || lack->reason == WAIT_REASON_CPUS_KEPT;
+}
+
+static void print_holder(const Lack *lack, const Holder *holder) {
+        if (lack->reason == WAIT_REASON_ROOM_KEPT) {
+                print_size("has first claim to", holder->promised_bytes);
+        } else if (lack->reason == WAIT_REASON_CPUS_KEPT) {
+                (void)printf("  has first claim to %" PRIu64, holder->promised_bytes);
+        } else if (lack->reason != WAIT_REASON_CPUS) {
+                print_size("uses", holder->used_bytes);
+                if (holder->promised_bytes > 0)
+                        print_size("still has to come:", holder->promised_bytes);
+        }
+}
+
 static void print_holders(const Lack *lack) {
         char id[TASK_REF_FORMAT_MAX];
         char name[64];
@@ -165,11 +183,7 @@ static void print_holders(const Lack *lack) {
 
                 (void)printf("    task %s of ", ref(holder->task_id, id));
                 output_text(user(holder->uid, name));
-                if (lack->reason != WAIT_REASON_CPUS) {
-                        print_size("uses", holder->used_bytes);
-                        if (holder->promised_bytes > 0)
-                                print_size("still has to come:", holder->promised_bytes);
-                }
+                print_holder(lack, holder);
                 (void)putchar('\n');
         }
         if (lack->n_more_holders > 0)
@@ -234,7 +248,7 @@ static uint64_t bytes_of(const Lack *lack, uint64_t task_id) {
 static uint64_t room_within_us(const Lack *lack, const Others *others) {
         uint64_t best_us = TASK_TIME_INF;
 
-        if (lack->missing_bytes == 0 || lack->reason == WAIT_REASON_CPUS)
+        if (lack->missing_bytes == 0 || lack->reason == WAIT_REASON_ROOM_KEPT || is_of_cores(lack))
                 return TASK_TIME_INF;
 
         /* For each limit as the last one to be waited for: what is free when it has ended. */
@@ -274,7 +288,7 @@ static void print_lack(const Lack *lack, const Others *others, uint64_t now_boot
                 (void)printf("  GPU %s",
                              gpu_id_or_index(lack->gpu_id, (unsigned)lack->gpu_index, id));
         else
-                (void)fputs(lack->reason == WAIT_REASON_CPUS ? "  cores" : "  RAM", stdout);
+                (void)fputs(is_of_cores(lack) ? "  cores" : "  RAM", stdout);
         print_numbers(lack);
         (void)putchar('\n');
         print_holders(lack);
@@ -298,6 +312,30 @@ static void print_place(const Explain *explain, const Others *others) {
         if (others->n_ahead > AHEAD_MAX)
                 (void)printf(" and %zu more", others->n_ahead - AHEAD_MAX);
         (void)putchar('\n');
+}
+
+/* How long it still waits until room is kept for it, or for how long it is. */
+static void print_keep(const ExplainKeep *keep, uint64_t now_boot_us) {
+        char buf[UNITS_FORMAT_MAX];
+
+        if (keep->kept) {
+                (void)printf("  room is kept for it since %s",
+                             units_format_duration(buf, sizeof(buf),
+                                                   now_boot_us -
+                                                           MIN(now_boot_us, keep->since_boot_us)));
+                if (keep->until_boot_us > now_boot_us)
+                        (void)printf(", for at most %s more",
+                                     units_format_duration(buf, sizeof(buf),
+                                                           keep->until_boot_us - now_boot_us));
+                (void)putchar('\n');
+        } else if (keep->hopeless) {
+                (void)puts("  no room is kept for it: the ends of running tasks would not bring "
+                           "enough");
+        } else if (keep->patient_boot_us > now_boot_us) {
+                (void)printf("  others may overtake it for %s more, before room is kept\n",
+                             units_format_duration(buf, sizeof(buf),
+                                                   keep->patient_boot_us - now_boot_us));
+        }
 }
 
 static void print_why(Client *client, const Reply *reply) {
@@ -324,6 +362,7 @@ static void print_why(Client *client, const Reply *reply) {
         if (explain->any_gpu && explain->n_lacks > 1)
                 (void)puts("  one of these GPUs would do");
         print_place(explain, &others);
+        print_keep(&explain->keep, now_boot_us);
 }
 
 static int why_run(_unused_ const Command *command,

@@ -10,6 +10,7 @@
 #include "core/after.h"
 #include "core/array.h"
 #include "core/entry.h"
+#include "core/keep.h"
 #include "core/look.h"
 #include "core/queue.h"
 #include "core/row.h"
@@ -92,6 +93,7 @@ static void change_class(Core *core, Entry *entry, Class *class) {
 static int on_updated(Core *core, Entry *entry, const Event *event) {
         const TaskUpdate *update = &event->updated;
         Task *task = entry->task;
+        Alike alike = queue_alike(task);
         char *name = NULL;
         Class *class;
         int r;
@@ -106,10 +108,13 @@ static int on_updated(Core *core, Entry *entry, const Event *event) {
                         return -ENOMEM;
         }
 
-        r = queue_ref_class(core, task->uid,
-                            update->priority < 0 ? task->priority : (unsigned)update->priority,
-                            task->delay_given, update->needs ? update->needs : &task->needs,
-                            &class);
+        if (update->priority >= 0)
+                alike.priority = (unsigned)update->priority;
+        if (update->set_time_limit)
+                alike.time_limit_us = update->time_limit_us;
+        if (update->needs)
+                alike.needs = update->needs;
+        r = queue_ref_class(core, &alike, &class);
         if (r < 0) {
                 free(name);
                 return r;
@@ -165,8 +170,10 @@ static int on_offered(Core *core, Entry *entry, const Event *event) {
 
         if (ahead)
                 row_join(core, entry, ahead);
-        core->n_offers++;
+        entry->offer = ++core->n_offers;
         task->started_boot_us = event->boot_us;
+        if (task_ref_index(task->id) >= 0)
+                keep_leave(core, task_ref_id(task->id)); /* its array has begun to start */
         if (!task->delay_given)
                 task->delay_us = core->policy.default_delay_us;
         return 0;
@@ -357,6 +364,7 @@ int change_apply(Core *core, Entry *entry, const Event *event) {
         case EVENT_DRAINED:
         case EVENT_USER:
         case EVENT_HISTORY:
+        case EVENT_KEPT:
                 break;
         }
 

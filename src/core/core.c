@@ -17,6 +17,7 @@
 #include "core/array.h"
 #include "core/change.h"
 #include "core/entry.h"
+#include "core/keep.h"
 #include "core/look.h"
 #include "core/queue.h"
 #include "core/row.h"
@@ -58,6 +59,7 @@ static const int transitions[N_EVENT_TYPES][N_PHASES] = {
         [EVENT_SPLIT]          = { WAIT,   WAIT,   WAIT,   WAIT,   NO,     NO,     NO,     NO },
         [EVENT_REQUEUED]       = { NO,     NO,     NO,     NO,     NO,     WAIT,   NO,     NO },
         [EVENT_CANCELLED]      = { NO,     NO,     NO,     NO,     NO,     RUN,    NO,     NO },
+        [EVENT_KEPT]           = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
         [EVENT_DRAINED]        = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
         [EVENT_USER]           = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
         [EVENT_HISTORY]        = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
@@ -111,6 +113,7 @@ Core *core_free(Core *core) {
                 entry_free(core, class->queue[class->first + class->n_queued - 1]);
         }
 
+        keep_clear(core);
         HASH_ITER(hh, core->users_by_uid, user, next) {
                 table_remove_user(core, user);
                 free(user);
@@ -220,7 +223,11 @@ int core_apply(Core *core, const Event *event) {
                 return turn_restore(core, event);
         case EVENT_DRAINED:
                 core->drain = *event->drain;
+                if (core->drain.on)
+                        keep_clear(core);
                 return 0;
+        case EVENT_KEPT:
+                return keep_apply(core, event);
         case EVENT_WITHDRAWN:
         case EVENT_HELD:
         case EVENT_RELEASED:

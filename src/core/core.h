@@ -15,7 +15,16 @@
  *    priority_limit), raised by 1 for each priority_age of waiting up to that limit (9).
  *  - Turns: the user whose share is the smallest goes first; core/turn.h has the formula. With
  *    order = fifo nobody has turns.
- *  - A task that does not fit is overtaken by later ones that do.
+ *  - A task that does not fit is overtaken by later ones that do, until it has waited `patience`
+ *    since its submission, its release, or the end of the last that it waited for. Then room is kept (5): for
+ *    the first in order of those past it (of those that are alike only the first counts), and it stays
+ *    with that one until it starts, leaves the line, or one in front of it, of higher priority, is past its own;
+ *    or keep_max is over: then it is behind its patience again. It is kept on all that was asked
+ *    for or on nothing, and only if the ends of tasks that run could bring it. Others start beside
+ *    it, or if they have a time limit that is over before that room can be there: an end that is not
+ *    known may come at any moment.
+ *  - Towards that one only those settle that were offered before the keeping began (6); what would
+ *    settle strictly does not start where room is kept.
  *  - Ledger: free for the next task = measured free - reserve - sum over running and offered tasks
  *    of max(0, asked - peak seen).
  *  - Settling (3): by resource, from the offer until the task was seen to hold what it asked for
@@ -72,6 +81,7 @@ typedef enum EventType {
         EVENT_REQUEUED,       /* what ran is gone with the machine, and is to run again */
         EVENT_CANCELLED,      /* what runs is to end, and not to run again */
         EVENT_DRAINED,        /* an admin: start nothing more, or go on */
+        EVENT_KEPT,           /* whom a Plan keeps room for from here on; 0: for nobody */
         EVENT_USER,           /* what the settings say of a user */
         EVENT_HISTORY,        /* what a user had in an earlier life of the daemon */
 } EventType;
@@ -121,6 +131,9 @@ typedef struct Event {
                         uint64_t
                                 behind; /* starts when this one has ended; 0: now. core_next_in_row() */
                 } offered;
+                struct {
+                        const GpuGrant *gpus; /* the task's needs.n_gpus of them; copied */
+                } kept;
                 struct {
                         pid_t pid;
                         uint64_t start_ticks;
@@ -236,7 +249,12 @@ typedef struct Plan {
         PlanOffer *offers; /* owned; in the order in which they are to be made */
         bool want_ram;     /* a task might start but for old figures: look at RAM, and plan again */
         bool want_gpus;    /* likewise */
-        uint64_t wake_boot_us; /* when a delay ends that matters; TASK_TIME_INF: never */
+        uint64_t wake_boot_us; /* when time alone changes something; TASK_TIME_INF: never */
+        bool keeps;       /* room is to be kept otherwise than it was: EVENT_KEPT, and plan again */
+        size_t keep_at;   /* then: behind so many of the offers */
+        uint64_t keep_id; /* for this task; 0: for nobody */
+        unsigned keep_n_gpus;
+        GpuGrant *keep_gpus; /* owned by the plan; in the order of the task's needs */
 } Plan;
 
 /**
@@ -403,6 +421,22 @@ typedef struct GpuView {
 } GpuView;
 
 RamView core_view_ram(const Core *core, uint64_t now_boot_us);
+
+/* The room that is kept, as `status` shows it. */
+typedef struct KeepView {
+        uint64_t task_id;
+        uid_t uid;
+        uint64_t age_us;  /* how long it has been kept */
+        uint64_t left_us; /* and will be at most; or TASK_TIME_INF */
+        uint64_t memory_bytes;
+        unsigned cpus;
+        size_t n_gpus;
+        GpuGrant *gpus; /* owned; as they were chosen */
+} KeepView;
+
+/* Return: 1, and *ret is to be released with core_keep_view_done(); 0: room is kept for nobody; or -ENOMEM. */
+int core_view_keep(const Core *core, uint64_t now_boot_us, KeepView *ret);
+void core_keep_view_done(KeepView *view);
 
 /**
  * core_view_gpus() - every GPU ever seen, by index

@@ -92,11 +92,10 @@ static int phase_of_new(const Core *core, const Task *task) {
 
 /* What an entry is counted and found by; undone by entry_discard(). */
 static int entry_register(Core *core, Entry *entry, Phase phase) {
-        const Task *task = entry->task;
+        Alike alike = queue_alike(entry->task);
         int r;
 
-        r = queue_ref_class(core, task->uid, task->priority, task->delay_given, &task->needs,
-                            &entry->class);
+        r = queue_ref_class(core, &alike, &entry->class);
         if (r < 0)
                 return r;
 
@@ -263,6 +262,7 @@ int entry_split(Core *core, Entry *array, const Event *event) {
         }
 
         entry->away = array->away;
+        entry->patient_boot_us = array->patient_boot_us;
         queue_set_n_waiting(core, array, array->n_waiting - 1);
         entry_enter(core, entry, PHASE_WAITING, event);
         return 0;

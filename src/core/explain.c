@@ -14,7 +14,9 @@
 #include "core/array.h"
 #include "core/fit.h"
 #include "core/gpus.h"
+#include "core/keep.h"
 #include "core/place.h"
+#include "core/queue.h"
 #include "core/sat.h"
 #include "core/share.h"
 #include "core/stray.h"
@@ -44,6 +46,8 @@ static const char *const wait_reason_table[] = {
         [WAIT_REASON_GPU_EXCLUSIVE] = "gpu-exclusive",
         [WAIT_REASON_GPU_PROHIBITED] = "gpu-prohibited",
         [WAIT_REASON_GPU_SPLIT] = "gpu-split",
+        [WAIT_REASON_ROOM_KEPT] = "room-kept",
+        [WAIT_REASON_CPUS_KEPT] = "cpus-kept",
 };
 
 DEFINE_STRING_TABLE(wait_reason, WaitReason);
@@ -110,6 +114,8 @@ static bool is_cause(const Ledger *ledger,
         case WAIT_REASON_DRAINED:
         case WAIT_REASON_GPU_PROHIBITED:
         case WAIT_REASON_GPU_SPLIT:
+        case WAIT_REASON_ROOM_KEPT:
+        case WAIT_REASON_CPUS_KEPT:
                 break;
         }
 
@@ -183,11 +189,37 @@ static void add_cpu_holders(const Ledger *ledger, Lack *lack) {
         }
 }
 
+/* Whom room is kept for, and how much. */
+static void add_kept_for(const Ledger *ledger, uint64_t kept_bytes, Lack *lack) {
+        Holder holder = { .promised_bytes = kept_bytes };
+
+        if (!ledger->kept_for)
+                return;
+        holder.task_id = ledger->kept_for->task->id;
+        holder.uid = ledger->kept_for->task->uid;
+        add_holder(lack, &holder);
+}
+
 static void explain_cpus(const Ledger *ledger, Lack *lack) {
+        uint64_t free_cpus = ledger_free_cpus(ledger);
+
         lack->total_bytes = ledger->n_cpus;
-        lack->free_bytes = ledger_free_cpus(ledger);
-        lack->missing_bytes = sat_sub(lack->asked_bytes, lack->free_bytes);
-        add_cpu_holders(ledger, lack);
+        lack->free_bytes = free_cpus;
+        if (lack->reason == WAIT_REASON_CPUS_KEPT) {
+                free_cpus = sat_sub(free_cpus, ledger->kept_cpus);
+                add_kept_for(ledger, ledger->kept_cpus, lack);
+        } else {
+                add_cpu_holders(ledger, lack);
+        }
+        lack->missing_bytes = sat_sub(lack->asked_bytes, free_cpus);
+}
+
+static void explain_kept(const Ledger *ledger, const Pool *pool, Lack *lack) {
+        bool whole = pool->is_gpu && lack->asked_bytes == GPU_WHOLE;
+
+        lack->missing_bytes = whole ? 0 : sat_sub(lack->asked_bytes, pool_free_beside_bytes(pool));
+        add_kept_for(ledger,
+                     MIN(pool->kept_bytes, sat_sub(pool->total_bytes, pool->reserved_bytes)), lack);
 }
 
 /* Who beside tasks is in the way there: those that hold most. */
@@ -217,6 +249,10 @@ static void explain_pool(const Ledger *ledger, int slot, Lack *lack) {
         if (lack->reason == WAIT_REASON_GPU_MEMORY || lack->reason == WAIT_REASON_GPU_SHARED)
                 add_outsiders(&ledger->core->gpus[slot].outsiders, lack);
         lack->free_bytes = pool->is_whole ? 0 : pool_free_bytes(pool);
+        if (lack->reason == WAIT_REASON_ROOM_KEPT) {
+                explain_kept(ledger, pool, lack);
+                return;
+        }
         if (lack->reason == WAIT_REASON_SETTLING)
                 lack->free_bytes = pool_ample_free_bytes(pool);
         lack->missing_bytes =
@@ -255,7 +291,7 @@ static void explain_lack(const Ledger *ledger,
         Lack *lack = add_lack(ret, found->reason);
 
         lack->asked_bytes = found->asked_bytes;
-        if (found->reason == WAIT_REASON_CPUS)
+        if (found->reason == WAIT_REASON_CPUS || found->reason == WAIT_REASON_CPUS_KEPT)
                 explain_cpus(ledger, lack);
         else if (found->slot == SLOT_NONE)
                 explain_unseen(&needs->gpus[found->need], lack);
@@ -268,15 +304,52 @@ static void explain_grants(const Ledger *ledger, const Needs *needs, const Fit *
                 ret->grants[i] = gpus_grant(ledger->core, fit->slot_of[i], fit->bytes_of[i]);
 }
 
+/* Whether more room is what it waits for. */
+static bool lacks_room(const Explain *explain) {
+        for (size_t i = 0; i < explain->n_lacks; i++)
+                if (explain->lacks[i].reason <= WAIT_REASON_GPU_WHOLE)
+                        return true;
+
+        return false;
+}
+
+static void explain_keep(const Ledger *ledger, const Entry *entry, Explain *ret) {
+        const Core *core = ledger->core;
+        uint64_t past_us = keep_past_us(core, entry);
+        KeepRoom room;
+
+        if (past_us == TASK_TIME_INF)
+                return;
+
+        ret->keep.patient_boot_us = past_us;
+        ret->keep.kept = entry == ledger->kept_for;
+        if (ret->keep.kept) {
+                ret->keep.since_boot_us = core->keep.since_boot_us;
+                if (keep_until_us(core) != TASK_TIME_INF)
+                        ret->keep.until_boot_us = keep_until_us(core);
+        } else if (past_us <= ledger->now_boot_us && lacks_room(ret)) {
+                ret->keep.hopeless = !keep_find(ledger, entry, KEEP_GOES_ON, &room);
+        }
+}
+
+/* @entry: NULL: a task that was not submitted. */
 static void explain_needs(const Core *core,
-                          const Needs *needs,
+                          const Task *task,
+                          const Entry *entry,
                           uint64_t now_boot_us,
                           Explain *ret) {
+        Alike alike = queue_alike(task);
+        const Needs *needs = &task->needs;
+        KeepRoom room = {};
+        FitAsker asker;
         Ledger ledger;
         Fit fit;
 
         ledger_build(&ledger, core, now_boot_us, LEDGER_AS_SEEN);
-        if (fit_needs(&ledger, needs, &fit)) {
+        if (keep_find_current(&ledger, &room))
+                keep_mark(&ledger, &room);
+        asker = keep_asker(&ledger, entry, alike.delay, alike.time_limit_us);
+        if (fit_needs(&ledger, needs, &asker, &fit)) {
                 if (ret->n_lacks == 0)
                         explain_grants(&ledger, needs, &fit, ret);
                 return;
@@ -285,6 +358,8 @@ static void explain_needs(const Core *core,
         ret->any_gpu = fit.any_gpu;
         for (size_t i = 0; i < fit.n_lacks; i++)
                 explain_lack(&ledger, needs, &fit.lacks[i], ret);
+        if (entry)
+                explain_keep(&ledger, entry, ret);
 }
 
 /* An offer is open: nothing is missing, it is up to its runner. */
@@ -367,13 +442,14 @@ static void explain_waiting(const Core *core,
                 (void)add_lack(ret, WAIT_REASON_AWAY);
         if (is_full(core, entry->class->user))
                 (void)add_lack(ret, WAIT_REASON_OFFERS);
-        explain_needs(core, &task->needs, now_boot_us, ret);
+        explain_needs(core, task, entry, now_boot_us, ret);
 }
 
 static void explain_clear(Explain *ret) {
         ret->n_lacks = 0;
         ret->any_gpu = false;
         ret->drain = (Drain){};
+        ret->keep = (ExplainKeep){};
         ret->place = 0;
         for (size_t i = 0; i < ELEMENTSOF(ret->grants); i++)
                 ret->grants[i] = (GpuGrant){};
@@ -415,19 +491,18 @@ int core_explain(const Core *core, uint64_t id, uint64_t now_boot_us, Explain *r
         return CORE_E_ILLEGAL;
 }
 
-int core_explain_needs(const Core *core,
-                       const Needs *needs,
-                       uid_t uid,
-                       unsigned priority,
-                       uint64_t now_boot_us,
-                       Explain *ret) {
+int core_explain_new(const Core *core,
+                     const Task *task,
+                     uid_t uid,
+                     uint64_t now_boot_us,
+                     Explain *ret) {
         const User *user = table_find_user(core, uid);
 
         explain_clear(ret);
         explain_drain(core, ret);
-        ret->place = 1 + place_in_order(core, uid, priority, UINT64_MAX, now_boot_us, now_boot_us);
+        ret->place = 1 + place_in_order(core, uid, task->priority, UINT64_MAX, now_boot_us, now_boot_us);
         if (user && is_full(core, user))
                 (void)add_lack(ret, WAIT_REASON_OFFERS);
-        explain_needs(core, needs, now_boot_us, ret);
+        explain_needs(core, task, NULL, now_boot_us, ret);
         return 0;
 }

@@ -40,10 +40,12 @@ typedef enum WaitReason {
         WAIT_REASON_GPU_EXCLUSIVE,  /* one process at a time may use this GPU, and one does */
         WAIT_REASON_GPU_PROHIBITED, /* its compute mode lets nobody use it */
         WAIT_REASON_GPU_SPLIT,      /* it was split into parts, which are GPUs of their own */
+        WAIT_REASON_ROOM_KEPT, /* there is room, but it is kept for its holder, which comes first */
+        WAIT_REASON_CPUS_KEPT, /* likewise of cores */
 } WaitReason;
 
 enum {
-        N_WAIT_REASONS = WAIT_REASON_GPU_SPLIT + 1,
+        N_WAIT_REASONS = WAIT_REASON_CPUS_KEPT + 1,
         EXPLAIN_HOLDERS_MAX = 8,
         EXPLAIN_OUTSIDERS_MAX = 3,
         EXPLAIN_LACKS_MAX = GPU_MAX + 5,
@@ -78,11 +80,22 @@ typedef struct Lack {
         size_t n_more_holders;
 } Lack;
 
+/* How it stands with keeping room for a task, see core.h. */
+typedef struct ExplainKeep {
+        bool kept;     /* room is kept for it */
+        bool hopeless; /* not, although its patience is over: ends of tasks could not bring it */
+        uint64_t
+                patient_boot_us; /* when its patience is over, or was; 0: it has none, or waits for other things */
+        uint64_t since_boot_us; /* kept */
+        uint64_t until_boot_us; /* kept: at the latest; 0: for as long as it takes */
+} ExplainKeep;
+
 typedef struct Explain {
         size_t n_lacks; /* 0: nothing is missing; for a GPU `any`: one for each of them */
         Lack lacks[EXPLAIN_LACKS_MAX];
-        bool any_gpu;                    /* the GPU lacks are alternatives: one of them would do */
-        Drain drain;                     /* on: nothing starts */
+        bool any_gpu; /* the GPU lacks are alternatives: one of them would do */
+        Drain drain;  /* on: nothing starts */
+        ExplainKeep keep;
         size_t place;                    /* in the queue, from 1; 0: held, or not in line yet */
         GpuGrant grants[NEEDS_GPUS_MAX]; /* n_lacks is 0: the GPUs it would get now */
 } Explain;
@@ -97,17 +110,15 @@ typedef struct Explain {
 int core_explain(const Core *core, uint64_t id, uint64_t now_boot_us, Explain *ret);
 
 /**
- * core_explain_needs() - the same for a request that was not submitted
- * @needs:      resolved by core_resolve()
+ * core_explain_new() - the same for a task that was not submitted
+ * @task:       its needs resolved by core_resolve()
  * @uid:        of whoever asks
- * @priority:   its place is reckoned with
  */
-int core_explain_needs(const Core *core,
-                       const Needs *needs,
-                       uid_t uid,
-                       unsigned priority,
-                       uint64_t now_boot_us,
-                       Explain *ret);
+int core_explain_new(const Core *core,
+                     const Task *task,
+                     uid_t uid,
+                     uint64_t now_boot_us,
+                     Explain *ret);
 
 /* The name of a user, written to @buf (@n bytes); the number if there is none. */
 typedef const char *(*explain_user_fn)(uid_t uid, char *buf, size_t n, void *userdata);

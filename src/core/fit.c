@@ -26,8 +26,7 @@ bool fit_gpu_bytes(uint64_t bytes, uint64_t total_bytes, uint64_t reserved_bytes
         return true;
 }
 
-/* What a need means on a GPU. The whole of one without memory is the GPU alone, not its RAM. */
-static bool pool_gpu_bytes(const Pool *pool, uint64_t bytes, uint64_t *ret) {
+bool fit_pool_bytes(const Pool *pool, uint64_t bytes, uint64_t *ret) {
         if (pool->whole_only) {
                 *ret = bytes;
                 return bytes == GPU_WHOLE;
@@ -72,8 +71,31 @@ static int gpu_lack(const Pool *pool) {
         return FITS;
 }
 
+/* Whether the room that is kept for another one is in the way. */
+static bool is_kept_from(const Pool *pool, uint64_t bytes, bool whole, const FitAsker *asker) {
+        bool alone = whole || pool->use == GPU_USE_EXCLUSIVE;
+        bool kept = pool->is_kept;
+
+        if (whole && pool->shares_ram)
+                kept = pool->is_chosen; /* of RAM it takes nothing */
+        if (!kept || asker->kept)
+                return false;
+
+        return asker->strict ||
+               (!asker->overtakes && (alone || bytes > pool_free_beside_bytes(pool)));
+}
+
+/* What may be taken although others settle. */
+static uint64_t ample_free_bytes(const Pool *pool, const FitAsker *asker) {
+        if (asker->kept)
+                return sat_sub(pool->measured_bytes,
+                               sat_add(pool->reserved_bytes, pool->kept_ample_bytes));
+
+        return asker->overtakes ? pool_ample_free_bytes(pool) : pool_ample_free_beside_bytes(pool);
+}
+
 /* A WaitReason, or FITS. What is short comes before what only has to be waited for. */
-static int pool_lack(const Pool *pool, uint64_t bytes) {
+static int pool_lack(const Pool *pool, uint64_t bytes, const FitAsker *asker) {
         bool whole = pool->is_gpu && bytes == GPU_WHOLE;
         int lack = FITS;
 
@@ -87,11 +109,13 @@ static int pool_lack(const Pool *pool, uint64_t bytes) {
                 return WAIT_REASON_GPU_SHARED;
         if (!whole && bytes > pool_free_bytes(pool))
                 return pool->is_gpu ? WAIT_REASON_GPU_MEMORY : WAIT_REASON_MEMORY;
+        if (is_kept_from(pool, bytes, whole, asker))
+                return WAIT_REASON_ROOM_KEPT;
         if (whole && pool->shares_ram)
                 return pool->taken ? WAIT_REASON_LOOK : FITS; /* of RAM it takes nothing */
-        if (pool->strict_end_us > 0)
+        if ((asker->kept ? pool->kept_strict_end_us : pool->strict_end_us) > 0)
                 return WAIT_REASON_DELAY;
-        if (!whole && bytes > pool_ample_free_bytes(pool) && !is_small(pool, bytes))
+        if (!whole && bytes > ample_free_bytes(pool, asker) && !is_small(pool, bytes))
                 return WAIT_REASON_SETTLING;
         if (pool->taken)
                 return WAIT_REASON_LOOK;
@@ -110,11 +134,15 @@ static void add_lack(Fit *fit, WaitReason reason, int slot, unsigned need, uint6
 }
 
 /* Of a GPU without memory of its own, whose memory was judged with that of RAM. */
-static int gpu_alone_lack(const Pool *pool, uint64_t bytes) {
+static int gpu_alone_lack(const Pool *pool, uint64_t bytes, const FitAsker *asker) {
+        bool alone = bytes == GPU_WHOLE || pool->use == GPU_USE_EXCLUSIVE;
         int lack = gpu_lack(pool);
 
         if (lack == FITS && bytes == GPU_WHOLE && !is_unused(pool))
                 lack = WAIT_REASON_GPU_SHARED;
+        if (lack == FITS && pool->is_chosen && !asker->kept && !asker->overtakes &&
+            (alone || pool->kept_bytes == GPU_WHOLE))
+                lack = WAIT_REASON_ROOM_KEPT;
         return lack == FITS && pool->taken ? WAIT_REASON_LOOK : lack;
 }
 
@@ -161,8 +189,9 @@ static uint64_t fit_named(const Ledger *ledger, const Needs *needs, unsigned i, 
         }
 
         pool = &ledger->gpus[slot];
-        (void)pool_gpu_bytes(pool, bytes, &bytes);
-        lack = pool->shares_ram ? gpu_alone_lack(pool, bytes) : pool_lack(pool, bytes);
+        (void)fit_pool_bytes(pool, bytes, &bytes);
+        lack = pool->shares_ram ? gpu_alone_lack(pool, bytes, &fit->asker) :
+                                  pool_lack(pool, bytes, &fit->asker);
         if (lack != FITS)
                 add_lack(fit, (WaitReason)lack, slot, i, bytes);
 
@@ -172,7 +201,7 @@ static uint64_t fit_named(const Ledger *ledger, const Needs *needs, unsigned i, 
 }
 
 /* Whether a need for any may be met by the GPU in that slot. */
-static bool is_of_kind(const Ledger *ledger, const char *want, unsigned slot) {
+bool fit_is_of_kind(const Ledger *ledger, const char *want, unsigned slot) {
         GpuKind kind;
 
         return !gpu_word_is_any(want, ledger->first_kind, &kind) ||
@@ -195,10 +224,10 @@ static void explain_any(const Ledger *ledger,
 
                 if ((named & (UINT64_C(1) << slot)) || !pool->allowed ||
                     pool->use == GPU_USE_SPLIT || !gpus_is_for(ledger->core, (int)slot, needs) ||
-                    !is_of_kind(ledger, needs->gpus[i].want, slot) ||
-                    !pool_gpu_bytes(pool, needs->gpus[i].bytes, &bytes))
+                    !fit_is_of_kind(ledger, needs->gpus[i].want, slot) ||
+                    !fit_pool_bytes(pool, needs->gpus[i].bytes, &bytes))
                         continue;
-                lack = pool_lack(pool, any_bytes(ledger, needs, pool, bytes));
+                lack = pool_lack(pool, any_bytes(ledger, needs, pool, bytes), &fit->asker);
                 if (lack != FITS)
                         add_lack(fit, (WaitReason)lack, (int)slot, i,
                                  any_bytes(ledger, needs, pool, bytes));
@@ -230,6 +259,7 @@ static unsigned sort_any(const Needs *needs, unsigned order[static NEEDS_GPUS_MA
 static uint64_t can_serve(const Ledger *ledger,
                           const Needs *needs,
                           const GpuNeed *need,
+                          const FitAsker *asker,
                           uint64_t named) {
         uint64_t can = 0;
 
@@ -238,9 +268,9 @@ static uint64_t can_serve(const Ledger *ledger,
                 uint64_t bytes;
 
                 if (gpus_is_for(ledger->core, (int)slot, needs) &&
-                    is_of_kind(ledger, need->want, slot) &&
-                    pool_gpu_bytes(pool, need->bytes, &bytes) &&
-                    pool_lack(pool, any_bytes(ledger, needs, pool, bytes)) == FITS)
+                    fit_is_of_kind(ledger, need->want, slot) &&
+                    fit_pool_bytes(pool, need->bytes, &bytes) &&
+                    pool_lack(pool, any_bytes(ledger, needs, pool, bytes), asker) == FITS)
                         can |= UINT64_C(1) << slot;
         }
 
@@ -265,8 +295,8 @@ static void fit_any(const Ledger *ledger, const Needs *needs, uint64_t named, Fi
                 bool as_before = before && need->bytes == before->bytes &&
                                  strncmp(need->want, before->want, GPU_WANT_MAX) == 0;
 
-                assign.can[i] =
-                        as_before ? assign.can[i - 1] : can_serve(ledger, needs, need, named);
+                assign.can[i] = as_before ? assign.can[i - 1] :
+                                            can_serve(ledger, needs, need, &fit->asker, named);
         }
 
         (void)assign_all(&assign);
@@ -280,27 +310,31 @@ static void fit_any(const Ledger *ledger, const Needs *needs, uint64_t named, Fi
                 }
                 pool = &ledger->gpus[assign.slot_of[i]];
                 fit->slot_of[need] = assign.slot_of[i];
-                (void)pool_gpu_bytes(pool, needs->gpus[need].bytes, &fit->bytes_of[need]);
+                (void)fit_pool_bytes(pool, needs->gpus[need].bytes, &fit->bytes_of[need]);
         }
 }
 
-bool fit_needs(const Ledger *ledger, const Needs *needs, Fit *ret) {
+bool fit_needs(const Ledger *ledger, const Needs *needs, const FitAsker *asker, Fit *ret) {
         uint64_t memory_bytes = ram_bytes(ledger, needs);
         uint64_t named = 0;
         size_t n_before;
         int lack;
 
+        ret->asker = *asker;
         ret->n_lacks = 0;
         ret->any_gpu = false;
 
         if (memory_bytes > 0) {
-                lack = pool_lack(&ledger->ram, memory_bytes);
+                lack = pool_lack(&ledger->ram, memory_bytes, asker);
                 if (lack != FITS)
                         add_lack(ret, (WaitReason)lack, SLOT_RAM, 0, memory_bytes);
         }
 
         if (needs->cpus > ledger_free_cpus(ledger))
                 add_lack(ret, WAIT_REASON_CPUS, SLOT_NONE, 0, needs->cpus);
+        else if (needs->cpus > 0 && !asker->kept && !asker->overtakes &&
+                 needs->cpus > sat_sub(ledger_free_cpus(ledger), ledger->kept_cpus))
+                add_lack(ret, WAIT_REASON_CPUS_KEPT, SLOT_NONE, 0, needs->cpus);
 
         n_before = ret->n_lacks;
         for (unsigned i = 0; i < needs->n_gpus; i++)

@@ -24,7 +24,15 @@ typedef struct FitLack {
         uint64_t asked_bytes; /* or GPU_WHOLE; WAIT_REASON_CPUS: cores */
 } FitLack;
 
+/* How who asks stands to the room that is kept, see keep.h. */
+typedef struct FitAsker {
+        bool kept;      /* it is kept for this one */
+        bool overtakes; /* it will have ended before that room can be there */
+        bool strict;    /* nobody is to start while it settles */
+} FitAsker;
+
 typedef struct Fit {
+        FitAsker asker; /* on whose behalf */
         size_t n_lacks; /* 0: it fits */
         FitLack lacks[EXPLAIN_LACKS_MAX];
         bool any_gpu;                      /* the GPUs among the lacks are alternatives */
@@ -33,7 +41,7 @@ typedef struct Fit {
 } Fit;
 
 /* Whether @needs fit; if not, *ret says what is lacking. */
-bool fit_needs(const Ledger *ledger, const Needs *needs, Fit *ret);
+bool fit_needs(const Ledger *ledger, const Needs *needs, const FitAsker *asker, Fit *ret);
 
 /**
  * fit_gpu_bytes() - what a need means on a GPU of that size
@@ -43,3 +51,9 @@ bool fit_needs(const Ledger *ledger, const Needs *needs, Fit *ret);
  * Return: whether that GPU could ever serve it.
  */
 bool fit_gpu_bytes(uint64_t bytes, uint64_t total_bytes, uint64_t reserved_bytes, uint64_t *ret);
+
+/* The same, by its pool. The whole of one without memory of its own is the GPU alone, not its RAM. */
+bool fit_pool_bytes(const Pool *pool, uint64_t bytes, uint64_t *ret);
+
+/* Whether a GPU is of the kind that a need for any is for. */
+bool fit_is_of_kind(const Ledger *ledger, const char *want, unsigned slot);

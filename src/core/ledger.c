@@ -3,6 +3,7 @@
 #include "core/ledger.h"
 
 #include "core/gpus.h"
+#include "core/keep.h"
 #include "core/sat.h"
 #include "core/share.h"
 
@@ -20,6 +21,30 @@ uint64_t pool_free_bytes(const Pool *pool) {
 
 uint64_t pool_ample_free_bytes(const Pool *pool) {
         return sat_sub(pool->measured_bytes, sat_add(pool->reserved_bytes, pool->ample_bytes));
+}
+
+/* Less what is kept; of a whole GPU that is all. */
+static uint64_t beside_kept(const Pool *pool, uint64_t bytes) {
+        return pool->is_kept ? sat_sub(bytes, pool->kept_bytes) : bytes;
+}
+
+uint64_t pool_free_beside_bytes(const Pool *pool) {
+        return beside_kept(pool, pool_free_bytes(pool));
+}
+
+uint64_t pool_ample_free_beside_bytes(const Pool *pool) {
+        return beside_kept(pool, pool_ample_free_bytes(pool));
+}
+
+uint64_t pool_potential_bytes(const Pool *pool, uint64_t held_bytes) {
+        return sat_sub(MIN(sat_add(pool->measured_bytes, held_bytes), pool->total_bytes),
+                       pool->reserved_bytes);
+}
+
+bool pool_could_be_unused(const Pool *pool, uint64_t held_bytes) {
+        uint64_t used = sat_sub(sat_sub(pool->total_bytes, pool->measured_bytes), held_bytes);
+
+        return sat_sub(used, pool->idle_bytes) <= pool->whole_used_bytes;
 }
 
 uint64_t pool_outside_bytes(const Pool *pool) {
@@ -42,6 +67,7 @@ static void pool_set_look(Pool *pool, const Look *look, const Ledger *ledger) {
 
         pool->fresh = look->known && timely;
         pool->stale = !timely || look->changed;
+        pool->changed = look->changed;
         pool->wake_us = TASK_TIME_INF;
 }
 
@@ -111,17 +137,31 @@ static void share_with_ram(Ledger *ledger, Pool *pool) {
         pool->used_by_tasks_bytes = ram->used_by_tasks_bytes;
         pool->strict_end_us = ram->strict_end_us;
         pool->settling_end_us = ram->settling_end_us;
+        pool->held_bytes = ram->held_bytes;
+        pool->claimed_bytes = ram->claimed_bytes;
+        pool->kept_ample_bytes = ram->kept_ample_bytes;
+        pool->kept_strict_end_us = ram->kept_strict_end_us;
+        pool->kept_settling_end_us = ram->kept_settling_end_us;
+        pool->changed |= ram->changed;
         pool->wake_us = ram->wake_us;
 }
 
-static void add_settling(Pool *pool, const Entry *entry, const Policy *policy, uint64_t end_us) {
+static void add_settling(Pool *pool, const Entry *entry, const Core *core, uint64_t end_us) {
+        bool strict = entry->task->delay_given || core->policy.delay_strict;
+
         if (pool->is_whole)
                 return; /* nobody else starts there, before or after */
 
         pool->wake_us = MIN(pool->wake_us, end_us);
         pool->settling_end_us = MAX(pool->settling_end_us, end_us);
-        if (entry->task->delay_given || policy->delay_strict)
+        if (strict)
                 pool->strict_end_us = MAX(pool->strict_end_us, end_us);
+        if (!keep_comes_after(core, entry))
+                return;
+
+        pool->kept_settling_end_us = MAX(pool->kept_settling_end_us, end_us);
+        if (strict)
+                pool->kept_strict_end_us = MAX(pool->kept_strict_end_us, end_us);
 }
 
 static void add_share(Ledger *ledger, const Entry *entry, const Share *share, LedgerView view) {
@@ -132,6 +172,7 @@ static void add_share(Ledger *ledger, const Entry *entry, const Share *share, Le
         uint64_t end_us = entry_delay_end_us(entry);
         uint64_t factor = MAX(policy->ample_factor_permille, UINT64_C(1000));
         bool over = end_us != TASK_TIME_INF && ledger->now_boot_us >= end_us;
+        uint64_t missing, held_bytes;
         Share seen = *share;
 
         if (view == LEDGER_AT_BEST)
@@ -145,17 +186,27 @@ static void add_share(Ledger *ledger, const Entry *entry, const Share *share, Le
         if (memory != pool && share_is_whole(&seen))
                 return; /* the GPU alone; of RAM it has what it asked for by that name */
 
+        held_bytes = share_held_bytes(entry, share, over, whole_bytes);
+        memory->held_bytes = sat_add(memory->held_bytes, held_bytes);
+        memory->claimed_bytes =
+                sat_add(memory->claimed_bytes,
+                        MAX(held_bytes, share_is_whole(share) ? whole_bytes : share->asked_bytes));
+
         if (over && share_is_given_up(&seen, policy))
                 return;
         if (over || share_is_filled(&seen))
                 factor = 1000;
         else
-                add_settling(memory, entry, policy, end_us);
+                add_settling(memory, entry, ledger->core, end_us);
 
-        memory->promised_bytes =
-                sat_add(memory->promised_bytes, share_missing_bytes(&seen, 1000, whole_bytes));
-        memory->ample_bytes =
-                sat_add(memory->ample_bytes, share_missing_bytes(&seen, factor, whole_bytes));
+        missing = share_missing_bytes(&seen, 1000, whole_bytes);
+        memory->promised_bytes = sat_add(memory->promised_bytes, missing);
+        if (factor > 1000)
+                missing = share_missing_bytes(&seen, factor, whole_bytes);
+        memory->ample_bytes = sat_add(memory->ample_bytes, missing);
+        if (!keep_comes_after(ledger->core, entry))
+                missing = share_missing_bytes(&seen, 1000, whole_bytes);
+        memory->kept_ample_bytes = sat_add(memory->kept_ample_bytes, missing);
 }
 
 /* Memory that it did not ask for is measured as used like all other, but somebody's. */
@@ -170,6 +221,8 @@ static void add_strays(Ledger *ledger, const Task *task) {
                         pool = &ledger->ram;
                 pool->used_by_tasks_bytes =
                         sat_add(pool->used_by_tasks_bytes, task->strays[i].used_bytes);
+                pool->held_bytes = sat_add(pool->held_bytes, task->strays[i].used_bytes);
+                pool->claimed_bytes = sat_add(pool->claimed_bytes, task->strays[i].used_bytes);
         }
 }
 
@@ -183,6 +236,11 @@ static void add_entry(Ledger *ledger, const Entry *entry, LedgerView view) {
         if (task->memory.known)
                 ledger->ram.used_by_tasks_bytes =
                         sat_add(ledger->ram.used_by_tasks_bytes, task->memory.used_bytes);
+        if (task->memory.known && task->needs.memory_bytes == 0) {
+                ledger->ram.held_bytes = sat_add(ledger->ram.held_bytes, task->memory.used_bytes);
+                ledger->ram.claimed_bytes =
+                        sat_add(ledger->ram.claimed_bytes, task->memory.used_bytes);
+        }
 
         for (unsigned i = 0; i < entry->n_shares; i++)
                 if (entry->shares[i].slot != SLOT_NONE)
@@ -219,6 +277,9 @@ void ledger_build(Ledger *ret, const Core *core, uint64_t now_boot_us, LedgerVie
         ret->n_cpus = core->policy.n_cpus;
         ret->n_cpus_taken = 0;
         ret->n_gpus = core->n_gpus;
+        ret->kept_for = NULL;
+        ret->kept_cpus = 0;
+        ret->kept_from_us = 0;
 
         set_ram(ret, view);
         for (unsigned i = 0; i < core->n_gpus; i++)

@@ -20,6 +20,7 @@ typedef struct Pool {
         bool allowed;  /* GPU: the settings give it out */
         bool fresh;    /* a start may rely on the figures */
         bool stale;    /* another look could say something else */
+        bool changed;  /* something ended or was reported there since the look */
         bool taken;    /* set by a pass: given to somebody, or to be judged for somebody, already */
         bool is_whole; /* GPU: a task has it for itself */
         bool shares_ram; /* GPU: its figures of memory are RAM's; fresh and stale are its own */
@@ -35,11 +36,23 @@ typedef struct Pool {
         uint64_t promised_bytes;
         uint64_t ample_bytes; /* promised, if every task that settles took the ample factor */
         uint64_t used_by_tasks_bytes;
+        uint64_t
+                held_bytes; /* what the end of all tasks would bring: seen, or perhaps just being taken */
+        uint64_t claimed_bytes;    /* the same, if each held all it asked for by then */
         uint64_t idle_bytes;       /* GPU: used when nobody used it */
         uint64_t whole_used_bytes; /* GPU: that much beyond it may be used, and it is still whole */
         uint64_t strict_end_us;    /* when the last strict delay there is over; 0: there is none */
         uint64_t settling_end_us;  /* likewise of any delay */
         uint64_t wake_us;          /* when the next delay there is over; TASK_TIME_INF: none */
+
+        /* of the room that is kept, see keep.h */
+        bool is_kept;
+        bool is_chosen; /* GPU: it is one of those; else, if it is kept, only the RAM that it shares */
+        uint64_t kept_bytes; /* or GPU_WHOLE */
+        /* towards the one that it is kept for: of those offered before the keeping began */
+        uint64_t kept_ample_bytes;
+        uint64_t kept_strict_end_us;
+        uint64_t kept_settling_end_us;
 } Pool;
 
 typedef struct Ledger {
@@ -52,6 +65,10 @@ typedef struct Ledger {
         unsigned prefer[GPU_MAX]; /* slots, the one to be given for `any` first */
         uint64_t n_cpus;
         uint64_t n_cpus_taken;
+        const Entry *kept_for; /* whom room is kept for; NULL: nobody */
+        uint64_t kept_cpus;
+        uint64_t
+                kept_from_us; /* when that room can be there at the earliest; 0: not reckoned yet */
 } Ledger;
 
 /* Which figures to reckon with. */
@@ -74,6 +91,16 @@ uint64_t pool_free_bytes(const Pool *pool);
 
 /* What it may ask for while others settle, small requests apart. */
 uint64_t pool_ample_free_bytes(const Pool *pool);
+
+/* What others than the one that room is kept for may ask for. */
+uint64_t pool_free_beside_bytes(const Pool *pool);
+uint64_t pool_ample_free_beside_bytes(const Pool *pool);
+
+/* What would be free if every task had ended that held so much between them. */
+uint64_t pool_potential_bytes(const Pool *pool, uint64_t held_bytes);
+
+/* Whether nothing would be used of a GPU then, to speak of. */
+bool pool_could_be_unused(const Pool *pool, uint64_t held_bytes);
 
 /* What is used by no task. */
 uint64_t pool_outside_bytes(const Pool *pool);

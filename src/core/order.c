@@ -200,6 +200,15 @@ Lane *order_first_lane(const Order *order) {
         return &order->lanes[0];
 }
 
+Lane *order_find_lane(const Order *order, const User *user) {
+        size_t i = 0;
+
+        while (order->lanes[i].user != user)
+                i++;
+
+        return &order->lanes[i];
+}
+
 void order_skip_lane(Order *order) {
         order->lanes[0] = order->lanes[--order->n_lanes];
         if (order->n_lanes > 0)
@@ -251,6 +260,20 @@ void order_take(Order *order) {
         claim = turn_claim(order->core, &lane->heap[0].class->needs);
         lane->held = holding_add(&lane->held, &claim, 1);
         lane_set_share(order, lane);
+}
+
+void order_take_apart(Order *order, const Class *class) {
+        Lane *lane = order_find_lane(order, class->user);
+        Holding claim;
+
+        lane->n_offers++;
+        if (order->core->policy.order_fifo)
+                return;
+
+        claim = turn_claim(order->core, &class->needs);
+        lane->held = holding_add(&lane->held, &claim, 1);
+        lane_set_share(order, lane);
+        lanes_sift_down(order->lanes, order->n_lanes, (size_t)(lane - order->lanes));
 }
 
 void order_next(Order *order) {

@@ -77,6 +77,12 @@ void order_done(Order *order);
 const Entry *order_first(const Order *order);
 Lane *order_first_lane(const Order *order);
 
+/* A task of this user, who has somebody queued, takes what it asks for, whoever is the first. */
+void order_take_apart(Order *order, const Class *class);
+
+/* The line of a user who has somebody queued; else undefined. */
+Lane *order_find_lane(const Order *order, const User *user);
+
 /* The first one, or an element of it, takes what it asks for; then go on, or stay. */
 void order_take(Order *order);
 

@@ -10,6 +10,9 @@
  * they would overtake it for no other reason than that its figures are a little older. A look at
  * RAM is there at once; one at the GPUs may take long, so that only GPUs wait for it.
  *
+ * Whom room is kept for (keep.h) is judged first: nobody else may have what it gets. The first other one that is past its
+ * patience and does not start has room kept for it from there on.
+ *
  * An array stands in line for its elements, and stays in front of its user's line until all of them were
  * considered that may start: those that ask for nothing measured leave in one pass, one after the other.
  */
@@ -22,8 +25,11 @@
 #include "core/fit.h"
 #include "core/gpu-word.h"
 #include "core/gpus.h"
+#include "core/keep.h"
 #include "core/ledger.h"
 #include "core/order.h"
+#include "core/sat.h"
+#include "core/table.h"
 
 typedef struct Pass {
         const Core *core;
@@ -35,6 +41,12 @@ typedef struct Pass {
         size_t n_allocated;
         bool asked_ram;      /* by somebody in the queue */
         uint64_t asked_gpus; /* by slot */
+        KeepRoom keep;       /* whom room is kept for at this point of the pass */
+        const Entry *former; /* whom it was kept for when the pass began, and could be on */
+        const Entry *worn;   /* whom it was kept for as long as may be */
+        bool behind_former;  /* the pass has come to that one's place in line */
+        bool former_starts;  /* it is offered its start */
+        uint64_t wake_us;    /* when the next one's patience is over */
         Fit fit;
 } Pass;
 
@@ -91,6 +103,8 @@ static const Ledger *best_ledger(Pass *pass) {
                 return &pass->best;
 
         ledger_build(&pass->best, pass->core, pass->now_boot_us, LEDGER_AT_BEST);
+        keep_mark(&pass->best, &pass->keep);
+        pass->best.kept_from_us = pass->seen.kept_from_us;
         pass->best.n_cpus_taken = pass->seen.n_cpus_taken;
         pass->best.ram.taken = pass->seen.ram.taken;
         for (unsigned i = 0; i < pass->best.n_gpus; i++)
@@ -129,6 +143,7 @@ static bool asks_for_unseen(const Core *core, const Needs *needs) {
 /* Whether another look could let it start, and at what. */
 static bool could_fit(Pass *pass, const Needs *needs, bool *ret_ram, bool *ret_gpus) {
         const Ledger *seen = &pass->seen;
+        FitAsker asker = pass->fit.asker;
         uint64_t slots = gpus_of(seen, needs);
         bool ram = needs->memory_bytes > 0, stale = false;
 
@@ -146,7 +161,7 @@ static bool could_fit(Pass *pass, const Needs *needs, bool *ret_ram, bool *ret_g
         *ret_ram = ram && seen->ram.stale;
         *ret_gpus = stale;
 
-        return (*ret_ram || *ret_gpus) && fit_needs(best_ledger(pass), needs, &pass->fit);
+        return (*ret_ram || *ret_gpus) && fit_needs(best_ledger(pass), needs, &asker, &pass->fit);
 }
 
 /* How many of an array were offered in this pass, as itself or as its elements. */
@@ -226,12 +241,16 @@ static void want_look(Pass *pass, const Needs *needs, bool ram, bool gpus) {
         take_cpus(pass, needs->cpus);
 }
 
-/* The first in order is offered a start: go on to who may be next. */
+/* The first in order is offered a start. */
+static void take(Order *order) {
+        order_first_lane(order)->n_offers++;
+        order_take(order);
+}
+
+/* It was: go on to who may be next. */
 static void go_on(Order *order, const Entry *entry) {
         Lane *lane = order_first_lane(order);
 
-        lane->n_offers++;
-        order_take(order);
         if (needs_are_measured(&entry->class->needs)) {
                 order_skip_class(order);
                 return;
@@ -257,12 +276,116 @@ static bool lane_is_full(const Pass *pass, const Lane *lane) {
                lane->user->n_running + lane->n_offers >= policy->max_active_per_uid;
 }
 
+/* Room is kept for another one from here on; @room->entry NULL: for nobody. */
+static void set_keep(Pass *pass, const KeepRoom *room) {
+        pass->keep = *room;
+        pass->plan.keep_at = pass->plan.n_offers;
+        keep_mark(&pass->seen, room);
+        if (pass->best_built)
+                keep_mark(&pass->best, room);
+}
+
+/* 1: it is offered its start; 0: not now; or -ENOMEM. */
+static int judge(Pass *pass, const Lane *lane, const Entry *entry) {
+        const Class *class = entry->class;
+        const Needs *needs = &class->needs;
+        FitAsker asker = keep_asker(&pass->seen, entry, class->delay, class->time_limit_us);
+        bool ram, gpus;
+        int r;
+
+        pass->asked_ram |= needs->memory_bytes > 0;
+        pass->asked_gpus |= gpus_of(&pass->seen, needs);
+
+        if (!fit_needs(&pass->seen, needs, &asker, &pass->fit)) {
+                if (could_fit(pass, needs, &ram, &gpus))
+                        want_look(pass, needs, ram, gpus);
+                return 0;
+        }
+
+        if (!is_fresh(pass, needs, &ram, &gpus)) {
+                want_look(pass, needs, ram, gpus);
+                return 0;
+        }
+
+        r = add_offer(pass, lane, entry);
+        return r < 0 ? r : 1;
+}
+
+/* Whether @entry has a higher priority than @other, to those who stand in line with both. */
+static bool is_higher(const Pass *pass, const Entry *entry, const Entry *other) {
+        const Policy *policy = &pass->core->policy;
+
+        if (entry->class->user == other->class->user)
+                return entry->class->priority > other->class->priority;
+
+        return order_priority(policy, entry->class->priority, entry->task->queued_boot_us,
+                              pass->now_boot_us) > order_priority(policy, other->class->priority,
+                                                                  other->task->queued_boot_us,
+                                                                  pass->now_boot_us);
+}
+
+/* It does not start now: whether it is to have room kept for it. */
+static void consider_keeping(Pass *pass, const Entry *entry) {
+        uint64_t past_us = entry == pass->worn ?
+                                   sat_add(pass->now_boot_us, pass->core->policy.patience_us) :
+                                   keep_past_us(pass->core, entry);
+        KeepRoom room;
+
+        if (past_us > pass->now_boot_us) {
+                pass->wake_us = MIN(pass->wake_us, past_us);
+                return;
+        }
+        if (pass->keep.entry && (pass->keep.entry != pass->former || pass->behind_former ||
+                                 !is_higher(pass, entry, pass->keep.entry)))
+                return;
+        if (keep_find(&pass->seen, entry, KEEP_BEGINS, &room))
+                set_keep(pass, &room);
+}
+
+/* Whom room is kept for already, and whether it starts now. */
+static int consider_former(Pass *pass, Order *order) {
+        const Core *core = pass->core;
+        KeepRoom room = {};
+        int r;
+
+        if (!keep_find_current(&pass->seen, &room)) {
+                if (core->keep.task_id != 0 && pass->now_boot_us >= keep_until_us(core))
+                        pass->worn = table_find(core, core->keep.task_id);
+                return 0;
+        }
+
+        pass->former = room.entry;
+        set_keep(pass, &room);
+        r = judge(pass, order_find_lane(order, room.entry->class->user), room.entry);
+        if (r <= 0)
+                return r;
+
+        pass->former_starts = true;
+        set_keep(pass, &(KeepRoom){});
+        order_take_apart(order, room.entry->class);
+        return 0;
+}
+
+/* The place in line of the one that room was kept for. True: it has been considered. */
+static bool pass_former(Pass *pass, Order *order, const Entry *entry) {
+        if (!pass->former || entry->class != pass->former->class)
+                return false;
+
+        pass->behind_former = true;
+        if (entry != pass->former)
+                return false;
+
+        if (pass->former_starts)
+                go_on(order, entry);
+        else
+                order_skip_class(order);
+        return true;
+}
+
 /* Judge the first in order, and go on to the next. */
 static int consider_first(Pass *pass, Order *order) {
         const Entry *entry = order_first(order);
         Lane *lane = order_first_lane(order);
-        const Needs *needs = &entry->class->needs;
-        bool ram, gpus;
         int r;
 
         if (lane_is_full(pass, lane)) {
@@ -276,34 +399,32 @@ static int consider_first(Pass *pass, Order *order) {
                 return 0;
         }
 
-        pass->asked_ram |= needs->memory_bytes > 0;
-        pass->asked_gpus |= gpus_of(&pass->seen, needs);
+        if (lane->from_index == 0 && pass_former(pass, order, entry))
+                return 0;
 
-        if (!fit_needs(&pass->seen, needs, &pass->fit)) {
-                if (could_fit(pass, needs, &ram, &gpus))
-                        want_look(pass, needs, ram, gpus);
+        r = judge(pass, lane, entry);
+        if (r < 0)
+                return r;
+
+        if (r == 0) {
+                consider_keeping(pass, entry);
                 lane->from_index = 0;
                 order_skip_class(order);
                 return 0;
         }
 
-        if (!is_fresh(pass, needs, &ram, &gpus)) {
-                want_look(pass, needs, ram, gpus);
-                order_skip_class(order);
-                return 0;
-        }
-
-        r = add_offer(pass, lane, entry);
-        if (r < 0)
-                return r;
-
+        take(order);
         go_on(order, entry);
         return 0;
 }
 
-/* When the next delay is over that somebody in the queue may be waiting for. */
+/* When time alone changes something: a delay that somebody in line may be waiting for, a patience, or a keeping is over. */
 static uint64_t wake_us(const Pass *pass) {
         uint64_t wake = pass->asked_ram ? pass->seen.ram.wake_us : TASK_TIME_INF;
+
+        wake = MIN(wake, pass->wake_us);
+        if (pass->former && pass->keep.entry == pass->former)
+                wake = MIN(wake, keep_until_us(pass->core));
 
         for (unsigned slot = 0; slot < pass->seen.n_gpus; slot++)
                 if (pass->asked_gpus & (UINT64_C(1) << slot))
@@ -312,8 +433,33 @@ static uint64_t wake_us(const Pass *pass) {
         return wake;
 }
 
+/* What is to be kept from now on, if that is not what is kept already. */
+static int plan_keep(Pass *pass) {
+        const Entry *entry = pass->keep.entry;
+        const Needs *needs;
+        Plan *plan = &pass->plan;
+
+        plan->keeps = entry ? entry != pass->former : pass->core->keep.task_id != 0;
+        if (!plan->keeps || !entry)
+                return 0;
+
+        needs = &entry->class->needs;
+        plan->keep_id = entry->task->id;
+        plan->keep_n_gpus = needs->n_gpus;
+        if (needs->n_gpus == 0)
+                return 0;
+
+        plan->keep_gpus = calloc(needs->n_gpus, sizeof(*plan->keep_gpus));
+        if (!plan->keep_gpus)
+                return -ENOMEM;
+        for (unsigned i = 0; i < needs->n_gpus; i++)
+                plan->keep_gpus[i] =
+                        gpus_grant(pass->core, pass->keep.slot_of[i], pass->keep.bytes_of[i]);
+        return 0;
+}
+
 int core_plan(const Core *core, uint64_t now_boot_us, Plan *ret) {
-        Pass pass = { .core = core, .now_boot_us = now_boot_us };
+        Pass pass = { .core = core, .now_boot_us = now_boot_us, .wake_us = TASK_TIME_INF };
         Order order;
         int r;
 
@@ -327,9 +473,12 @@ int core_plan(const Core *core, uint64_t now_boot_us, Plan *ret) {
                 return r;
 
         ledger_build(&pass.seen, core, now_boot_us, LEDGER_AS_SEEN);
+        r = consider_former(&pass, &order);
         while (r == 0 && order_first(&order) && pass.plan.n_offers < PLAN_OFFERS_MAX)
                 r = consider_first(&pass, &order);
         order_done(&order);
+        if (r == 0)
+                r = plan_keep(&pass);
         if (r < 0) {
                 plan_done(&pass.plan);
                 return r;
@@ -344,5 +493,6 @@ void plan_done(Plan *plan) {
         for (size_t i = 0; i < plan->n_offers; i++)
                 free(plan->offers[i].gpus);
         free(plan->offers);
+        free(plan->keep_gpus);
         *plan = (Plan){};
 }

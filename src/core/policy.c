@@ -17,6 +17,8 @@ Policy policy_default(void) {
                 .priority_limit = TASK_PRIORITY_DEFAULT,
                 .priority_age_us = 3600 * US_PER_SEC,
                 .max_delay_us = 600 * US_PER_SEC,
+                .patience_us = 600 * US_PER_SEC,
+                .keep_max_us = 86400 * US_PER_SEC,
                 /* A look is taken before each start; this is how old it may get until the plan is
                  * made. A program touches up to 1.6 GiB of new memory in a second, so what is missed
                  * stays below the usual reserve. */

@@ -31,6 +31,8 @@ typedef struct Policy {
         unsigned priority_limit;            /* 0 to 200 */
         uint64_t priority_age_us;           /* TASK_TIME_INF: never */
         uint64_t max_delay_us;              /* for others than admins; or TASK_TIME_INF */
+        uint64_t patience_us;       /* waiting so long makes room be kept; TASK_TIME_INF: never */
+        uint64_t keep_max_us;       /* and this is how long; or TASK_TIME_INF */
         uint64_t sample_max_age_us; /* a start needs figures no older: policy_default() says why */
         unsigned max_offers_per_uid;
         unsigned max_active_per_uid; /* running ones and open offers */

@@ -17,21 +17,23 @@
 #include <string.h>
 
 #include "core/array.h"
+#include "core/keep.h"
 #include "core/table.h"
 #include "core/turn.h"
 
 /* The start of a class's key; behind it stand the GPUs that it asks for. */
 typedef struct ClassKey {
         uint64_t memory_bytes;
+        uint64_t time_limit_us;
         uid_t uid;
         unsigned priority;
-        unsigned strict;
+        unsigned delay;
         unsigned cpus;
         unsigned n_gpus;
         unsigned padding; /* 0: the bytes of the struct are what is hashed */
 } ClassKey;
 
-_Static_assert(sizeof(ClassKey) == 8 + 6 * 4, "no holes of unknown content");
+_Static_assert(sizeof(ClassKey) == 2 * 8 + 6 * 4, "no holes of unknown content");
 
 /* Of those who have no tasks, whoever had least. */
 static void forget_one_user(Core *core) {
@@ -95,16 +97,14 @@ static size_t gpu_need_key(const GpuNeed *need, char *out) {
 }
 
 /* The texts as typed are in the key: tasks of a class share them too. */
-static char *class_key(uid_t uid,
-                       unsigned priority,
-                       bool strict,
-                       const Needs *needs,
-                       size_t *ret_n) {
+static char *class_key(const Alike *alike, size_t *ret_n) {
+        const Needs *needs = alike->needs;
         ClassKey head = {
                 .memory_bytes = needs->memory_bytes,
-                .uid = uid,
-                .priority = priority,
-                .strict = strict,
+                .time_limit_us = alike->time_limit_us,
+                .uid = alike->uid,
+                .priority = alike->priority,
+                .delay = alike->delay,
                 .cpus = needs->cpus,
                 .n_gpus = needs->n_gpus,
         };
@@ -157,7 +157,8 @@ static int class_new(Core *core, const char *key, size_t n_key, const Needs *nee
                 return -ENOMEM;
 
         class->priority = head->priority;
-        class->strict = head->strict;
+        class->delay = (DelayKind)head->delay;
+        class->time_limit_us = head->time_limit_us;
         class->n_key = n_key;
         memcpy(class->key, key, n_key);
 
@@ -184,24 +185,31 @@ fail:
         return r;
 }
 
-int queue_ref_class(Core *core,
-                    uid_t uid,
-                    unsigned priority,
-                    bool strict,
-                    const Needs *needs,
-                    Class **ret) {
+Alike queue_alike(const Task *task) {
+        return (Alike){
+                .uid = task->uid,
+                .priority = task->priority,
+                .delay = !task->delay_given  ? DELAY_KIND_DEFAULT :
+                         task->delay_us == 0 ? DELAY_KIND_NONE :
+                                               DELAY_KIND_OWN,
+                .time_limit_us = task->time_limit_us,
+                .needs = &task->needs,
+        };
+}
+
+int queue_ref_class(Core *core, const Alike *alike, Class **ret) {
         size_t n_key = 0;
         Class *class;
         char *key;
         int r = 0;
 
-        key = class_key(uid, priority, strict, needs, &n_key);
+        key = class_key(alike, &n_key);
         if (!key)
                 return -ENOMEM;
 
         class = table_find_class(core, key, n_key);
         if (!class)
-                r = class_new(core, key, n_key, needs, &class);
+                r = class_new(core, key, n_key, alike->needs, &class);
         free(key);
         if (r < 0)
                 return r;
@@ -390,6 +398,8 @@ void queue_enter(Core *core, Entry *entry, Phase phase) {
 void queue_leave(Core *core, Entry *entry) {
         EntryList *list = phase_list(core, entry->phase);
 
+        if (entry->phase == PHASE_WAITING)
+                keep_leave(core, entry->task->id);
         count(core, entry, entry->phase, -1);
         if (list)
                 TAILQ_REMOVE(list, entry, link);

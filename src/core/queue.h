@@ -11,6 +11,18 @@
 
 #include "core/state.h"
 
+/* What the tasks of a class have in common. */
+typedef struct Alike {
+        uid_t uid;
+        unsigned priority;
+        DelayKind delay;
+        uint64_t time_limit_us;
+        const Needs *needs; /* borrowed */
+} Alike;
+
+/* That of a task; @task's needs are borrowed. */
+Alike queue_alike(const Task *task);
+
 /**
  * queue_get_user() - the user, made if there is none
  *
@@ -23,17 +35,12 @@ void queue_forget_user(Core *core, User *user);
 
 /**
  * queue_ref_class() - the class of such tasks, made if there is none
+ * @alike:      its needs are copied if the class is new
  * @ret:        set; release it with queue_unref_class()
- * @needs:      copied if the class is new
  *
  * Return: 0, or -ENOMEM.
  */
-int queue_ref_class(Core *core,
-                    uid_t uid,
-                    unsigned priority,
-                    bool strict,
-                    const Needs *needs,
-                    Class **ret);
+int queue_ref_class(Core *core, const Alike *alike, Class **ret);
 void queue_unref_class(Core *core, Class *class);
 
 /* Put a new entry, whose class is set, in the list of @phase. */

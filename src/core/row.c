@@ -48,6 +48,8 @@ bool core_next_in_row(const Core *core, uint64_t id, PlanOffer *ret) {
         while (last->behind)
                 last = last->behind;
         next = class_queued(last->class, 0);
+        if (core->keep.task_id != 0 && core->keep.task_id != next->task->id)
+                return false; /* the room of the first in the row is not the next one's to have */
         if (!row_may_join(next, last) || is_full(core, next))
                 return false;
         *ret = (PlanOffer){

@@ -91,6 +91,7 @@ static bool is_of_gpu(const Lack *lack) {
         case WAIT_REASON_DELAY:
         case WAIT_REASON_SETTLING:
         case WAIT_REASON_LOOK:
+        case WAIT_REASON_ROOM_KEPT:
                 return lack->gpu_index >= 0 || lack->gpu_uuid[0] != '\0';
         case WAIT_REASON_MEMORY:
         case WAIT_REASON_CPUS:
@@ -103,6 +104,7 @@ static bool is_of_gpu(const Lack *lack) {
         case WAIT_REASON_ELEMENTS:
         case WAIT_REASON_OTHER:
         case WAIT_REASON_DRAINED:
+        case WAIT_REASON_CPUS_KEPT:
                 break;
         }
 
@@ -244,6 +246,36 @@ static void say_cores(Line *line, const Lack *lack) {
                 say(line, ")");
 }
 
+/* `12G free, but 20G are kept for task 7 of bob` */
+static void say_kept(Line *line, const Lack *lack) {
+        Bytes bytes;
+
+        say(line, "%s free, but ", show(&bytes, lack->free_bytes));
+        if (lack->n_holders == 0) {
+                say(line, "room is kept for another task");
+                return;
+        }
+
+        say(line, "%s kept for ", show(&bytes, lack->holders[0].promised_bytes));
+        say_task(line, &lack->holders[0]);
+        if (lack->missing_bytes == 0 && lack->asked_bytes != GPU_WHOLE)
+                say(line, ", which a delay (-d) would hold up");
+}
+
+/* `needs 4 cores: 6 of 8 free, but 8 kept for task 7 of bob` */
+static void say_kept_cores(Line *line, const Lack *lack) {
+        say(line, "needs %" PRIu64 " core%s: %" PRIu64 " of %" PRIu64 " free, but ",
+            lack->asked_bytes, lack->asked_bytes == 1 ? "" : "s", lack->free_bytes,
+            lack->total_bytes);
+        if (lack->n_holders == 0) {
+                say(line, "kept for another task");
+                return;
+        }
+
+        say(line, "%" PRIu64 " kept for ", lack->holders[0].promised_bytes);
+        say_task(line, &lack->holders[0]);
+}
+
 /* `waits for task 12, task 13 and 4 more to succeed` */
 static void say_after(Line *line, const Lack *lack, const char *what) {
         size_t n_named = MIN(lack->n_holders, (size_t)NAMED_MAX);
@@ -322,6 +354,9 @@ static void say_matter(Line *line, const Lack *lack) {
         case WAIT_REASON_LOOK:
                 say(line, "about to be measured");
                 return;
+        case WAIT_REASON_ROOM_KEPT:
+                say_kept(line, lack);
+                return;
         case WAIT_REASON_CPUS:
         case WAIT_REASON_HELD:
         case WAIT_REASON_AWAY:
@@ -332,6 +367,7 @@ static void say_matter(Line *line, const Lack *lack) {
         case WAIT_REASON_ELEMENTS:
         case WAIT_REASON_OTHER:
         case WAIT_REASON_DRAINED:
+        case WAIT_REASON_CPUS_KEPT:
                 return;
         }
 }
@@ -382,6 +418,9 @@ static void say_lack(Line *line, const Drain *drain, const Lack *lack) {
         case WAIT_REASON_CPUS:
                 say_cores(line, lack);
                 return;
+        case WAIT_REASON_CPUS_KEPT:
+                say_kept_cores(line, lack);
+                return;
         case WAIT_REASON_AFTER:
                 say_after(line, lack, "succeed");
                 return;
@@ -413,6 +452,7 @@ static void say_lack(Line *line, const Drain *drain, const Lack *lack) {
         case WAIT_REASON_GPU_EXCLUSIVE:
         case WAIT_REASON_GPU_PROHIBITED:
         case WAIT_REASON_GPU_SPLIT:
+        case WAIT_REASON_ROOM_KEPT:
                 break;
         }
 
@@ -437,10 +477,19 @@ static void say_alternative(Line *line, const Lack *lack, bool first) {
         }
 
         say(line, "%s%s", show_where(lack, where),
-            lack->reason == WAIT_REASON_GPU_MEMORY ? " has " :
+            lack->reason == WAIT_REASON_GPU_MEMORY || lack->reason == WAIT_REASON_ROOM_KEPT ?
+                    " has " :
             lack->reason == WAIT_REASON_GPU_SHARED ? " is " :
                                                      ": ");
         say_matter(line, lack);
+}
+
+static void say_keep(Line *line, const ExplainKeep *keep) {
+        if (keep->kept)
+                say(line, "; room is kept for it");
+        else if (keep->hopeless)
+                say(line,
+                    "; no room is kept for it: all that running tasks hold would not be enough");
 }
 
 static void say_nothing_missing(Line *line, const Explain *explain) {
@@ -496,4 +545,5 @@ void explain_sentence(const Explain *explain,
 
         if (shared)
                 say(&line, "; --gpu any:SIZE would share one");
+        say_keep(&line, &explain->keep);
 }

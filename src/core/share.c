@@ -105,6 +105,9 @@ void share_free_all(Core *core, Entry *entry) {
                         core->ram.look.changed = true;
         }
 
+        if (phase_is_active(entry->phase) && entry->task->memory.known &&
+            entry->task->memory.used_bytes > 0)
+                core->ram.look.changed = true; /* also of what it did not ask for */
         free(entry->shares);
         entry->shares = NULL;
         entry->n_shares = 0;
@@ -149,12 +152,28 @@ bool share_is_given_up(const Share *share, const Policy *policy) {
         return share->let_go || policy->unfilled_delay || (share->unmeasurable && !share->measured);
 }
 
-uint64_t share_used_bytes(const Entry *entry, const Share *share) {
+static const Usage *share_usage(const Entry *entry, const Share *share) {
         const Task *task = entry->task;
-        const Usage *usage = share->slot == SLOT_RAM ? &task->memory :
-                                                       &task->gpu_usage[share_gpu_at(entry, share)];
+
+        return share->slot == SLOT_RAM ? &task->memory :
+                                         &task->gpu_usage[share_gpu_at(entry, share)];
+}
+
+uint64_t share_used_bytes(const Entry *entry, const Share *share) {
+        const Usage *usage = share_usage(entry, share);
 
         return usage->known ? usage->used_bytes : 0;
+}
+
+uint64_t share_held_bytes(const Entry *entry, const Share *share, bool over, uint64_t whole_bytes) {
+        uint64_t asked_bytes = share_is_whole(share) ? whole_bytes : share->asked_bytes;
+        uint64_t used_bytes = share_used_bytes(entry, share);
+        bool settles = !over && !share_is_filled(share);
+
+        if (settles || !share_usage(entry, share)->known)
+                return MAX(asked_bytes, used_bytes);
+
+        return used_bytes;
 }
 
 static uint64_t used_by_tasks(const Core *core, int slot) {

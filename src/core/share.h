@@ -55,5 +55,15 @@ void share_judge_all(Core *core, int slot, uint64_t now_boot_us);
 /* What is used of a resource by no task, by its last figures. */
 uint64_t share_outside_bytes(const Core *core, int slot);
 
+/**
+ * share_held_bytes() - what its end would bring beside its promise: what it holds
+ * @over:       its delay
+ * @whole_bytes: what a whole GPU stands for
+ *
+ * One that still settles may hold all of it by now, although nobody has seen it yet; and so may one whose use can't be
+ * measured.
+ */
+uint64_t share_held_bytes(const Entry *entry, const Share *share, bool over, uint64_t whole_bytes);
+
 /* What a task was last seen to hold of its share; 0 if that is not known. */
 uint64_t share_used_bytes(const Entry *entry, const Share *share);

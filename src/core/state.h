@@ -9,12 +9,13 @@
  * core/core.h.
  *
  *  - An Entry is a task with its place in the tables. Its phase says which list it is in.
- *  - A Class holds tasks that are alike (user, priority, needs, strictness): what is true for the
+ *  - A Class holds tasks that are alike (user, priority, needs, delay, time limit): what is true for the
  *    first of them is true for all, so that a pass looks at classes. Its tasks share one Needs.
  *  - A Share is what an offered or running task asks for of one resource, and was seen to take.
  *  - A Gpu is a GPU that was seen, and its last figures.
  *  - A Holding is what a task, or all tasks of a user, have of the machine: by it users take turns.
  *  - An AfterWait is what a task still waits for, if it was told to wait for the end of others.
+ *  - The Keep is who room is kept for, and since when; at most one task in all.
  *
  * An array and its elements are entries like all others. The array's counts (TaskArray) follow the
  * phases of its elements: queue.c keeps n_active and n_apart, array.c the ends.
@@ -86,6 +87,9 @@ struct Entry {
         Phase phase;
         bool away;         /* the runner does not answer, or said that it is stopped */
         unsigned n_missed; /* offers in a row that were not answered */
+        uint64_t
+                patient_boot_us; /* its patience begins no earlier: room was kept for it long enough */
+        uint64_t offer;          /* the number of its last offer; 0: it ran before it came here */
         unsigned n_shares;
         Share *shares; /* owned; of an offered or running task; RAM first, then GPUs as in needs */
         Entry *ahead, *behind; /* in a row, see row.h; NULL: nobody */
@@ -97,11 +101,19 @@ struct Entry {
         UT_hash_handle hh_key;
 };
 
+/* What a task said of its delay. */
+typedef enum DelayKind {
+        DELAY_KIND_DEFAULT, /* nothing */
+        DELAY_KIND_NONE,    /* -d 0 */
+        DELAY_KIND_OWN,
+} DelayKind;
+
 struct Class {
         User *user;
         Needs needs; /* owned; its tasks borrow the array */
         unsigned priority;
-        bool strict;
+        DelayKind delay;
+        uint64_t time_limit_us;
         size_t n_refs; /* tasks of the class, in whatever phase */
         Entry **queue; /* owned; those in PHASE_WAITING, by id, from @first on */
         size_t first;
@@ -193,6 +205,15 @@ typedef struct Gpu {
         Outsiders outsiders; /* by the last figures */
 } Gpu;
 
+/* Who room is kept for, see keep.h. */
+typedef struct Keep {
+        uint64_t task_id; /* pending and in line; 0: nobody */
+        uint64_t since_boot_us;
+        uint64_t n_offers_before; /* made when it began */
+        GpuGrant
+                *gpus; /* owned; chosen for it, in the order of its needs; NULL: it asks for none */
+} Keep;
+
 typedef TAILQ_HEAD(EntryList, Entry) EntryList;
 typedef TAILQ_HEAD(UserList, User) UserList;
 
@@ -200,6 +221,7 @@ struct Core {
         Policy policy;
         Ram ram;
         Drain drain;
+        Keep keep;
         bool gpus_seen; /* the probe answered once: if there are none, there are none */
         Look gpus_look; /* the last answer or failure, whatever it said */
         unsigned n_gpus;

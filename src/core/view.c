@@ -13,6 +13,7 @@
 #include "core/core.h"
 #include "core/excess.h"
 #include "core/gpus.h"
+#include "core/keep.h"
 #include "core/ledger.h"
 #include "core/order.h"
 #include "core/share.h"
@@ -396,6 +397,42 @@ ssize_t core_view_gpus(const Core *core, uint64_t now_boot_us, GpuView **ret) {
         qsort(views, n, sizeof(*views), by_index);
         *ret = views;
         return (ssize_t)n;
+}
+
+int core_view_keep(const Core *core, uint64_t now_boot_us, KeepView *ret) {
+        KeepRoom room;
+        Ledger ledger;
+        const Task *task;
+        uint64_t until_us = keep_until_us(core);
+
+        ledger_build(&ledger, core, now_boot_us, LEDGER_AS_SEEN);
+        if (!keep_find_current(&ledger, &room))
+                return 0;
+
+        task = room.entry->task;
+        *ret = (KeepView){
+                .task_id = task->id,
+                .uid = task->uid,
+                .age_us = now_boot_us - MIN(core->keep.since_boot_us, now_boot_us),
+                .left_us = until_us == TASK_TIME_INF ? until_us : until_us - now_boot_us,
+                .memory_bytes = task->needs.memory_bytes,
+                .cpus = task->needs.cpus,
+                .n_gpus = task->needs.n_gpus,
+        };
+        if (ret->n_gpus == 0)
+                return 1;
+
+        ret->gpus = calloc(ret->n_gpus, sizeof(*ret->gpus));
+        if (!ret->gpus)
+                return -ENOMEM;
+        for (size_t i = 0; i < ret->n_gpus; i++)
+                ret->gpus[i] = core->keep.gpus[i];
+        return 1;
+}
+
+void core_keep_view_done(KeepView *view) {
+        free(view->gpus);
+        *view = (KeepView){};
 }
 
 void core_gpu_views_free(GpuView *views, size_t n) {

@@ -103,8 +103,7 @@ static bool could_start(Peer *peer, Call *call, bool resumed) {
         daemon_look_at_ram(daemon);
         reply.boot_us = clock_boottime_us();
         if (task->n_after == 0 && explain &&
-            core_explain_needs(daemon->core, &task->needs, peer->uid, task->priority, reply.boot_us,
-                               explain) == 0) {
+            core_explain_new(daemon->core, task, peer->uid, reply.boot_us, explain) == 0) {
                 if (explain->n_lacks == 0)
                         return true;
                 reply.explain = explain;

@@ -359,7 +359,9 @@ void method_status(Peer *peer, Call *call, bool resumed) {
         Reply reply = { .to = CALL_STATUS, .boot_us = now_us };
         MachineStatus *status = &reply.status;
         Health health;
+        KeepView keep;
         ssize_t n_gpus;
+        int r;
 
         if (!resumed && wants_look(daemon) &&
             gpu_watch_ask(daemon->gpu_watch, core_n_offers(daemon->core)) == 0) {
@@ -368,7 +370,9 @@ void method_status(Peer *peer, Call *call, bool resumed) {
         }
         daemon_look_at_ram(daemon);
         n_gpus = core_view_gpus(daemon->core, now_us, &status->gpus);
-        if (n_gpus < 0) {
+        r = n_gpus < 0 ? -ENOMEM : core_view_keep(daemon->core, now_us, &keep);
+        if (r < 0) {
+                core_gpu_views_free(status->gpus, n_gpus < 0 ? 0 : (size_t)n_gpus);
                 peer_refuse(peer, CALL_STATUS, ERROR_FAILED, "the daemon is out of memory");
                 return;
         }
@@ -382,6 +386,7 @@ void method_status(Peer *peer, Call *call, bool resumed) {
         status->n_running = counts.running;
         count_cpus(daemon, status);
         status->drain = *core_drain(daemon->core);
+        status->keep = r > 0 ? &keep : NULL;
         status->personal = daemon->personal;
         status->daemon_uid = getuid();
         status->daemon_pid = getpid();
@@ -391,6 +396,8 @@ void method_status(Peer *peer, Call *call, bool resumed) {
         status->health = &health;
         peer_reply(peer, &reply);
         core_gpu_views_free(status->gpus, status->n_gpus);
+        if (status->keep)
+                core_keep_view_done(status->keep);
         daemon_want_turn(daemon);
 }
 

@@ -426,8 +426,7 @@ void method_dry_run(Peer *peer, Call *call, bool resumed) {
                 return;
         daemon_look_at_ram(daemon);
         reply.boot_us = clock_boottime_us();
-        if (core_explain_needs(daemon->core, &task->needs, peer->uid, task->priority, reply.boot_us,
-                               explain) != 0) {
+        if (core_explain_new(daemon->core, task, peer->uid, reply.boot_us, explain) != 0) {
                 peer_refuse(peer, CALL_DRY_RUN, ERROR_FAILED, "the request could not be judged");
                 return;
         }

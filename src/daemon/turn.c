@@ -7,6 +7,7 @@
  */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,25 +69,43 @@ bool daemon_gpus_are_fresh(const Daemon *daemon) {
                        core_policy(daemon->core)->sample_max_age_us;
 }
 
-/* Makes the offers of a plan. Return: how many were made. */
+static bool make_offer(Daemon *daemon, const PlanOffer *offer) {
+        Record *record = record_find(daemon, offer->task_id);
+        int r = 0;
+
+        if (!record || !record->owner)
+                return false;
+        if (offer->index >= 0)
+                r = record_split(record, (uint32_t)offer->index, &record);
+        if (r == 0)
+                r = record_offer(record, offer);
+        if (r < 0)
+                log_about(LOG_ERR, record_subject(record), "cannot offer it its start: %s",
+                          strerror(-r));
+        return r == 0;
+}
+
+static bool keep_room(Daemon *daemon, const Plan *plan) {
+        Event event = daemon_event(EVENT_KEPT, plan->keep_id);
+        int r;
+
+        event.kept.gpus = plan->keep_gpus;
+        r = core_apply(daemon->core, &event);
+        if (r == -ENOMEM)
+                log_error("out of memory: no room is kept for task %" PRIu64,
+                          task_ref_id(plan->keep_id));
+        return r == 0;
+}
+
+/* Makes the offers of a plan, and keeps room as it says. Return: how much of it was done. */
 static size_t carry_out(Daemon *daemon, const Plan *plan) {
         size_t n_made = 0;
 
-        for (size_t i = 0; i < plan->n_offers; i++) {
-                Record *record = record_find(daemon, plan->offers[i].task_id);
-                int r = 0;
-
-                if (!record || !record->owner)
-                        continue;
-                if (plan->offers[i].index >= 0)
-                        r = record_split(record, (uint32_t)plan->offers[i].index, &record);
-                if (r == 0)
-                        r = record_offer(record, &plan->offers[i]);
-                if (r < 0)
-                        log_about(LOG_ERR, record_subject(record), "cannot offer it its start: %s",
-                                  strerror(-r));
-                else
-                        n_made++;
+        for (size_t i = 0; i <= plan->n_offers; i++) {
+                if (plan->keeps && i == plan->keep_at)
+                        n_made += keep_room(daemon, plan);
+                if (i < plan->n_offers)
+                        n_made += make_offer(daemon, &plan->offers[i]);
         }
         return n_made;
 }

@@ -67,6 +67,14 @@ const SettingsKey settings_keys[] = {
                 .max = 365 * US_PER_DAY, .standard = "1d",
                 .help = "fair: what a user had so long ago counts half of what is held now",
         }, {
+                .name = "patience", .type = SETTINGS_TYPE_DURATION,
+                FIELD(policy.patience_us), .max = TASK_TIME_INF, .standard = "10m",
+                .help = "how long later tasks may overtake the first one in line before room is kept for it",
+        }, {
+                .name = "keep_max", .type = SETTINGS_TYPE_DURATION,
+                FIELD(policy.keep_max_us), .min = US_PER_SEC, .max = TASK_TIME_INF, .standard = "1d",
+                .help = "for how long room is kept for a task; then others may overtake it again",
+        }, {
                 .name = "priority_limit", .type = SETTINGS_TYPE_COUNT,
                 FIELD(policy.priority_limit), .max = TASK_PRIORITY_MAX, .unit = 1,
                 .standard = "100", .personal = "200",
@@ -150,9 +158,6 @@ const SettingsKey settings_keys[] = {
 
 const size_t n_settings_keys = ELEMENTSOF(settings_keys);
 
-/* Of the manual, but not of this version. */
-static const char *const later_keys[] = { "patience", "keep_max" };
-
 enum {
         KEY_BYTES_MAX = 32, /* longer words are near to none */
         NEAR_MAX = 3,       /* letters wrong at most */
@@ -213,12 +218,6 @@ const SettingsKey *settings_key_find(const char *name, Error *error) {
         for (size_t i = 0; i < n_settings_keys; i++)
                 if (strcmp(name, settings_keys[i].name) == 0)
                         return &settings_keys[i];
-
-        for (size_t i = 0; i < ELEMENTSOF(later_keys); i++)
-                if (strcmp(name, later_keys[i]) == 0) {
-                        (void)error_set(error, 0, "'%s' is not available yet", name);
-                        return NULL;
-                }
 
         near = nearest(name);
         if (near)

@@ -44,7 +44,7 @@ extern const size_t n_settings_keys;
 
 /**
  * settings_key_find() - a key by its name
- * @error:      says which one may be meant, or that it is not available yet
+ * @error:      says which one may be meant
  *
  * Return: the key, or NULL with @error.
  */

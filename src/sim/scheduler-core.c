@@ -232,17 +232,28 @@ static int start(CoreScheduler *self, const PlanOffer *offer) {
         return r < 0 ? r : run_start(self->run, self->jobs[offer->task_id - 1], gpus);
 }
 
+static int keep_room(CoreScheduler *self, const Plan *plan) {
+        Event event = make_event(self, EVENT_KEPT, plan->keep_id);
+
+        event.kept.gpus = plan->keep_gpus;
+        return apply(self, &event);
+}
+
 /* Carries out a plan, and takes the looks that it wants. Returns whether to plan again, or negative errno. */
 static int carry_out(CoreScheduler *self, const Plan *plan) {
         int r = 0;
 
-        for (size_t i = 0; i < plan->n_offers && r == 0; i++)
-                r = start(self, &plan->offers[i]);
+        for (size_t i = 0; i <= plan->n_offers && r == 0; i++) {
+                if (plan->keeps && i == plan->keep_at)
+                        r = keep_room(self, plan);
+                if (r == 0 && i < plan->n_offers)
+                        r = start(self, &plan->offers[i]);
+        }
         if (r == 0 && plan->want_ram)
                 r = look_at_memory(self);
         if (r == 0 && plan->want_gpus)
                 r = look_at_gpus(self);
-        return r < 0 ? r : plan->n_offers > 0 || plan->want_ram || plan->want_gpus;
+        return r < 0 ? r : plan->n_offers > 0 || plan->keeps || plan->want_ram || plan->want_gpus;
 }
 
 static int plan_all(void *userdata, uint64_t *ret_wake_us) {

@@ -300,7 +300,8 @@ typedef struct MachineStatus {
         size_t n_pending, n_held, n_running;
         unsigned n_cpus, n_cpus_promised;
         Drain drain;
-        bool personal; /* this queue is one user's alone */
+        KeepView *keep; /* owned; NULL: room is kept for nobody */
+        bool personal;  /* this queue is one user's alone */
         uid_t daemon_uid;
         pid_t daemon_pid;
         char version[32];

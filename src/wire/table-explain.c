@@ -61,12 +61,24 @@ static const Field lack_fields[] = {
 
 static const Object object_lack = { "Lack", lack_fields };
 
+static const Field keep_fields[] = {
+        ROW_BOOL("kept", ExplainKeep, kept),
+        ROW_BOOL("keep_hopeless", ExplainKeep, hopeless),
+        ROW_NUMBER("patient_boot_us", ExplainKeep, patient_boot_us, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("kept_since_boot_us", ExplainKeep, since_boot_us, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("kept_until_boot_us", ExplainKeep, until_boot_us, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        {},
+};
+
+static const Object object_explain_keep = { "ExplainKeep", keep_fields };
+
 static const Field explain_fields[] = {
         ROW_WITHIN("lacks", Explain, lacks, n_lacks, &object_lack, EXPLAIN_LACKS_MAX),
         ROW_BOOL("any_gpu", Explain, any_gpu),
         ROW_NUMBER("place", Explain, place, FIELD_OMIT_ZERO, 0, INT64_MAX),
         ROW_FILLED("grants", Explain, grants, &object_grant, NEEDS_GPUS_MAX),
         ROW_PART(offsetof(Explain, drain), &object_drain),
+        ROW_PART(offsetof(Explain, keep), &object_explain_keep),
         {},
 };
 

@@ -119,6 +119,19 @@ static const Field gpu_fields[] = {
 
 static const Object object_gpu = { "Gpu", gpu_fields };
 
+static const Field keep_fields[] = {
+        ROW_REF("task_id", KeepView, task_id),
+        ROW_NUMBER("uid", KeepView, uid, 0, 0, UINT32_MAX),
+        ROW_NUMBER("age_us", KeepView, age_us, 0, 0, INT64_MAX),
+        ROW_OR_NULL("left_us", KeepView, left_us, TASK_TIME_INF, 0, 0, INT64_MAX),
+        ROW_NUMBER("memory_bytes", KeepView, memory_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("cpus", KeepView, cpus, FIELD_OMIT_ZERO, 0, INT32_MAX),
+        ROW_ARRAY("gpus", KeepView, gpus, n_gpus, 0, &object_grant, NEEDS_GPUS_MAX),
+        {},
+};
+
+static const Object object_keep = { "Keep", keep_fields };
+
 #define ENDED_ROW(_key, _state) \
         ROW_NUMBER(_key, Health, n_ended[_state], FIELD_OMIT_ZERO, 0, INT64_MAX)
 
@@ -157,6 +170,7 @@ static const Field machine_fields[] = {
         ROW_NUMBER("n_cpus", MachineStatus, n_cpus, 0, 0, INT32_MAX),
         ROW_NUMBER("n_cpus_promised", MachineStatus, n_cpus_promised, 0, 0, INT32_MAX),
         ROW_PART(offsetof(MachineStatus, drain), &object_drain),
+        ROW_BEHIND("keep", MachineStatus, keep, FIELD_NULLABLE, &object_keep),
         ROW_BOOL("personal", MachineStatus, personal),
         ROW_NUMBER("daemon_uid", MachineStatus, daemon_uid, 0, 0, UINT32_MAX),
         ROW_NUMBER("daemon_pid", MachineStatus, daemon_pid, FIELD_SIGNED, 0, INT32_MAX),

@@ -117,16 +117,14 @@ static void put_needs(JsonText *text, const Needs *needs) {
         json_text_close(text, '}');
 }
 
-static void put_grants(JsonText *text, const Task *task) {
+static void put_grants(JsonText *text, const GpuGrant *grants, size_t n) {
         json_text_key(text, "gpus");
         json_text_open(text, '[');
-        for (unsigned i = 0; task->gpus && i < task->needs.n_gpus; i++) {
-                const GpuGrant *grant = &task->gpus[i];
-
+        for (size_t i = 0; i < n; i++) {
                 json_text_open(text, '{');
-                put_uint(text, "index", grant->index);
-                put_text(text, "uuid", grant->uuid);
-                put_uint_or_null(text, "bytes", grant->bytes != GPU_WHOLE, grant->bytes);
+                put_uint(text, "index", grants[i].index);
+                put_text(text, "uuid", grants[i].uuid);
+                put_uint_or_null(text, "bytes", grants[i].bytes != GPU_WHOLE, grants[i].bytes);
                 json_text_close(text, '}');
         }
         json_text_close(text, ']');
@@ -283,7 +281,7 @@ int task_view_json(const TaskView *view, const char *user, const char *reason, c
         put_bool(&text, "detached", task->detached);
         put_uint_or_null(&text, "pid", task->pid > 0, (uint64_t)task->pid);
         put_needs(&text, &task->needs);
-        put_grants(&text, task);
+        put_grants(&text, task->gpus, task->gpus ? task->needs.n_gpus : 0);
         put_seconds(&text, "delay_seconds", task->delay_us);
         put_seconds(&text, "time_limit_seconds", task->time_limit_us);
         put_time(&text, "submitted_at", task->submitted_at_us);
@@ -431,6 +429,26 @@ static void put_drain(JsonText *text, const Drain *drain) {
         json_text_close(text, '}');
 }
 
+/* Whom room is kept for, or null. */
+static void put_keep(JsonText *text, const KeepView *keep) {
+        json_text_key(text, "kept");
+        if (!keep) {
+                json_text_null(text);
+                return;
+        }
+
+        json_text_open(text, '{');
+        json_text_key(text, "task");
+        put_gpu_task(text, keep->task_id);
+        put_uint(text, "uid", keep->uid);
+        put_seconds(text, "age_seconds", keep->age_us);
+        put_seconds(text, "left_seconds", keep->left_us);
+        put_uint(text, "memory_bytes", keep->memory_bytes);
+        put_uint(text, "cpus", keep->cpus);
+        put_grants(text, keep->gpus, keep->n_gpus);
+        json_text_close(text, '}');
+}
+
 static void put_daemon(JsonText *text, const MachineStatus *status) {
         json_text_key(text, "daemon");
         json_text_open(text, '{');
@@ -458,6 +476,7 @@ int machine_status_json(const MachineStatus *status, const StatusNames *names, c
         put_seconds(&text, "gpus_age_seconds", status->gpu_age_us);
         put_counts(&text, status);
         put_drain(&text, &status->drain);
+        put_keep(&text, status->keep);
         put_daemon(&text, status);
         json_text_close(&text, '}');
         return json_text_take(&text, ret, NULL);

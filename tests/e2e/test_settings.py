@@ -61,15 +61,6 @@ def test_a_section_that_is_none_of_ours_is_refused(place):
     assert "other" in done.stderr
 
 
-@pytest.mark.parametrize("key, value", [("patience", "10m"), ("keep_max", "1d")])
-def test_settings_that_are_not_there_yet_are_refused_by_name(place, key, value):
-    config = place.folder / "t.conf"
-    config.write_text(f"[taskflow]\n{key} = {value}\n")
-    done = place.run([TASKFLOWD, "--config", config, "--check-config"])
-    assert done.returncode != 0
-    assert "not available yet" in done.stderr and key in done.stderr, done.stderr
-
-
 def test_check_config_says_whether_a_file_is_good_and_starts_nothing(place):
     config = place.folder / "good.conf"
     config.write_text(

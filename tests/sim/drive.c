@@ -97,8 +97,13 @@ int drive_apply(Drive *drive, Event *event) {
 
 static bool is_same(const Plan *a, const Plan *b) {
         if (a->n_offers != b->n_offers || a->want_ram != b->want_ram ||
-            a->want_gpus != b->want_gpus || a->wake_boot_us != b->wake_boot_us)
+            a->want_gpus != b->want_gpus || a->wake_boot_us != b->wake_boot_us ||
+            a->keeps != b->keeps || a->keep_at != b->keep_at || a->keep_id != b->keep_id ||
+            a->keep_n_gpus != b->keep_n_gpus)
                 return false;
+        for (unsigned i = 0; i < a->keep_n_gpus; i++)
+                if (strcmp(a->keep_gpus[i].uuid, b->keep_gpus[i].uuid) != 0)
+                        return false;
         for (size_t i = 0; i < a->n_offers; i++) {
                 if (a->offers[i].task_id != b->offers[i].task_id ||
                     a->offers[i].index != b->offers[i].index ||
@@ -142,6 +147,16 @@ int drive_offer(Drive *drive, const PlanOffer *offer) {
         event = drive_event(drive, EVENT_OFFERED, drive_offered_id(offer));
         event.offered.gpus = offer->gpus;
         return drive_apply(drive, &event);
+}
+
+void drive_keep(Drive *drive, const Plan *plan) {
+        Event event = drive_event(drive, EVENT_KEPT, plan->keep_id);
+
+        if (!plan->keeps)
+                return;
+        event.kept.gpus = plan->keep_gpus;
+        (void)drive_apply(drive, &event);
+        drive->n_keepings += plan->keep_id != 0;
 }
 
 void drive_forget(Drive *drive, uint64_t id) {

@@ -22,6 +22,7 @@ typedef struct Drive {
         uint64_t n_plans;
         uint64_t n_offers;
         uint64_t n_looks_wanted;
+        uint64_t n_keepings;
 } Drive;
 
 void drive_init(Drive *drive, const Policy *policy);
@@ -43,6 +44,9 @@ static inline uint64_t drive_offered_id(const PlanOffer *offer) {
 
 /* The events that an offer is made of. Returns what the last one returned. */
 int drive_offer(Drive *drive, const PlanOffer *offer);
+
+/* What a plan says of room to be kept; at its place among the offers. */
+void drive_keep(Drive *drive, const Plan *plan);
 
 /* What has ended is forgotten. */
 void drive_forget(Drive *drive, uint64_t id);

@@ -9,225 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "oracle.h"
-
-/* -- the rule -- */
-
-/* Everything that is to be known of a resource at one instant, summed up from all tasks. */
-typedef struct Sum {
-        uint64_t promised_bytes, ample_bytes;
-        unsigned n_tasks;
-        bool is_whole, strict;
-} Sum;
+#include "oracle-rule.h"
 
 static uint64_t less(uint64_t a, uint64_t b) {
         return a > b ? a - b : 0;
-}
-
-static bool delay_is_over(const OracleTask *task, uint64_t now) {
-        return task->delay_us != TASK_TIME_INF && now >= task->offered_boot_us + task->delay_us;
-}
-
-static void sum_share(const Oracle *oracle,
-                      const OracleTask *task,
-                      const OracleShare *share,
-                      uint64_t total_bytes,
-                      uint64_t now,
-                      Sum *sum) {
-        uint64_t reserved = share->uuid[0] ? oracle->policy.reserved_gpu_memory_bytes :
-                                             oracle->policy.reserved_memory_bytes;
-        uint64_t asked = share->is_whole ? less(total_bytes, reserved) : share->asked_bytes;
-        bool filled = share->is_whole ? share->peak_bytes > 0 : share->peak_bytes >= asked;
-        bool over = delay_is_over(task, now);
-        uint64_t ample = asked;
-
-        sum->n_tasks++;
-        sum->is_whole |= share->is_whole;
-        if (over && (oracle->policy.unfilled_delay || share->let_go ||
-                     (share->unmeasurable && !share->measured)))
-                return;
-        if (!filled && !over) {
-                sum->strict |= task->delay_given || oracle->policy.delay_strict;
-                if (!share->is_whole)
-                        ample = asked * oracle->policy.ample_factor_permille / 1000;
-        }
-        sum->promised_bytes += less(asked, share->peak_bytes);
-        sum->ample_bytes += less(ample, share->peak_bytes);
-}
-
-static Sum sum_up(const Oracle *oracle, const char *uuid, uint64_t total_bytes, uint64_t now) {
-        Sum sum = {};
-
-        for (size_t i = 0; i < oracle->n_alive; i++) {
-                const OracleTask *task = oracle_alive(oracle, i);
-
-                for (unsigned j = 0; oracle_is_active(task) && j < task->n_shares; j++)
-                        if (strcmp(task->shares[j].uuid, uuid) == 0)
-                                sum_share(oracle, task, &task->shares[j], total_bytes, now, &sum);
-        }
-        return sum;
-}
-
-/* How a request stands on a resource. */
-typedef enum Verdict {
-        VERDICT_NO,
-        VERDICT_STALE, /* it fits, by figures that are too old */
-        VERDICT_YES,
-} Verdict;
-
-/* All sums of one instant. */
-typedef struct Sums {
-        uint64_t now;
-        Sum ram;
-        Sum gpus[GPU_MAX];
-        uint64_t cpus;
-} Sums;
-
-static void sum_up_all(const Oracle *oracle, uint64_t now, Sums *ret) {
-        *ret = (Sums){ .now = now };
-        ret->ram = sum_up(oracle, "", oracle->ram_total_bytes, now);
-        for (unsigned i = 0; i < oracle->n_gpus; i++)
-                ret->gpus[i] =
-                        sum_up(oracle, oracle->gpus[i].uuid, oracle->gpus[i].total_bytes, now);
-        for (size_t i = 0; i < oracle->n_alive; i++)
-                if (oracle_is_active(oracle_alive(oracle, i)))
-                        ret->cpus += oracle_alive(oracle, i)->cpus;
-}
-
-static Verdict judge_bytes(uint64_t bytes,
-                           uint64_t total,
-                           uint64_t free,
-                           uint64_t reserved,
-                           const Sum *sum) {
-        uint64_t for_next = less(free, reserved + sum->promised_bytes);
-        uint64_t ample = less(free, reserved + sum->ample_bytes);
-
-        if (sum->is_whole || sum->strict || bytes > for_next)
-                return VERDICT_NO;
-        if (bytes > ample && (unsigned __int128)bytes * 100 >= total)
-                return VERDICT_NO;
-        return VERDICT_YES;
-}
-
-static Verdict judge_ram(const Oracle *oracle, const Sums *sums, uint64_t bytes) {
-        Verdict verdict;
-
-        if (!oracle->ram_known)
-                return VERDICT_NO;
-        verdict = judge_bytes(bytes, oracle->ram_total_bytes, oracle->ram_free_bytes,
-                              oracle->policy.reserved_memory_bytes, &sums->ram);
-        if (verdict == VERDICT_YES &&
-            (sums->now - oracle->ram_boot_us > oracle->policy.sample_max_age_us ||
-             oracle->ram_n_offers < oracle->ram_last_offer))
-                return VERDICT_STALE;
-        return verdict;
-}
-
-static Verdict judge_gpu(const Oracle *oracle,
-                         const Sums *sums,
-                         const OracleGpu *gpu,
-                         uint64_t bytes,
-                         uint64_t *ret_bytes) {
-        const Sum *sum = &sums->gpus[gpu - oracle->gpus];
-        uint64_t reserved = oracle->policy.reserved_gpu_memory_bytes;
-        Verdict verdict = VERDICT_NO;
-
-        if (gpu->state != GPU_STATE_OK)
-                return VERDICT_NO;
-        if (bytes != GPU_WHOLE && bytes > less(gpu->total_bytes, reserved) &&
-            bytes <= gpu->total_bytes * 103 / 100)
-                bytes = GPU_WHOLE;
-        *ret_bytes = bytes;
-        if (bytes != GPU_WHOLE)
-                verdict = judge_bytes(bytes, gpu->total_bytes, gpu->free_bytes, reserved, sum);
-        else if (sum->n_tasks == 0 &&
-                 less(gpu->total_bytes - gpu->free_bytes, gpu->idle_known ? gpu->idle_bytes : 0) <=
-                         gpu->total_bytes * oracle->policy.whole_gpu_used_permyriad / 10000)
-                verdict = VERDICT_YES;
-        if (verdict == VERDICT_YES &&
-            (sums->now - oracle->gpus_boot_us > oracle->policy.sample_max_age_us ||
-             oracle->gpus_n_offers < gpu->last_offer))
-                return VERDICT_STALE;
-        return verdict;
-}
-
-/* Whether two needs are the same to every GPU: then only one order of the two is tried. */
-static bool is_twin(const OracleTask *task, unsigned a, unsigned b) {
-        return b < task->n_gpus && task->want[a][0] == '\0' && task->want[b][0] == '\0' &&
-               task->want_bytes[a] == task->want_bytes[b];
-}
-
-/* Whether there are different GPUs for the needs from the @need-th on; for it, from @from on. */
-static Verdict judge_gpus(const Oracle *oracle,
-                          const Sums *sums,
-                          const OracleTask *task,
-                          unsigned need,
-                          uint64_t used,
-                          unsigned from) {
-        Verdict best = VERDICT_NO;
-
-        if (need == task->n_gpus)
-                return VERDICT_YES;
-
-        for (unsigned i = from; i < oracle->n_gpus && best < VERDICT_YES; i++) {
-                const OracleGpu *gpu = &oracle->gpus[i];
-                uint64_t bit = UINT64_C(1) << i, bytes;
-                Verdict verdict, rest;
-
-                if ((used & bit) ||
-                    (task->want[need][0] != '\0' && strcmp(task->want[need], gpu->uuid) != 0))
-                        continue;
-                verdict = judge_gpu(oracle, sums, gpu, task->want_bytes[need], &bytes);
-                if (verdict == VERDICT_NO)
-                        continue;
-                rest = judge_gpus(oracle, sums, task, need + 1, used | bit,
-                                  is_twin(task, need, need + 1) ? i + 1 : 0);
-                best = MAX(best, MIN(verdict, rest));
-        }
-        return best;
-}
-
-static Verdict judge_cpus(const Oracle *oracle, const Sums *sums, uint64_t cpus) {
-        return cpus == 0 || sums->cpus + cpus <= oracle->policy.n_cpus ? VERDICT_YES : VERDICT_NO;
-}
-
-/* Whether a user may have no offer more, with @n of this plan. */
-static bool is_full(const Oracle *oracle, uid_t uid, size_t n) {
-        size_t n_offers = n, n_active = n;
-
-        for (size_t i = 0; i < oracle->n_alive; i++) {
-                const OracleTask *task = oracle_alive(oracle, i);
-
-                n_offers += task->uid == uid && task->stage == ORACLE_OFFERED;
-                n_active += task->uid == uid && oracle_is_active(task);
-        }
-        return n_offers >= oracle->policy.max_offers_per_uid ||
-               n_active >= oracle->policy.max_active_per_uid;
-}
-
-/* In line: pending, its runner is there, and it waits for no other to end. */
-static bool is_queued(const Oracle *oracle, const OracleTask *task) {
-        return task->stage == ORACLE_WAITING && !task->away && !oracle_is_blocked(oracle, task);
-}
-
-/* In line, and its array, if it has one, has not too many active elements. */
-static bool may_start(const Oracle *oracle, const OracleTask *task) {
-        return is_queued(oracle, task) && oracle_n_slots_left(oracle, task->id) > 0;
-}
-
-static Verdict judge_task(const Oracle *oracle, const Sums *sums, const OracleTask *task) {
-        Verdict verdict = VERDICT_YES;
-
-        if (!may_start(oracle, task))
-                return VERDICT_NO;
-        if (task->memory_bytes > 0)
-                verdict = MIN(verdict, judge_ram(oracle, sums, task->memory_bytes));
-        verdict = MIN(verdict, judge_cpus(oracle, sums, task->cpus));
-        if (verdict > VERDICT_NO)
-                verdict = MIN(verdict, judge_gpus(oracle, sums, task, 0, 0, 0));
-        if (verdict > VERDICT_NO && is_full(oracle, task->uid, 0))
-                return VERDICT_NO;
-        return verdict;
 }
 
 /* -- order -- */
@@ -239,6 +24,10 @@ static unsigned between_users(const Oracle *oracle, const OracleTask *task, uint
         if (oracle->policy.priority_age_us != TASK_TIME_INF)
                 p += less(now, task->queued_boot_us) / oracle->policy.priority_age_us;
         return (unsigned)MIN(p, limit);
+}
+
+unsigned oracle_between_users(const Oracle *oracle, const OracleTask *task, uint64_t now) {
+        return between_users(oracle, task, now);
 }
 
 /* A user's own line: users side by side, in each the higher priority first, then the earlier. */
@@ -313,8 +102,10 @@ static size_t in_order(Oracle *oracle,
 
 static void check_grants(Oracle *oracle,
                          const Sums *sums,
-                         const OracleTask *task,
+                         const Asker *asker,
                          const PlanOffer *offer) {
+        const OracleTask *task = asker->task;
+
         if (offer->n_gpus != task->n_gpus)
                 oracle_fault(oracle, "task %" PRIu64 " gets %u GPUs", task->id, offer->n_gpus);
 
@@ -326,7 +117,8 @@ static void check_grants(Oracle *oracle,
                     (task->want[i][0] != '\0' && strcmp(task->want[i], gpu->uuid) != 0))
                         oracle_fault(oracle, "task %" PRIu64 " gets GPU %u", task->id,
                                      offer->gpus[i].index);
-                else if (judge_gpu(oracle, sums, gpu, task->want_bytes[i], &bytes) != VERDICT_YES ||
+                else if (oracle_judge_gpu(oracle, sums, asker, gpu, task->want_bytes[i], &bytes) !=
+                                 VERDICT_YES ||
                          bytes != offer->gpus[i].bytes)
                         oracle_fault(oracle, "task %" PRIu64 " gets GPU %u without room", task->id,
                                      gpu->index);
@@ -361,26 +153,54 @@ static void check_once(Oracle *oracle, const Plan *plan) {
         }
 }
 
-static void check_missed(Oracle *oracle, const Sums *sums, const Plan *plan) {
-        OracleTask **order = calloc(oracle->n_alive + 1, sizeof(OracleTask *));
+static void check_passed_over(Oracle *oracle,
+                              const Sums *sums,
+                              const Plan *plan,
+                              const OracleTask *task,
+                              const Room *kept) {
+        Asker asker = oracle_asker(oracle, task, kept, sums->now);
+        Verdict verdict = oracle_judge(oracle, sums, &asker);
+
+        if (verdict == VERDICT_STALE && !plan->want_ram && !plan->want_gpus)
+                oracle_fault(oracle, "task %" PRIu64 " would fit, but no look is wanted", task->id);
+        /* It may be kept waiting by an earlier one's look only. */
+        if (verdict == VERDICT_YES && !plan->want_ram && !plan->want_gpus)
+                oracle_fault(oracle, "task %" PRIu64 " fits and is passed over", task->id);
+}
+
+/* Up to the first offer nobody could start: first the one that room is kept for, then all others in order. */
+static void check_missed(Oracle *oracle,
+                         const Sums *sums,
+                         const Plan *plan,
+                         OracleTask *const *order,
+                         size_t n) {
         uint64_t first = plan->n_offers > 0 ? plan->offers[0].task_id : 0;
+        Room former = oracle_former(oracle, sums->now), kept = former;
+        Room new = oracle_room_of_plan(oracle, plan);
+
+        if (former.task && former.task->id == first)
+                return;
+        if (former.task)
+                check_passed_over(oracle, sums, plan, former.task, &former);
+        for (size_t i = 0; i < n && order[i]->id != first; i++) {
+                /* who has room kept from here on, and those alike, are judged by it in the next plan */
+                if (order[i] != former.task &&
+                    (kept.task == former.task || !oracle_is_alike(order[i], kept.task)))
+                        check_passed_over(oracle, sums, plan, order[i], &kept);
+                if (plan->keeps && plan->keep_at == 0 && order[i] == new.task)
+                        kept = new;
+        }
+}
+
+static void check_order(Oracle *oracle, const Sums *sums, const Plan *plan) {
+        OracleTask **order = calloc(oracle->n_alive + 1, sizeof(OracleTask *));
         size_t n;
 
         if (!order)
                 abort();
-        n = in_order(oracle, may_start, false, order, sums->now);
-        for (size_t i = 0; i < n && order[i]->id != first; i++) {
-                Verdict verdict = judge_task(oracle, sums, order[i]);
-
-                if (verdict == VERDICT_STALE && !plan->want_ram && !plan->want_gpus)
-                        oracle_fault(oracle, "task %" PRIu64 " would fit, but no look is wanted",
-                                     order[i]->id);
-                /* It may be kept waiting by an earlier one's look only. */
-                if (verdict == VERDICT_YES && !plan->want_ram && !plan->want_gpus)
-                        oracle_fault(oracle,
-                                     "task %" PRIu64 " fits and is passed over for %" PRIu64,
-                                     order[i]->id, first);
-        }
+        n = in_order(oracle, oracle_may_start, false, order, sums->now);
+        check_missed(oracle, sums, plan, order, n);
+        oracle_check_keep(oracle, plan, order, n, sums->now);
         free(order);
 }
 
@@ -418,10 +238,10 @@ static size_t n_offers_in(const Oracle *oracle, const Plan *plan, uid_t uid, uin
 static void check_whole(Oracle *oracle, const OracleTask *task, const Plan *plan) {
         size_t n = n_offers_in(oracle, plan, task->uid, task->id);
 
-        if (!task->is_array || !may_start(oracle, task) || task->memory_bytes > 0 ||
+        if (!task->is_array || !oracle_may_start(oracle, task) || task->memory_bytes > 0 ||
             task->cpus > 0 || task->n_gpus > 0 || n == oracle_n_waits(task) ||
             plan->n_offers == PLAN_OFFERS_MAX ||
-            is_full(oracle, task->uid, n_offers_in(oracle, plan, task->uid, 0)))
+            oracle_is_full(oracle, task->uid, n_offers_in(oracle, plan, task->uid, 0)))
                 return;
         for (size_t i = 0; i < plan->n_offers; i++)
                 n += plan->offers[i].task_id != task->id &&
@@ -431,34 +251,42 @@ static void check_whole(Oracle *oracle, const OracleTask *task, const Plan *plan
 }
 
 void oracle_check_plan(Oracle *oracle, const Plan *plan, uint64_t now_boot_us) {
+        Room former, kept;
         uint64_t cpus = 0;
         Sums sums;
 
         if (oracle->drained) {
-                if (plan->n_offers > 0 || plan->want_ram || plan->want_gpus)
+                if (plan->keeps || plan->n_offers > 0 || plan->want_ram || plan->want_gpus)
                         oracle_fault(oracle, "drained, and yet something is to be done");
                 return;
         }
 
-        sum_up_all(oracle, now_boot_us, &sums);
+        oracle_sum_up_all(oracle, now_boot_us, NOBODY_ENDED, &sums);
+        former = kept = oracle_former(oracle, now_boot_us);
         for (size_t i = 0; i < plan->n_offers; i++) {
                 const OracleTask *task = oracle_find(oracle, plan->offers[i].task_id);
+                Asker asker;
 
-                if (!task || judge_task(oracle, &sums, task) != VERDICT_YES) {
+                if (plan->keeps && plan->keep_at == i)
+                        kept = oracle_room_of_plan(oracle, plan);
+                asker = task ? oracle_asker(oracle, task, &kept, now_boot_us) : (Asker){};
+                if (!task || oracle_judge(oracle, &sums, &asker) != VERDICT_YES) {
                         oracle_fault(oracle, "task %" PRIu64 " starts without room",
                                      plan->offers[i].task_id);
                         return;
                 }
                 cpus += task->cpus;
-                if (task->cpus > 0 && judge_cpus(oracle, &sums, cpus) != VERDICT_YES)
+                if (task->cpus > 0 && oracle_judge_cpus(oracle, &sums, &asker, cpus) != VERDICT_YES)
                         oracle_fault(oracle, "task %" PRIu64 " starts without cores", task->id);
-                check_grants(oracle, &sums, task, &plan->offers[i]);
+                check_grants(oracle, &sums, &asker, &plan->offers[i]);
                 check_elements(oracle, task, plan);
+                if (task == former.task)
+                        kept = (Room){};
         }
         for (size_t i = 0; i < oracle->n_alive; i++)
                 check_whole(oracle, oracle_alive(oracle, i), plan);
         check_once(oracle, plan);
-        check_missed(oracle, &sums, plan);
+        check_order(oracle, &sums, plan);
 }
 
 /* What is let go was never seen, or hardly, and its delay is over. */
@@ -468,7 +296,7 @@ static void check_let_go(Oracle *oracle,
                          const Usage *usage,
                          uint64_t now) {
         if (usage->let_go && !share->let_go &&
-            (!delay_is_over(task, now) || share->is_whole ||
+            (!oracle_delay_is_over(task, now) || share->is_whole ||
              (share->measured && share->peak_bytes >= share->asked_bytes / 10)))
                 oracle_fault(oracle, "what task %" PRIu64 " asked for is let go of", task->id);
         share->let_go = usage->let_go;
@@ -561,9 +389,10 @@ static void check_counts(Oracle *oracle, const Core *core) {
                 want.pending += pending ? n : 0;
                 want.held += task->stage == ORACLE_HELD ? n : 0;
                 want.running += task->stage == ORACLE_RUNNING;
-                n_startable += !oracle->drained && may_start(oracle, task);
-                n_gpu += task->n_gpus > 0 &&
-                         ((is_queued(oracle, task) && !oracle->drained) || oracle_is_active(task));
+                n_startable += !oracle->drained && oracle_may_start(oracle, task);
+                n_gpu +=
+                        task->n_gpus > 0 && ((oracle_is_queued(oracle, task) && !oracle->drained) ||
+                                             oracle_is_active(task));
                 if (core_is_offered(core, task->id) != (task->stage == ORACLE_OFFERED))
                         oracle_fault(oracle, "task %" PRIu64 ": is it offered?", task->id);
                 check_waiting_of(oracle, core, task->uid);
@@ -582,13 +411,32 @@ static void check_gpu_view(Oracle *oracle, const GpuView *view, uint64_t now) {
                 oracle_fault(oracle, "GPU %u is in the wrong state", view->sample.index);
                 return;
         }
-        sum = sum_up(oracle, gpu->uuid, gpu->total_bytes, now);
+        sum = oracle_sum_up(oracle, gpu->uuid, gpu->total_bytes, now, NOBODY_ENDED);
         if (view->n_tasks != sum.n_tasks || view->promised_bytes != sum.promised_bytes ||
             view->free_bytes !=
                     (sum.is_whole ? 0 :
                                     less(gpu->free_bytes, oracle->policy.reserved_gpu_memory_bytes +
                                                                   sum.promised_bytes)))
                 oracle_fault(oracle, "the figures of GPU %u are wrong", gpu->index);
+}
+
+/* What is shown as kept is what was asked for, and what taskflow's own ends can bring. */
+static void check_keep_view(Oracle *oracle, const Core *core, uint64_t now) {
+        Room room = oracle_former(oracle, now);
+        KeepView view;
+        int r = core_view_keep(core, now, &view);
+
+        if (r < 0)
+                abort();
+        if ((r > 0) != (room.task != NULL)) {
+                oracle_fault(oracle, "room is %sshown as kept", r > 0 ? "" : "not ");
+        } else if (r > 0 &&
+                   (view.task_id != room.task->id || view.memory_bytes != room.task->memory_bytes ||
+                    view.cpus != room.task->cpus || view.n_gpus != room.task->n_gpus)) {
+                oracle_fault(oracle, "other room is shown as kept for task %" PRIu64, view.task_id);
+        }
+        if (r > 0)
+                core_keep_view_done(&view);
 }
 
 void oracle_check_views(Oracle *oracle, const Core *core, uint64_t now_boot_us) {
@@ -602,8 +450,9 @@ void oracle_check_views(Oracle *oracle, const Core *core, uint64_t now_boot_us) 
         oracle_check_users(oracle, core, now_boot_us);
         check_counts(oracle, core);
         check_doomed(oracle, core);
+        check_keep_view(oracle, core, now_boot_us);
 
-        sum = sum_up(oracle, "", oracle->ram_total_bytes, now_boot_us);
+        sum = oracle_sum_up(oracle, "", oracle->ram_total_bytes, now_boot_us, NOBODY_ENDED);
         if (ram.known != oracle->ram_known || ram.promised_bytes != sum.promised_bytes ||
             ram.free_bytes != less(oracle->ram_free_bytes,
                                    oracle->policy.reserved_memory_bytes + sum.promised_bytes))
@@ -626,14 +475,14 @@ void oracle_check_list(Oracle *oracle, const Core *core, uint64_t now_boot_us) {
 
         if (!order)
                 abort();
-        n = in_order(oracle, is_queued, true, order, now_boot_us);
+        n = in_order(oracle, oracle_is_queued, true, order, now_boot_us);
         n_tasks = core_list(core, &tasks);
         if (n_tasks != (ssize_t)oracle->n_alive)
                 oracle_fault(oracle, "%zd tasks instead of %zu", n_tasks, oracle->n_alive);
         for (ssize_t i = 0; i < n_tasks; i++) {
                 const OracleTask *task = oracle_find(oracle, tasks[i]->id);
 
-                if (!task || !is_queued(oracle, task))
+                if (!task || !oracle_is_queued(oracle, task))
                         continue;
                 if (at >= n || order[at] != task)
                         oracle_fault(oracle, "task %" PRIu64 " is in the wrong place", task->id);

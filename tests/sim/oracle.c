@@ -154,6 +154,7 @@ static void add_task(Oracle *oracle, const Task *task, const Event *event) {
                 .queued_boot_us = task->queued_boot_us ? task->queued_boot_us : event->boot_us,
                 .delay_given = task->delay_given,
                 .delay_us = task->delay_us,
+                .time_limit_us = task->time_limit_us,
                 .memory_bytes = task->needs.memory_bytes,
                 .cpus = task->needs.cpus,
                 .n_gpus = task->needs.n_gpus,
@@ -191,7 +192,7 @@ void oracle_forget(Oracle *oracle, uint64_t id) {
 }
 
 static void take_offer(Oracle *oracle, OracleTask *task, const Event *event) {
-        oracle->n_offers++;
+        task->offer = ++oracle->n_offers;
         task->offered_boot_us = event->boot_us;
         task->ram_known = false;
         task->ram_used_bytes = 0;
@@ -218,7 +219,20 @@ static void take_offer(Oracle *oracle, OracleTask *task, const Event *event) {
         }
 }
 
-static void take_report(OracleTask *task, const Event *event) {
+/* What it held comes back: the next look will see it. */
+static void mark_changed(Oracle *oracle, const OracleTask *task) {
+        oracle->ram_changed |= task->ram_known && task->ram_used_bytes > 0;
+        for (unsigned i = 0; i < task->n_shares; i++) {
+                OracleGpu *gpu = oracle_find_gpu(oracle, task->shares[i].uuid);
+
+                if (gpu)
+                        gpu->changed = true;
+                else
+                        oracle->ram_changed = true;
+        }
+}
+
+static void take_report(Oracle *oracle, OracleTask *task, const Event *event) {
         OracleShare *share =
                 task->n_shares > 0 && task->shares[0].uuid[0] == '\0' ? &task->shares[0] : NULL;
 
@@ -230,12 +244,14 @@ static void take_report(OracleTask *task, const Event *event) {
         share->unmeasurable = !event->used.known;
         if (!event->used.known)
                 return;
+        oracle->ram_changed |= event->used.memory_bytes > share->next_peak_bytes;
         share->next_peak_bytes = MAX(share->next_peak_bytes, event->used.memory_bytes);
         share->measured = true;
 }
 
 static void take_ram(Oracle *oracle, const Event *event) {
         oracle->ram_known = true;
+        oracle->ram_changed = false;
         oracle->ram_total_bytes = event->ram.total_bytes;
         oracle->ram_free_bytes = MIN(event->ram.available_bytes, event->ram.total_bytes);
         oracle->ram_boot_us = event->boot_us;
@@ -268,6 +284,7 @@ static void take_gpu(Oracle *oracle, const GpuSample *sample) {
         }
         gpu->index = sample->index;
         gpu->state = sample->state;
+        gpu->changed = false;
         if (sample->state != GPU_STATE_OK)
                 return;
         gpu->total_bytes = sample->total_bytes;
@@ -289,6 +306,7 @@ static void take_uses(Oracle *oracle, const GpusSample *sample, OracleTask *task
                 if (!gpu || gpu->state != GPU_STATE_OK)
                         continue;
                 share->unmeasurable = !gpu->processes_known;
+                share->use_known = gpu->processes_known;
                 share->used_bytes = 0;
                 if (!gpu->processes_known)
                         continue;
@@ -360,6 +378,7 @@ static bool is_legal(const Oracle *oracle, const OracleTask *task, const Event *
         case EVENT_DRAINED:
         case EVENT_USER:
         case EVENT_HISTORY:
+        case EVENT_KEPT:
                 break;
         }
         return false;
@@ -486,6 +505,8 @@ static void end_or_try_again(Oracle *oracle, OracleTask *task, const Event *even
 }
 
 static void update(OracleTask *task, const TaskUpdate *update) {
+        if (update->set_time_limit)
+                task->time_limit_us = update->time_limit_us;
         if (update->priority >= 0)
                 task->priority = (unsigned)update->priority;
         if (!update->needs)
@@ -543,7 +564,7 @@ static void apply(Oracle *oracle, OracleTask *task, const Event *event) {
                 task->started = true;
                 return;
         case EVENT_USED:
-                take_report(task, event);
+                take_report(oracle, task, event);
                 return;
         case EVENT_ENDED:
                 end_or_try_again(oracle, task, event);
@@ -563,12 +584,54 @@ static void apply(Oracle *oracle, OracleTask *task, const Event *event) {
         case EVENT_DRAINED:
         case EVENT_USER:
         case EVENT_HISTORY:
+        case EVENT_KEPT:
                 return;
         }
 }
 
+/* -- room that is kept -- */
+
+static int keep_outcome(const Oracle *oracle, uint64_t id) {
+        const OracleTask *task = oracle_find(oracle, id);
+
+        if (id == 0)
+                return 0;
+        if (!task)
+                return CORE_E_NO_TASK;
+        return task->stage == ORACLE_WAITING && !task->away && !oracle_is_blocked(oracle, task) ?
+                       0 :
+                       CORE_E_ILLEGAL;
+}
+
+static void take_keep(Oracle *oracle, const Event *event) {
+        OracleTask *former = oracle_find(oracle, oracle->keep.id);
+        const OracleTask *task = oracle_find(oracle, event->task_id);
+        uint64_t max_us = oracle->policy.keep_max_us;
+
+        if (former && max_us != TASK_TIME_INF && event->boot_us >= oracle->keep.since_us + max_us)
+                former->patient_boot_us = event->boot_us;
+        oracle->keep = (OracleKeep){};
+        if (!task)
+                return;
+        oracle->keep = (OracleKeep){ task->id, event->boot_us, oracle->n_offers, {} };
+        for (unsigned i = 0; i < task->n_gpus; i++)
+                oracle->keep.gpus[i] = event->kept.gpus[i];
+}
+
+/* It starts, some of it does, it asks for something else, or it is no longer in line. */
+static void settle_keep(Oracle *oracle, const Event *event) {
+        uint64_t id = oracle->keep.id;
+
+        if (id != 0 && (keep_outcome(oracle, id) != 0 || oracle->drained ||
+                        (event->type == EVENT_UPDATED && event->task_id == id) ||
+                        (event->type == EVENT_OFFERED && task_ref_id(event->task_id) == id)))
+                oracle->keep = (OracleKeep){};
+}
+
 static void apply_general(Oracle *oracle, const Event *event, const Task *new, int r) {
-        int want = event->type == EVENT_SUBMITTED ? submit_outcome(oracle, new) : 0;
+        int want = event->type == EVENT_SUBMITTED ? submit_outcome(oracle, new) :
+                   event->type == EVENT_KEPT      ? keep_outcome(oracle, event->task_id) :
+                                                    0;
 
         if (r != want)
                 oracle_fault(oracle, "event %d: %d instead of %d", (int)event->type, r, want);
@@ -578,6 +641,8 @@ static void apply_general(Oracle *oracle, const Event *event, const Task *new, i
                 take_ram(oracle, event);
         else if (event->type == EVENT_GPUS)
                 take_gpus(oracle, event);
+        else if (event->type == EVENT_KEPT && r == 0)
+                take_keep(oracle, event);
         else if (event->type == EVENT_DRAINED)
                 oracle->drained = event->drain->on;
         else if (event->type == EVENT_USER)
@@ -589,12 +654,14 @@ static void apply_general(Oracle *oracle, const Event *event, const Task *new, i
 
 void oracle_apply(Oracle *oracle, const Event *event, const Task *new, int r) {
         OracleTask *task = oracle_find(oracle, event->task_id);
+        bool was_active = task && oracle_is_active(task);
         int want;
 
         oracle_pass_time(oracle, event->boot_us);
         if (event->type == EVENT_SUBMITTED || event->type == EVENT_RAM ||
             event->type == EVENT_GPUS || event->type == EVENT_DRAINED ||
-            event->type == EVENT_USER || event->type == EVENT_HISTORY) {
+            event->type == EVENT_USER || event->type == EVENT_HISTORY ||
+            event->type == EVENT_KEPT) {
                 apply_general(oracle, event, new, r);
         } else {
                 want = !task ? CORE_E_NO_TASK : is_legal(oracle, task, event) ? 0 : CORE_E_ILLEGAL;
@@ -603,7 +670,12 @@ void oracle_apply(Oracle *oracle, const Event *event, const Task *new, int r) {
                                      (int)event->type, event->task_id, r, want);
                 else if (r == 0)
                         apply(oracle, task, event);
+                if (r != 0)
+                        return;
+                if (was_active && !oracle_is_active(task))
+                        mark_changed(oracle, task);
         }
         settle(oracle, event);
         oracle_hold(oracle);
+        settle_keep(oracle, event);
 }

@@ -44,6 +44,7 @@ typedef struct OracleShare {
         bool is_whole;
         bool measured;
         bool unmeasurable;
+        bool use_known; /* of a GPU: by the last look */
         bool let_go;
 } OracleShare;
 
@@ -60,6 +61,9 @@ typedef struct OracleTask {
         uint64_t queued_boot_us;
         bool delay_given;
         uint64_t delay_us;
+        uint64_t time_limit_us;
+        uint64_t patient_boot_us; /* room was kept for it as long as may be, up to then */
+        uint64_t offer;           /* the number of its last one */
         uint64_t memory_bytes;
         unsigned cpus;
         unsigned n_gpus;
@@ -94,6 +98,7 @@ typedef struct OracleGpu {
         uint64_t free_bytes;
         uint64_t idle_bytes;
         bool idle_known;
+        bool changed; /* something has ended there since the look */
         uint64_t last_offer;
 } OracleGpu;
 
@@ -111,6 +116,14 @@ typedef struct OracleUser {
         OracleHeld line_held; /* and would be, with what was taken from the line */
 } OracleUser;
 
+/* Whom room is kept for. */
+typedef struct OracleKeep {
+        uint64_t id; /* 0: nobody */
+        uint64_t since_us;
+        uint64_t n_offers_before;
+        GpuGrant gpus[ORACLE_GPUS_MAX];
+} OracleKeep;
+
 /* A task, and its elements that are tasks of their own. */
 typedef struct OracleSlot {
         OracleTask *task;
@@ -126,7 +139,8 @@ typedef struct Oracle {
         OracleTask **alive; /* borrowed, in the order of submission, elements behind their array */
         uint64_t n_offers;
         bool drained;
-        bool ram_known;
+        OracleKeep keep;
+        bool ram_known, ram_changed;
         uint64_t ram_total_bytes, ram_free_bytes, ram_boot_us, ram_n_offers, ram_last_offer;
         uint64_t gpus_boot_us, gpus_n_offers;
         unsigned n_gpus;

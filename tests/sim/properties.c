@@ -50,6 +50,7 @@ static uid_t some_user(Round *round) {
 }
 
 static Policy some_policy(Rng *rng) {
+        static const uint64_t patiences_s[] = { 0, 0, 5, 60, 600 };
         Policy policy = policy_default();
 
         policy.n_cpus = (unsigned)rng_between(rng, 1, 16);
@@ -61,6 +62,12 @@ static Policy some_policy(Rng *rng) {
         policy.ample_factor_permille = rng_between(rng, 1, 4) * 1000;
         policy.priority_limit = (unsigned)rng_between(rng, 0, 2) * 100;
         policy.priority_age_us = rng_chance(rng, 30) ? TASK_TIME_INF : 30 * US_PER_SEC;
+        policy.patience_us = patiences_s[rng_below(rng, ELEMENTSOF(patiences_s))] * US_PER_SEC;
+        if (rng_chance(rng, 10))
+                policy.patience_us = TASK_TIME_INF;
+        policy.keep_max_us = rng_chance(rng, 30) ? 20 * US_PER_SEC :
+                             rng_chance(rng, 30) ? TASK_TIME_INF :
+                                                   600 * US_PER_SEC;
         policy.max_offers_per_uid = (unsigned)rng_between(rng, 1, 8);
         policy.max_active_per_uid = (unsigned)rng_between(rng, 1, 30);
         policy.order_fifo = rng_chance(rng, 20);
@@ -227,6 +234,8 @@ static void submit(Round *round) {
         task->delay_us = delays[rng_below(rng, ELEMENTSOF(delays))] * US_PER_SEC;
         if (rng_chance(rng, 2))
                 task->delay_us = TASK_TIME_INF;
+        if (rng_chance(rng, 30))
+                task->time_limit_us = rng_between(rng, 1, 300) * US_PER_SEC;
         if (rng_chance(rng, 5))
                 task->state = TASK_STATE_HELD;
         if (rng_chance(rng, 80))
@@ -240,8 +249,10 @@ static void submit(Round *round) {
 static void plan(Round *round, unsigned percent) {
         Plan plan = drive_plan(&round->drive);
 
-        for (size_t i = 0; i < plan.n_offers && !drive_failed(&round->drive); i++) {
-                if (!rng_chance(&round->rng, percent))
+        for (size_t i = 0; i <= plan.n_offers && !drive_failed(&round->drive); i++) {
+                if (i == plan.keep_at && rng_chance(&round->rng, percent))
+                        drive_keep(&round->drive, &plan);
+                if (i == plan.n_offers || !rng_chance(&round->rng, percent))
                         continue;
                 round->n_split += plan.offers[i].index >= 0;
                 if (drive_offer(&round->drive, &plan.offers[i]) != 0)
@@ -256,6 +267,8 @@ static void update(Round *round) {
         Needs needs;
 
         some_needs(round, &needs);
+        event.updated.set_time_limit = rng_chance(&round->rng, 30);
+        event.updated.time_limit_us = rng_below(&round->rng, 300) * US_PER_SEC;
         event.updated.needs = rng_chance(&round->rng, 50) ? &needs : NULL;
         event.updated.priority = (int)rng_between(&round->rng, 0, TASK_PRIORITY_MAX + 1) - 1;
         (void)drive_apply(&round->drive, &event);
@@ -460,7 +473,7 @@ int main(int argc, char **argv) {
         uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
         uint64_t n_rounds = argc > 2 ? strtoull(argv[2], NULL, 10) : 100;
         uint64_t n_events = 0, n_plans = 0, n_offers = 0, n_ended = 0, n_failed = 0;
-        uint64_t n_split = 0, n_doomed = 0;
+        uint64_t n_split = 0, n_doomed = 0, n_keepings = 0;
         Round *round = calloc(1, sizeof(*round));
 
         if (!round)
@@ -473,13 +486,15 @@ int main(int argc, char **argv) {
                 n_ended += round->n_ended;
                 n_split += round->n_split;
                 n_doomed += round->n_doomed;
+                n_keepings += round->drive.n_keepings;
                 drive_done(&round->drive);
         }
         free(round);
 
         (void)printf("properties: %" PRIu64 " rounds, %" PRIu64 " events, %" PRIu64
-                     " plans, %" PRIu64 " offers, %" PRIu64 " ends, %" PRIu64 " elements, %" PRIu64
-                     " doomed, %" PRIu64 " failed\n",
-                     n_rounds, n_events, n_plans, n_offers, n_ended, n_split, n_doomed, n_failed);
+                     " plans, %" PRIu64 " offers, %" PRIu64 " keepings, %" PRIu64 " ends, %" PRIu64
+                     " elements, %" PRIu64 " doomed, %" PRIu64 " failed\n",
+                     n_rounds, n_events, n_plans, n_offers, n_keepings, n_ended, n_split, n_doomed,
+                     n_failed);
         return n_failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

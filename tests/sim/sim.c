@@ -139,6 +139,8 @@ static Job some_job(Rng *rng, const Scenario *scenario, const VmOptions *options
                         rng_between(rng, 20, 100);
         job.ramp_us = rng_between(rng, 1, 90) * US_PER_SEC;
         job.duration_us = rng_between(rng, 1, rng_chance(rng, 10) ? 3600 : 300) * US_PER_SEC;
+        if (rng_chance(rng, 30)) /* people's guesses are long */
+                task->time_limit_us = job.duration_us * rng_between(rng, 100, 500) / 100;
         if (scenario->disturbed) {
                 job.ram_bytes = job.ram_bytes * rng_between(rng, 30, 150) / 100;
                 job.gpu_bytes = job.gpu_bytes * rng_between(rng, 30, 150) / 100;

@@ -349,6 +349,7 @@ static void on_arrival(Vm *vm, uint64_t i) {
         }
         event.submitted = TAKE_PTR(job->task);
         job->id = event.submitted->id;
+        job->limit_us = event.submitted->time_limit_us;
         job->queued_us = vm->drive.now_us;
         for (unsigned j = 0; j < event.submitted->needs.n_gpus; j++) {
                 GpuNeed *need = &event.submitted->needs.gpus[j];
@@ -400,13 +401,17 @@ static void turn(Vm *vm) {
         while (again && core_is_waiting(vm->drive.core) && !drive_failed(&vm->drive)) {
                 Plan plan = drive_plan(&vm->drive);
 
-                for (size_t i = 0; i < plan.n_offers; i++)
-                        make_offer(vm, &plan.offers[i]);
+                for (size_t i = 0; i <= plan.n_offers; i++) {
+                        if (i == plan.keep_at)
+                                drive_keep(&vm->drive, &plan);
+                        if (i < plan.n_offers)
+                                make_offer(vm, &plan.offers[i]);
+                }
                 if (plan.want_ram)
                         look_at_ram(vm);
                 if (plan.want_gpus)
                         ask_probe(vm);
-                again = plan.n_offers > 0 || plan.want_ram;
+                again = plan.n_offers > 0 || plan.keeps || plan.want_ram;
                 if (plan.wake_boot_us != TASK_TIME_INF && plan.wake_boot_us != vm->wake_us) {
                         vm->wake_us = plan.wake_boot_us;
                         set_alarm(vm, plan.wake_boot_us - vm->drive.now_us, on_nothing, 0);

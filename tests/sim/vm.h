@@ -37,6 +37,7 @@ typedef struct Job {
         unsigned n_crashes; /* of the machine, while it runs; it asked for `requeue` */
 
         uint64_t id;
+        uint64_t limit_us; /* its task's time limit */
         uint64_t queued_us;
         uint64_t start_us; /* 0: not yet */
         bool over;

@@ -60,6 +60,8 @@ static int apply_any(World *world, EventType type, uint64_t id) {
 
         if (type == EVENT_OFFERED)
                 event.offered.gpus = &grant;
+        if (type == EVENT_KEPT)
+                event.kept.gpus = &grant;
         if (type == EVENT_UPDATED)
                 event.updated.priority = -1;
         if (type == EVENT_ENDED)
@@ -97,6 +99,7 @@ static const int expected[N_EVENT_TYPES][N_STAGES] = {
         [EVENT_SPLIT]          = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
         [EVENT_REQUEUED]       = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
         [EVENT_CANCELLED]      = { NO,     NO,     NO,     NO,     RUN,    NO,     NO,     NO },
+        [EVENT_KEPT]           = { WAIT,   NO,     NO,     NO,     NO,     NO,     NO,     NO },
 };
 /* clang-format on */
 

@@ -416,29 +416,25 @@ static void test_only_who_waits_is_explained(_unused_ void **state) {
 static void test_a_request_is_explained_before_it_is_submitted(_unused_ void **state) {
         WORLD(1);
         Ask ask = { .memory_bytes = 60 * GIB, .gpu = { "any" } };
-        Needs needs;
+        Task *task = task_new();
 
-        needs_of(world, &ask, &needs);
+        assert_non_null(task);
+        needs_of(world, &ask, &task->needs);
         submit(world, (Ask){ .uid = BOB });
         submit(world, (Ask){ .uid = ALICE, .priority = 50 });
-        assert_int_equal(core_explain_needs(world->core, &needs, ALICE, 100, world->now_us,
-                                            &explain),
-                         0);
+        assert_int_equal(core_explain_new(world->core, task, ALICE, world->now_us, &explain), 0);
         assert_int_equal(explain.n_lacks, 0);
         assert_int_equal(explain.place, 2);
         assert_string_equal(explain.grants[0].uuid, "GPU-aa");
-        assert_int_equal(core_explain_needs(world->core, &needs, CHUCK, 10, world->now_us,
-                                            &explain),
-                         0);
+        task->priority = 10;
+        assert_int_equal(core_explain_new(world->core, task, CHUCK, world->now_us, &explain), 0);
         assert_int_equal(explain.place, 3);
         world->ram_free_bytes = 0;
         look(world);
-        assert_int_equal(core_explain_needs(world->core, &needs, CHUCK, 10, world->now_us,
-                                            &explain),
-                         0);
+        assert_int_equal(core_explain_new(world->core, task, CHUCK, world->now_us, &explain), 0);
         assert_int_equal(explain.lacks[0].reason, WAIT_REASON_MEMORY);
         assert_int_equal(core_counts(world->core).pending, 2);
-        needs_done(&needs);
+        task_free(task);
 }
 
 static void test_a_line_is_cut_and_always_ended(_unused_ void **state) {

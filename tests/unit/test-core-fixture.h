@@ -6,7 +6,7 @@
  * A small machine for the tests of the core
  *
  * 100 GiB of RAM, 16 cores, and as many GPUs as a test wants; no reserve, so that figures stay
- * round. Times are in seconds here.
+ * round; and no room is kept for anybody. Times are in seconds here.
  */
 
 #include <string.h>
@@ -49,6 +49,7 @@ typedef struct Ask {
         uint64_t gpu_bytes[4]; /* 0: whole */
         uint64_t delay_us;
         bool delay_given;
+        uint64_t time_limit_us; /* 0: none */
         TaskState state;
         unsigned retry_max;
         bool requeue;
@@ -68,6 +69,7 @@ static inline Policy world_policy(void) {
         policy.reserved_memory_bytes = 0;
         policy.reserved_gpu_memory_bytes = 0;
         policy.n_cpus = 16;
+        policy.patience_us = TASK_TIME_INF;
         return policy;
 }
 
@@ -172,6 +174,7 @@ static inline Task *task_of(World *world, const Ask *ask) {
                                                    TASK_PRIORITY_DEFAULT;
         task->delay_given = ask->delay_given;
         task->delay_us = ask->delay_us;
+        task->time_limit_us = ask->time_limit_us ? ask->time_limit_us : TASK_TIME_INF;
         task->state = ask->state;
         task->retry_max = ask->retry_max;
         task->requeue = ask->requeue;
@@ -284,6 +287,61 @@ static inline size_t start_all(World *world) {
         while (start_next(world) > 0)
                 n++;
         return n;
+}
+
+/* Room is kept as a plan says, if it does. */
+static inline void keep_room(World *world, const Plan *plan) {
+        Event event = world_event(world, EVENT_KEPT, plan->keep_id);
+
+        event.kept.gpus = plan->keep_gpus;
+        if (plan->keeps)
+                assert_int_equal(core_apply(world->core, &event), 0);
+}
+
+/* All that one plan says after the other, with looks in between, as the daemon does it. Returns how many started. */
+static inline size_t settle(World *world) {
+        bool again = true;
+        size_t n = 0;
+
+        while (again) {
+                Plan plan;
+
+                look(world);
+                plan = plan_now(world);
+                for (size_t i = 0; i <= plan.n_offers; i++) {
+                        const PlanOffer *next = &plan.offers[i];
+
+                        if (i == plan.keep_at)
+                                keep_room(world, &plan);
+                        if (i == plan.n_offers)
+                                break;
+                        assert_int_equal(offer(world, next), 0);
+                        assert_int_equal(apply(world, EVENT_ACCEPTED,
+                                               next->index < 0 ?
+                                                       next->task_id :
+                                                       task_ref(next->task_id, next->index)),
+                                         0);
+                        n++;
+                }
+                again = plan.n_offers > 0 || plan.keeps;
+                plan_done(&plan);
+        }
+
+        return n;
+}
+
+/* For whom room is kept; 0: nobody. */
+static inline uint64_t kept_for(const World *world) {
+        KeepView view;
+        uint64_t id = 0;
+        int r = core_view_keep(world->core, world->now_us, &view);
+
+        assert_true(r >= 0);
+        if (r > 0) {
+                id = view.task_id;
+                core_keep_view_done(&view);
+        }
+        return id;
 }
 
 static inline int report(World *world, uint64_t id, bool known, uint64_t memory_bytes) {

@@ -131,6 +131,11 @@ static void assert_explain(const Explain *have, const Explain *want) {
         assert_int_equal(have->n_lacks, want->n_lacks);
         assert_int_equal(have->any_gpu, want->any_gpu);
         assert_int_equal(have->place, want->place);
+        assert_true(have->keep.kept == want->keep.kept &&
+                    have->keep.hopeless == want->keep.hopeless);
+        assert_int_equal(have->keep.patient_boot_us, want->keep.patient_boot_us);
+        assert_int_equal(have->keep.since_boot_us, want->keep.since_boot_us);
+        assert_int_equal(have->keep.until_boot_us, want->keep.until_boot_us);
         assert_grants(have->grants, want->grants, NEEDS_GPUS_MAX);
         for (size_t i = 0; i < EXPLAIN_LACKS_MAX; i++) {
                 const Lack *a = &have->lacks[i], *b = &want->lacks[i];
@@ -514,6 +519,13 @@ static void test_status_keeps_each_field(_unused_ void **state) {
         assert_string_equal(have->gpu_text, "driver is slow");
         assert_true(have->n_pending == 1 && have->n_held == 2 && have->n_running == 3);
         assert_true(have->n_cpus == 16 && have->n_cpus_promised == 4);
+        assert_true(have->keep && have->keep->task_id == task_ref(14, 2));
+        assert_true(have->keep->uid == 1003 && have->keep->age_us == 90 * US_PER_SEC &&
+                    have->keep->left_us == TASK_TIME_INF);
+        assert_true(have->keep->memory_bytes == 20 * GIB && have->keep->cpus == 3 &&
+                    have->keep->n_gpus == 1);
+        assert_string_equal(have->keep->gpus[0].uuid, "GPU-bbbb");
+        assert_true(have->keep->gpus[0].index == 1 && have->keep->gpus[0].bytes == GPU_WHOLE);
         assert_true(have->personal && have->daemon_uid == 1000 && have->daemon_pid == 99);
         assert_string_equal(have->version, "0.1.0");
         assert_string_equal(have->state_dir, want->state_dir);

@@ -322,7 +322,7 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         json = parse(text);
         assert_keys(
                 json,
-                "schema,memory,gpus,gpus_known,gpus_message,gpus_age_seconds,tasks,cpus,drained,daemon");
+                "schema,memory,gpus,gpus_known,gpus_message,gpus_age_seconds,tasks,cpus,drained,kept,daemon");
         assert_number(json, "schema", 1);
         assert_keys(get(json, "memory"),
                     "total_bytes,available_bytes,promised_bytes,free_bytes,reserved_bytes,outside");
@@ -344,6 +344,18 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         assert_text(get(json, "drained"), "reason", "new kernel");
         assert_number(get(json, "drained"), "uid", 1002);
         assert_text(get(json, "drained"), "since", "2026-01-31T10:00:00.123Z");
+
+        assert_keys(get(json, "kept"), "task,uid,age_seconds,left_seconds,memory_bytes,cpus,gpus");
+        assert_text(get(json, "kept"), "task", "14_2");
+        assert_number(get(json, "kept"), "uid", 1003);
+        assert_number(get(json, "kept"), "age_seconds", 90);
+        assert_null_value(get(json, "kept"), "left_seconds");
+        assert_number(get(json, "kept"), "memory_bytes", 20 * GIB);
+        assert_number(get(json, "kept"), "cpus", 3);
+        gpu = json_array_get(get(get(json, "kept"), "gpus"), 0);
+        assert_number(gpu, "index", 1);
+        assert_text(gpu, "uuid", "GPU-bbbb");
+        assert_null_value(gpu, "bytes");
 
         gpu = json_array_get(get(json, "gpus"), 0);
         assert_keys(
@@ -393,6 +405,7 @@ static void test_status_without_figures_is_null(_unused_ void **state) {
         assert_null_value(get(json, "memory"), "free_bytes");
         assert_null_value(get(json, "memory"), "outside");
         assert_int_equal(json_array_size(get(json, "gpus")), 0);
+        assert_null_value(json, "kept");
         assert_null_value(json, "gpus_message");
         assert_null_value(json, "gpus_age_seconds");
         json_decref(json);

@@ -154,6 +154,11 @@ static inline Explain *sample_explain(void) {
         explain->lacks[1] = (Lack){ .reason = WAIT_REASON_CPUS, .gpu_index = -1, .asked_bytes = 8 };
         explain->any_gpu = true;
         explain->drain = (Drain){ .on = true, .by_uid = 1001, .at_us = 31, .reason = "a new disk" };
+        explain->keep = (ExplainKeep){ .kept = true,
+                                       .hopeless = true,
+                                       .patient_boot_us = 41,
+                                       .since_boot_us = 42,
+                                       .until_boot_us = 43 };
         explain->place = 5;
         explain->grants[0] =
                 (GpuGrant){ .uuid = "GPU-aaaa0000-1111", .index = 3, .bytes = 10 * GIB };
@@ -372,6 +377,16 @@ static inline void sample_status(MachineStatus *status) {
                                    .daemon_pid = 99,
                                    .version = "0.1.0",
                                    .state_dir = "/home/alice/.local/state/taskflow" };
+        status->keep = sample_zeroed(1, sizeof(*status->keep));
+        *status->keep = (KeepView){ .task_id = task_ref(14, 2),
+                                    .uid = 1003,
+                                    .age_us = 90 * US_PER_SEC,
+                                    .left_us = TASK_TIME_INF,
+                                    .memory_bytes = 20 * GIB,
+                                    .cpus = 3,
+                                    .n_gpus = 1 };
+        status->keep->gpus = sample_zeroed(1, sizeof(GpuGrant));
+        status->keep->gpus[0] = (GpuGrant){ .uuid = "GPU-bbbb", .index = 1, .bytes = GPU_WHOLE };
         status->health = sample_zeroed(1, sizeof(*status->health));
         *status->health = (Health){ .started_at_us = 1769853600000000,
                                     .settings_path = "/etc/taskflow/taskflow.conf",
