@@ -18,6 +18,13 @@ enum {
         LIST_TRIES_MAX = 5,
 };
 
+/* Where the processes of one GPU go. */
+typedef struct Sink {
+        GpuReport *report;
+        size_t first; /* of this GPU */
+        size_t n_max; /* that the report has room for */
+} Sink;
+
 /* Ask for one list into @entries, which grow: NVML's status. */
 static int list_entries(NvmlEntries *entries,
                         NvmlDevice *device,
@@ -57,14 +64,16 @@ static bool is_process(uint32_t pid) {
 }
 
 /* A process may be in several lists of the same GPU, each with all that it has there. */
-static bool add_process(GpuReport *report, size_t first, size_t n_max, const GpuProcess *process) {
-        for (size_t i = first; i < report->n_processes; i++)
+static bool add_process(const Sink *sink, const GpuProcess *process) {
+        GpuReport *report = sink->report;
+
+        for (size_t i = sink->first; i < report->n_processes; i++)
                 if (report->processes[i].pid == process->pid) {
                         report->processes[i].used_bytes =
                                 MAX(report->processes[i].used_bytes, process->used_bytes);
                         return true;
                 }
-        if (report->n_processes >= n_max)
+        if (report->n_processes >= sink->n_max)
                 return false;
         report->processes[report->n_processes++] = *process;
         return true;
@@ -74,9 +83,7 @@ static bool add_process(GpuReport *report, size_t first, size_t n_max, const Gpu
 static bool add_entries(const unsigned char *entries,
                         unsigned n,
                         size_t size,
-                        GpuReport *report,
-                        size_t first,
-                        size_t n_max,
+                        const Sink *sink,
                         unsigned *ret_n_alive) {
         *ret_n_alive = 0;
         for (unsigned i = 0; i < n; i++) {
@@ -89,10 +96,9 @@ static bool add_entries(const unsigned char *entries,
                 if (!is_process(pid))
                         continue; /* it has just ended, or is none that we can see */
                 (*ret_n_alive)++;
-                if (!add_process(report, first, n_max,
-                                 &(GpuProcess){ .pid = (pid_t)pid,
-                                                .gpu = report->n_gpus,
-                                                .used_bytes = used_bytes }))
+                if (!add_process(sink, &(GpuProcess){ .pid = (pid_t)pid,
+                                                      .gpu = sink->report->n_gpus,
+                                                      .used_bytes = used_bytes }))
                         return false;
         }
         return true;
@@ -104,7 +110,7 @@ int nvml_processes_read(const NvmlApi *api,
                         GpuReport *report,
                         size_t n_max,
                         GpuSample *sample) {
-        const size_t first = report->n_processes;
+        const Sink sink = { .report = report, .first = report->n_processes, .n_max = n_max };
 
         sample->processes_known = true;
         sample->n_computing = 0;
@@ -126,7 +132,7 @@ int nvml_processes_read(const NvmlApi *api,
                     kind != NVML_PROCESSES_COMPUTE)
                         continue;
                 if (status != NVML_SUCCESS ||
-                    !add_entries(entries->bytes, n, size, report, first, n_max, &n_alive))
+                    !add_entries(entries->bytes, n, size, &sink, &n_alive))
                         sample->processes_known = false;
                 if (kind == NVML_PROCESSES_COMPUTE)
                         sample->n_computing = n_alive;

@@ -23,6 +23,7 @@
 enum {
         GPUS_MAX = 70,
         LONG_TEXT = 5000,
+        SHORT_TEXT = 16,
         BEYOND = 4096,
         MEMORY_V2_WORDS = 5,
         SIZE_MAX_BITS = 64,
@@ -164,8 +165,9 @@ EXPORT const char *nvmlErrorString(int status) {
 
         if (take() < 64)
                 return NULL;
-        for (size_t i = 0; i + 1 < sizeof(text); i++)
-                text[i] = i < 16 ? (char)take() : (char)('a' + status % 26);
+        (void)memset(text, 'e', sizeof(text) - 1);
+        for (size_t i = 0; i < SHORT_TEXT; i++)
+                text[i] = (char)take();
         return text;
 }
 
