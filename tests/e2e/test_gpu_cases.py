@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from harness import GIB, HOLD, STAND_IN, Gpus, children_of, is_alive, proc_state, wait_until
+from harness import GIB, HOLD, STAND_IN, Gpus, children_of, is_alive, kill_quietly, proc_state, wait_until
 
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "gpu.md"
 OK, UNKNOWN, LOST = "ok", "unknown", "lost"
@@ -450,7 +450,7 @@ def test_nonsense_reaches_nothing_but_the_probe(make_daemon, place, gpus):
                 assert 0 <= gpu["used_bytes"] <= gpu["total_bytes"]
             assert gpu["promised_bytes"] == 0 and gpu["tasks"] == []
         for probe in children_of(daemon.pid):
-            os.kill(probe, 9)
+            kill_quietly(probe)
     seed.write_text(gpus.path.read_text())
     daemon.settings(nvml_library="libnvidia-ml.so.1")
     wait_until(lambda: Gpus.UUIDS[0] in [gpu["uuid"] for gpu in look(daemon) if gpu["state"] == OK], "it makes sense")
