@@ -221,7 +221,13 @@ static void look_at_version(Db *from) {
 
 static int copy_tasks(Copy *copy) {
         Range range = { .low = 0, .high = TASK_ROW_PLACE_MAX + 1 };
+        sqlite3_stmt *statement;
         int r;
+
+        /* without the table there is nothing to probe for */
+        r = db_statement(copy->from, sql_up[copy->from->old_version], &statement);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
 
         r = scan(copy, true, &range);
         if (r != 0) {

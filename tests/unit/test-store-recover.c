@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "store/recover.h"
@@ -301,6 +302,18 @@ static void test_recovery_reads_around_a_damaged_page(void **state) {
                    zeros, sizeof(zeros));
 
         assert_recovered(folder, 501 - n, 501 - n);
+}
+
+/* Not a million times: of the processor's time, as others need it too, it takes a few ms. */
+static void test_recovery_looks_for_a_table_that_is_gone_once(void **state) {
+        const Folder *folder = *state;
+        clock_t begin;
+
+        (void)make_store(folder, 20);
+        harm(folder, "DROP TABLE task");
+        begin = clock();
+        assert_recovered(folder, 0, 0);
+        assert_true(clock() - begin < CLOCKS_PER_SEC);
 }
 
 static void test_recovery_of_an_earlier_one_is_done_once(void **state) {
@@ -697,6 +710,7 @@ int main(void) {
                 store_test(test_recovery_takes_over_what_can_be_read),
                 store_test(test_recovery_keeps_the_database_id_it_can_read),
                 store_test(test_recovery_reads_around_a_damaged_page),
+                store_test(test_recovery_looks_for_a_table_that_is_gone_once),
                 store_test(test_recovery_of_an_earlier_one_is_done_once),
                 store_test(test_ids_leap_when_nobody_knows_which_were_given_out),
                 store_test(test_a_row_that_makes_no_sense_is_left_out),
