@@ -111,6 +111,13 @@ typedef struct Drain {
         char reason[DRAIN_REASON_MAX]; /* UTF-8; empty: none was given */
 } Drain;
 
+/* What a user had of the machine by then, as core/turn.h reckons it. */
+typedef struct UserPast {
+        uid_t uid;
+        uint64_t had;   /* of CORE_WHOLE */
+        uint64_t at_us; /* CLOCK_REALTIME */
+} UserPast;
+
 DECLARE_STRING_TABLE(gpu_state, GpuState);
 DECLARE_STRING_TABLE(gpu_kind, GpuKind);
 DECLARE_STRING_TABLE(gpu_use, GpuUse);

@@ -9,6 +9,7 @@
 
 #include "daemon/after.h"
 #include "daemon/log.h"
+#include "daemon/pasts.h"
 #include "daemon/peers.h"
 #include "daemon/records.h"
 #include "daemon/server.h"
@@ -297,7 +298,10 @@ static int load_tasks(Daemon *daemon, Error *error) {
                 event.gpus = (GpusSample){ .known = true, .n_gpus = (unsigned)n, .gpus = gpus };
                 (void)core_apply(daemon->core, &event);
         }
+        daemon_look_at_ram(daemon); /* what a task has of the machine is a part of this */
         r = load_drain(daemon);
+        if (r >= 0)
+                r = pasts_load(daemon);
         if (r >= 0)
                 r = store_load_active(daemon->store, take_stored_task, &loading);
         if (r < 0)
@@ -438,6 +442,7 @@ Daemon *daemon_free(Daemon *daemon) {
                 return NULL;
 
         /* What is known is written before the connections end: their end must not look like the runners'. */
+        daemon->ending = true;
         if (daemon->store && daemon->core)
                 written = records_write(daemon) && !daemon->write_failed;
         if (daemon->peers)

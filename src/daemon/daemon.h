@@ -21,6 +21,7 @@
  *   agents.c    the connections of agents, and the detached tasks that they own
  *   after.c     tasks that wait for the end of others
  *   records.c   what the daemon knows of a task beside the core: its connection, its process, whether it is on the disk
+ *   pasts.c     what users had of the machine, over a restart
  *   turn.c      sample -> plan -> carry out -> commit
  *   health.c    how the daemon itself does, for `status`, `doctor` and `metrics`
  *   gpus.c      from the probe's reports to the core: attribution, figures
@@ -100,13 +101,15 @@ struct Daemon {
         bool starting; /* no offers yet: runners known from before may still come back (decisions.md 17) */
         uint64_t n_turns; /* this one is, from 1 */
         bool turn_wanted;
-        unsigned n_served; /* peers, since it was wanted */
-        bool write_wanted; /* at the end of this turn; what is said until then waits for it */
-        bool write_due;    /* likewise, but nobody waits for it */
-        bool sync_wanted;  /* and to the disk (decisions.md 16) */
-        int store_error;   /* why it can't be written: negative errno; 0: it can */
-        bool write_failed; /* in this turn: what agents were to be told may not be so */
-        bool drain_dirty;  /* whether the machine is drained is to be written */
+        unsigned n_served;      /* peers, since it was wanted */
+        bool write_wanted;      /* at the end of this turn; what is said until then waits for it */
+        bool write_due;         /* likewise, but nobody waits for it */
+        bool sync_wanted;       /* and to the disk (decisions.md 16) */
+        int store_error;        /* why it can't be written: negative errno; 0: it can */
+        bool write_failed;      /* in this turn: what agents were to be told may not be so */
+        bool drain_dirty;       /* whether the machine is drained is to be written */
+        uint64_t pasts_boot_us; /* when what users had was written last */
+        bool ending;            /* what is written now is the last */
         uint64_t look_interval_us; /* that runners were told last */
         SteadyClock purge_clock;
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "daemon/log.h"
+#include "daemon/pasts.h"
 #include "daemon/peers.h"
 #include "daemon/records.h"
 #include "util/clock.h"
@@ -93,6 +94,8 @@ static int put_all(Daemon *daemon) {
         }
         if (daemon->drain_dirty && r >= 0)
                 r = store_put_drain(daemon->store, core_drain(daemon->core));
+        if (r >= 0)
+                r = pasts_put(daemon, daemon->ending);
         return r < 0 ? r : store_commit(daemon->store, daemon->sync_wanted);
 }
 
@@ -146,7 +149,7 @@ bool records_write(Daemon *daemon) {
 
         daemon->write_wanted = false;
         daemon->write_due = false;
-        if (!written && !daemon->drain_dirty && !store_is_dirty(daemon->store))
+        if (!written && !daemon->drain_dirty && !daemon->ending && !store_is_dirty(daemon->store))
                 return true;
         r = put_all(daemon);
         if (r < 0) {

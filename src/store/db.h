@@ -17,7 +17,7 @@
 #include "store/sql.h"
 
 enum {
-        DB_STATEMENTS_MAX = 48,
+        DB_STATEMENTS_MAX = 64,
 };
 
 /* The statements of a kind of database, by number. */

@@ -14,12 +14,16 @@
 #include "store/recover.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/core.h"
 #include "store/database.h"
 #include "store/drain-row.h"
 #include "store/meta.h"
+#include "store/past-row.h"
 #include "store/task-row.h"
+#include "util/cleanup.h"
 #include "util/macro.h"
 
 enum {
@@ -283,6 +287,24 @@ static int copy_drain(Copy *copy) {
         return r < 0 ? r : drain_row_put(copy->to, &drain);
 }
 
+/* Likewise. */
+static int copy_pasts(Copy *copy) {
+        _cleanup_free_ UserPast *pasts = calloc(CORE_USERS_MAX, sizeof(*pasts));
+        ssize_t n;
+        int r;
+
+        if (!pasts)
+                return -ENOMEM;
+        n = past_rows_get(copy->to, pasts, CORE_USERS_MAX);
+        if (n != 0)
+                return n < 0 ? (int)n : 0;
+        n = past_rows_get(copy->from, pasts, CORE_USERS_MAX);
+        if (n <= 0)
+                return 0;
+        r = begin(copy);
+        return r < 0 ? r : past_rows_put(copy->to, pasts, (size_t)n);
+}
+
 static int copy_all(Copy *copy) {
         Meta meta;
         int r;
@@ -300,6 +322,9 @@ static int copy_all(Copy *copy) {
         if (r < 0)
                 return r;
         r = copy_drain(copy);
+        if (r < 0)
+                return r;
+        r = copy_pasts(copy);
         if (r < 0)
                 return r;
         return commit(copy);

@@ -157,6 +157,10 @@ const char *const sql_statements[N_SQL] = {
         [SQL_DRAIN_CLEAR] = "DELETE FROM drain",
         [SQL_DRAIN_PUT] =
                 "INSERT INTO drain (one, by_uid, at_us, reason) VALUES (1, ?1, ?2, ?3)",
+
+        [SQL_PASTS_GET] = "SELECT uid, had, at_us FROM user_past ORDER BY uid",
+        [SQL_PASTS_CLEAR] = "DELETE FROM user_past",
+        [SQL_PAST_PUT] = "INSERT OR REPLACE INTO user_past (uid, had, at_us) VALUES (?1, ?2, ?3)",
 };
 /* clang-format on */
 
@@ -346,12 +350,18 @@ const char *const sql_migrations[] = {
               "ALTER TABLE task_gpu ADD COLUMN grant_kind TEXT NOT NULL DEFAULT 'nvidia';"
               "ALTER TABLE gpu ADD COLUMN kind TEXT NOT NULL DEFAULT 'nvidia';"
               "ALTER TABLE gpu ADD COLUMN part INTEGER NOT NULL DEFAULT 0",
+        [6] = "CREATE TABLE user_past ("
+              "  uid INTEGER PRIMARY KEY,"
+              "  had INTEGER NOT NULL,"
+              "  at_us INTEGER NOT NULL"
+              ") STRICT",
 };
 
 const char *const sql_set_version[] = {
         [0] = "PRAGMA user_version = 1", [1] = "PRAGMA user_version = 2",
         [2] = "PRAGMA user_version = 3", [3] = "PRAGMA user_version = 4",
         [4] = "PRAGMA user_version = 5", [5] = "PRAGMA user_version = 6",
+        [6] = "PRAGMA user_version = 7",
 };
 
 _Static_assert(ELEMENTSOF(sql_migrations) == ELEMENTSOF(sql_set_version), "a step without an end");

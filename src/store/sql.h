@@ -59,10 +59,13 @@ typedef enum SqlId {
         SQL_DRAIN_GET, /* -> the columns of a drain, or nothing */
         SQL_DRAIN_CLEAR,
         SQL_DRAIN_PUT, /* the columns of a drain */
+        SQL_PASTS_GET, /* -> the columns of a user's past, by uid */
+        SQL_PASTS_CLEAR,
+        SQL_PAST_PUT, /* the columns of a user's past */
 } SqlId;
 
 enum {
-        N_SQL = SQL_DRAIN_PUT + 1,
+        N_SQL = SQL_PAST_PUT + 1,
         SQL_APPLICATION_ID = 0x74736b66, /* "tskf" */
 };
 

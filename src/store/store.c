@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "store/drain-row.h"
+#include "store/past-row.h"
 #include "store/store-state.h"
 #include "store/task-row.h"
 
@@ -90,6 +91,19 @@ int store_put_drain(Store *store, const Drain *drain) {
 
 int store_get_drain(Store *store, Drain *ret) {
         return drain_row_get(&store->db, ret);
+}
+
+int store_put_pasts(Store *store, const UserPast *pasts, size_t n) {
+        int r;
+
+        r = txn_begin(&store->txn);
+        if (r < 0)
+                return r;
+        return changed(store, past_rows_put(&store->db, pasts, n));
+}
+
+ssize_t store_get_pasts(Store *store, UserPast *ret, size_t max) {
+        return past_rows_get(&store->db, ret, max);
 }
 
 /* A row that was left out: @damage says why. */

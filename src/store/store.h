@@ -26,7 +26,7 @@ typedef struct Store Store;
 
 enum {
         STORE_IDS_BLOCK = 1024, /* ids are reserved durably in blocks of this size */
-        STORE_SCHEMA_VERSION = 6,
+        STORE_SCHEMA_VERSION = 7,
         STORE_DATABASE_ID_CHARS = 32, /* hex digits of the database's random id */
 };
 
@@ -99,6 +99,12 @@ int store_put_drain(Store *store, const Drain *drain);
 
 /* Reads it back. Return: 0 or negative errno. */
 int store_get_drain(Store *store, Drain *ret);
+
+/* What users had of the machine, replacing what was there. Return: as store_put_task(). */
+int store_put_pasts(Store *store, const UserPast *pasts, size_t n);
+
+/* Reads it back, at most @max of them. Return: how many, or negative errno. */
+ssize_t store_get_pasts(Store *store, UserPast *ret, size_t max);
 
 /* Whether a transaction with changes is open. */
 bool store_is_dirty(const Store *store);

@@ -156,6 +156,22 @@ def test_who_comes_after_two_hundred_of_another_is_among_the_next_two(shared, pl
     assert len(before) <= 1, before
 
 
+def test_what_a_user_had_outlives_the_daemon(make_shared):
+    shared = make_shared(settings={"share_half_life": "1h"})
+    daemon, alice, bob = shared.daemon, shared.alice, shared.bob
+    assert daemon.run("run", "-c", str(N_CPUS), "sleep 0.5", user=alice, cwd="/").returncode == 0
+    daemon.stop()
+    daemon.start_daemon()
+    filler, gate = daemon.start("filler", "-c", str(N_CPUS), cwd="/")
+    procs = []
+    for name, user in (("first", alice), ("second", bob)):
+        procs.append(daemon.popen("run", "-n", name, "-c", str(N_CPUS), "true", user=user, cwd="/"))
+        daemon.wait_state(name, "pending")
+    assert [task["name"] for task in daemon.ps() if task["state"] == "pending"] == ["second", "first"]
+    gate.open()
+    assert [proc.wait() for proc in (filler, *procs)] == [0, 0, 0]
+
+
 def test_a_longer_delay_than_allowed_is_cut_and_run_says_so(make_shared):
     shared = make_shared(settings={"max_delay": "1m"})
     done = shared.daemon.run("run", "-n", "t", "-m", "1M", "-d", "1h", "true", user=shared.alice, cwd="/")

@@ -236,10 +236,12 @@ static void test_recovery_takes_over_what_can_be_read(void **state) {
         uint64_t id = 0;
         char database_id[STORE_DATABASE_ID_CHARS + 1];
         Drain drain = {};
+        UserPast past = {};
         Error error;
 
         (void)snprintf(database_id, sizeof(database_id), "%s", store_database_id(store));
         assert_int_equal(store_put_drain(store, &(Drain){ .on = true, .reason = "new kernel" }), 0);
+        assert_int_equal(store_put_pasts(store, &(UserPast){ 7, 8, 9 }, 1), 0);
         assert_int_equal(store_commit(store, false), 0);
         (void)store_free(store);
 
@@ -253,6 +255,8 @@ static void test_recovery_takes_over_what_can_be_read(void **state) {
         assert_int_equal(store_get_drain(store, &drain), 0);
         assert_true(drain.on);
         assert_string_equal(drain.reason, "new kernel");
+        assert_int_equal(store_get_pasts(store, &past, 1), 1);
+        assert_true(past.uid == 7 && past.had == 8 && past.at_us == 9);
 
         /* its runners must not be matched by number with tasks that another database had */
         assert_string_not_equal(store_database_id(store), database_id);

@@ -77,7 +77,7 @@ static void test_every_table_is_strict(void **state) {
                          SQLITE_OK);
         for (; sqlite3_step(statement) == SQLITE_ROW; n++)
                 assert_int_equal(sqlite3_column_int(statement, 1), 1);
-        assert_int_equal(n, 7);
+        assert_int_equal(n, 8);
         (void)sqlite3_finalize(statement);
         (void)sqlite3_close(db);
 }

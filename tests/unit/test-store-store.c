@@ -584,6 +584,37 @@ static void test_a_drain_that_makes_no_sense_is_one(void **state) {
         (void)store_free(store);
 }
 
+static void test_what_users_had_outlives_the_store(void **state) {
+        static const UserPast first[] = { { 7, 1, 1 } },
+                              last[] = { { 0, 3, 4 }, { 4294967294, INT64_MAX, 5 }, { 9, 6, 7 } };
+        const Folder *folder = *state;
+        Store *store = open_store(folder);
+        UserPast have[4] = {};
+
+        assert_int_equal(store_get_pasts(store, have, 4), 0);
+        assert_int_equal(store_put_pasts(store, first, 1), 0);
+        assert_int_equal(store_put_pasts(store, last, 3), 0);
+        assert_true(store_is_dirty(store));
+        assert_int_equal(store_commit(store, true), 0);
+        (void)store_free(store);
+
+        store = open_store(folder);
+        assert_int_equal(store_get_pasts(store, have, 4), 3);
+        assert_memory_equal(&have[0], &last[0], sizeof(UserPast));
+        assert_memory_equal(&have[1], &last[2], sizeof(UserPast));
+        assert_memory_equal(&have[2], &last[1], sizeof(UserPast));
+        assert_int_equal(store_get_pasts(store, have, 2), 2);
+        (void)store_free(store);
+
+        harm(folder, "UPDATE user_past SET had = -1 WHERE uid = 9");
+        store = open_store(folder);
+        assert_int_equal(store_get_pasts(store, have, 4), 2);
+        assert_int_equal(store_put_pasts(store, NULL, 0), 0);
+        assert_int_equal(store_commit(store, true), 0);
+        assert_int_equal(store_get_pasts(store, have, 4), 0);
+        (void)store_free(store);
+}
+
 static void test_gpus_come_back_as_unknown(void **state) {
         const Folder *folder = *state;
         Store *store = open_store(folder);
@@ -947,6 +978,7 @@ int main(void) {
                 store_test(test_a_purge_takes_what_ended_before),
                 store_test(test_a_drain_outlives_the_store),
                 store_test(test_a_drain_that_makes_no_sense_is_one),
+                store_test(test_what_users_had_outlives_the_store),
                 store_test(test_gpus_come_back_as_unknown),
                 store_test(test_of_two_gpus_with_one_uuid_the_first_is_kept),
                 store_test(test_files_are_the_daemons_alone_whatever_the_umask),

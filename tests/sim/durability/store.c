@@ -144,6 +144,14 @@ int store_get_drain(Store *store, Drain *ret) {
         return 0;
 }
 
+int store_put_pasts(Store *store, const UserPast *pasts, size_t n) {
+        return 0;
+}
+
+ssize_t store_get_pasts(Store *store, UserPast *ret, size_t max) {
+        return 0;
+}
+
 bool store_is_dirty(const Store *store) {
         return disk.tasks.dirty;
 }
