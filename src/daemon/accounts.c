@@ -18,6 +18,7 @@ Account *accounts_get(Accounts *accounts, uid_t uid) {
                 return NULL;
         account->uid = uid;
         account->n_lines = ACCOUNT_LINES_MAX;
+        account->rules = user_rules_default();
         TAILQ_INIT(&account->waiting);
         HASH_ADD(hh, accounts->by_uid, uid, sizeof(uid), account);
         return account;

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 #include <uthash.h>
 
+#include "core/policy.h"
 #include "core/task.h"
 #include "util/macro.h"
 
@@ -40,6 +41,7 @@ typedef struct Account {
         size_t n_in_bytes; /* of memory, for messages that are not whole yet, or not yet served */
         size_t n_out_bytes; /* for what waits to be sent, and for what the answer to a call is made of */
         size_t n_task_bytes; /* for its tasks that are not over */
+        UserRules rules;     /* what the settings say of it, by the groups of its last connection */
 
         /* service.c */
         int64_t credit_us; /* of the daemon's time; below 0: a debt */

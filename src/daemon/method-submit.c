@@ -270,6 +270,7 @@ Record *submit_enter(Peer *peer, Task *task) {
         uint64_t id = task->id;
         Record *record;
 
+        peer_tell_rules(peer);
         event.submitted = task;
         if (core_apply(daemon->core, &event) != 0) {
                 (void)task_free(task);

@@ -382,6 +382,19 @@ static int on_peer(sd_event_source *source, int fd, uint32_t revents, void *user
         return 0;
 }
 
+void peer_tell_rules(Peer *peer) {
+        Daemon *daemon = peer->peers->daemon;
+        UserRules known = core_user_rules(daemon->core, peer->uid);
+        Event event = daemon_event(EVENT_USER, 0);
+
+        if (known.weight_permille == peer->account->rules.weight_permille)
+                return;
+        event.user.uid = peer->uid;
+        event.user.rules = peer->account->rules;
+        if (core_apply(daemon->core, &event) < 0)
+                log_error("out of memory: uid %u counts as any other", peer->uid);
+}
+
 /* What the settings say of the peer; its groups, like its user, are the kernel's word. */
 static void peer_judge(Peer *peer) {
         const Settings *settings = &peer->peers->daemon->settings;
@@ -394,6 +407,8 @@ static void peer_judge(Peer *peer) {
                 n += size / sizeof(*groups);
         peer->is_admin = settings_is_admin(settings, peer->uid, groups, n);
         peer->is_allowed = settings_is_allowed(settings, peer->uid, groups, n);
+        peer->account->rules = settings_rules(settings, peer->uid, groups, n);
+        peer_tell_rules(peer);
 }
 
 void peers_judge(Peers *peers) {

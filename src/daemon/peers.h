@@ -95,6 +95,9 @@ struct Peer {
         Peer *held_next;
 };
 
+/* The core knows what the settings say of the peer's user. Call it before a task of its comes. */
+void peer_tell_rules(Peer *peer);
+
 int peers_new(Peers **ret, Daemon *daemon);
 Peers *peers_free(Peers *peers); /* ends every connection */
 DEFINE_CLEANUP(Peers *, peers_free);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/gpu-word.h"
+#include "settings/settings-factors.h"
 #include "settings/settings-users.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
@@ -66,6 +67,10 @@ const SettingsKey settings_keys[] = {
                 FIELD(policy.share_half_life_us), .min = POLICY_HALF_LIFE_MIN_US,
                 .max = 365 * US_PER_DAY, .standard = "1d",
                 .help = "fair: what a user had so long ago counts half of what is held now",
+        }, {
+                .name = "weights", .type = SETTINGS_TYPE_FACTORS,
+                FIELD(weights), .min = 1, .max = 1000000, .standard = "none",
+                .help = "fair: who counts as having had less, or more, by how much: alice:2, @students:0.5",
         }, {
                 .name = "patience", .type = SETTINGS_TYPE_DURATION,
                 FIELD(policy.patience_us), .max = TASK_TIME_INF, .standard = "10m",
@@ -304,35 +309,10 @@ static int set_count(const SettingsKey *key, const char *value, Settings *settin
         return 0;
 }
 
-/*
- * A decimal number as so many units of its last place: "1.5" with 3 places is 1500. No double: 2.3 has none.
- */
-static int parse_decimal(const char *s, size_t n, unsigned n_places, uint64_t *ret) {
-        uint64_t value = 0;
-        size_t i = 0;
-        size_t n_point;
-
-        while (i < n && s[i] >= '0' && s[i] <= '9' && i < 9)
-                value = 10 * value + (unsigned)(s[i++] - '0');
-        if (i == 0 || (i < n && (s[i] != '.' || i + 1 == n)))
-                return -EINVAL;
-
-        n_point = i < n ? i++ : n;
-        while (i < n && s[i] >= '0' && s[i] <= '9' && i - n_point <= n_places)
-                value = 10 * value + (unsigned)(s[i++] - '0');
-        if (i < n)
-                return -EINVAL;
-
-        for (size_t places = n_point < n ? n - n_point - 1 : 0; places < n_places; places++)
-                value *= 10;
-        *ret = value;
-        return 0;
-}
-
 static int set_factor(const SettingsKey *key, const char *value, Settings *settings, Error *error) {
         uint64_t permille = 0;
 
-        if (parse_decimal(value, strlen(value), 3, &permille) < 0 || permille < key->min ||
+        if (settings_parse_decimal(value, strlen(value), 3, &permille) < 0 || permille < key->min ||
             permille > key->max)
                 return error_set(error, -EINVAL,
                                  "'%s' is no factor: a number from %" PRIu64 " to %" PRIu64
@@ -349,8 +329,9 @@ static int set_percent(const SettingsKey *key,
         size_t n = strlen(value);
         uint64_t permyriad = 0;
 
-        if (n == 0 || value[n - 1] != '%' || parse_decimal(value, n - 1, 2, &permyriad) < 0 ||
-            permyriad < key->min || permyriad > key->max)
+        if (n == 0 || value[n - 1] != '%' ||
+            settings_parse_decimal(value, n - 1, 2, &permyriad) < 0 || permyriad < key->min ||
+            permyriad > key->max)
                 return error_set(
                         error, -EINVAL,
                         "'%s' is no percentage: from 0%% to 100%%, with up to two decimals, such "
@@ -471,6 +452,9 @@ int settings_key_set(const SettingsKey *key, const char *value, Settings *settin
                 return set_text(key, value, settings, error);
         case SETTINGS_TYPE_GPUS:
                 return set_gpus(value, settings, error);
+        case SETTINGS_TYPE_FACTORS:
+                return settings_factors_set((UserFactors *)(void *)((char *)settings + key->offset),
+                                            value, key->min, key->max, error);
         case SETTINGS_TYPE_USERS:
                 return settings_users_set((UserList *)(void *)((char *)settings + key->offset),
                                           key->words[0], value, error);

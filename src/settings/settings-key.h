@@ -22,8 +22,9 @@ typedef enum SettingsType {
         SETTINGS_TYPE_PERCENT, /* 2.5%; permyriad */
         SETTINGS_TYPE_WORD,    /* which of `words` it is */
         SETTINGS_TYPE_TEXT,
-        SETTINGS_TYPE_GPUS,  /* of the policy */
-        SETTINGS_TYPE_USERS, /* a list, or the first of `words` */
+        SETTINGS_TYPE_GPUS,    /* of the policy */
+        SETTINGS_TYPE_USERS,   /* a list, or the first of `words` */
+        SETTINGS_TYPE_FACTORS, /* for users: permille from `min` to `max` */
 } SettingsType;
 
 typedef struct SettingsKey {

@@ -81,7 +81,7 @@ static int find_id(const char *name, bool is_group, unsigned *ret) {
         return -ERANGE;
 }
 
-static int resolve(const char *name, bool is_group, unsigned *ret, Error *error) {
+int settings_users_resolve(const char *name, bool is_group, unsigned *ret, Error *error) {
         const char *what = is_group ? "group" : "user";
         uint64_t number = 0;
         int r;
@@ -113,7 +113,7 @@ static int add_name(UserList *list, const char *word, Error *error) {
         unsigned id = 0;
         int r;
 
-        r = resolve(is_group ? word + 1 : word, is_group, &id, error);
+        r = settings_users_resolve(is_group ? word + 1 : word, is_group, &id, error);
         if (r < 0)
                 return r;
 

@@ -25,6 +25,9 @@
 int settings_users_set(UserList *list, const char *word, const char *value, Error *error);
 void settings_users_done(UserList *list);
 
+/* The number of a user or group, by its name, or a number. Looks it up (NSS). Return: 0, or negative errno with @error. */
+int settings_users_resolve(const char *name, bool is_group, unsigned *ret, Error *error);
+
 /* One more. Return: 0 or -ENOMEM. */
 int settings_users_add_uid(UserList *list, uid_t uid);
 

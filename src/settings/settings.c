@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "settings/settings-factors.h"
 #include "settings/settings-key.h"
 #include "settings/settings-users.h"
 #include "util/cleanup.h"
@@ -170,6 +171,7 @@ void settings_done(Settings *settings) {
         settings_users_done(&settings->admins);
         settings_users_done(&settings->allow_users);
         settings_users_done(&settings->deny_users);
+        settings_factors_done(&settings->weights);
         *settings = (Settings){};
 }
 
@@ -181,6 +183,13 @@ bool settings_is_allowed(const Settings *settings, uid_t uid, const gid_t *gids,
         return settings_is_admin(settings, uid, gids, n_gids) ||
                (settings_users_contain(&settings->allow_users, uid, gids, n_gids) &&
                 !settings_users_contain(&settings->deny_users, uid, gids, n_gids));
+}
+
+UserRules settings_rules(const Settings *settings, uid_t uid, const gid_t *gids, size_t n_gids) {
+        UserRules rules = user_rules_default();
+
+        rules.weight_permille = settings_factors_get(&settings->weights, uid, gids, n_gids);
+        return rules;
 }
 
 int settings_print_defaults(FILE *f) {

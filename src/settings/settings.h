@@ -28,6 +28,18 @@ typedef struct UserList {
         gid_t *gids; /* owned */
 } UserList;
 
+/* Numbers for users and groups. */
+typedef struct UserFactor {
+        bool is_group;
+        unsigned id;
+        unsigned permille;
+} UserFactor;
+
+typedef struct UserFactors {
+        size_t n;
+        UserFactor *of; /* owned */
+} UserFactors;
+
 typedef struct Settings {
         Policy policy;
         uint64_t sample_interval_us;
@@ -37,6 +49,7 @@ typedef struct Settings {
         UserList admins;
         UserList allow_users;
         UserList deny_users; /* of those allowed */
+        UserFactors weights;
         uint64_t max_pending_per_user;
         uint64_t client_timeout_us;
         bool show_commands_to_owner_only;
@@ -72,6 +85,9 @@ bool settings_is_admin(const Settings *settings, uid_t uid, const gid_t *gids, s
 
 /* Whether it may use the daemon. Admins may in any case, so that a slip in a list locks nobody out who could mend it. */
 bool settings_is_allowed(const Settings *settings, uid_t uid, const gid_t *gids, size_t n_gids);
+
+/* What the core is to know of somebody with these credentials. */
+UserRules settings_rules(const Settings *settings, uid_t uid, const gid_t *gids, size_t n_gids);
 
 /* Writes an example file: every key with its default, behind a '#'. Return: 0, or -EIO if it could not be written. */
 int settings_print_defaults(FILE *f);

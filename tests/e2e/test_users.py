@@ -172,6 +172,25 @@ def test_what_a_user_had_outlives_the_daemon(make_shared):
     assert [proc.wait() for proc in (filler, *procs)] == [0, 0, 0]
 
 
+def test_weights_count_by_user_and_group(make_shared, users):
+    """Both have had as much; who weighs more comes first, whoever asked first."""
+    alice, bob, _ = users
+    shared = make_shared(settings={"weights": f"@{bob.gid}:4, {alice.uid}:2", "share_half_life": "1h"})
+    daemon = shared.daemon
+    running = [daemon.start(f"of-{user.name}", "-c", "1", user=user, cwd="/") for user in (alice, bob)]
+    filler, gate = daemon.start("filler", "-c", str(N_CPUS - 2), cwd="/") if N_CPUS > 2 else (None, None)
+    procs = []
+    for name, user in (("first", alice), ("second", bob)):
+        procs.append(daemon.popen("run", "-n", name, "-c", str(N_CPUS), "true", user=user, cwd="/"))
+        daemon.wait_state(name, "pending")
+    assert [task["name"] for task in daemon.ps() if task["state"] == "pending"] == ["second", "first"]
+    for proc, its_gate in [*running, (filler, gate)]:
+        if proc:
+            its_gate.open()
+            assert proc.wait() == 0
+    assert [proc.wait() for proc in procs] == [0, 0]
+
+
 def test_a_longer_delay_than_allowed_is_cut_and_run_says_so(make_shared):
     shared = make_shared(settings={"max_delay": "1m"})
     done = shared.daemon.run("run", "-n", "t", "-m", "1M", "-d", "1h", "true", user=shared.alice, cwd="/")

@@ -201,6 +201,22 @@ static void test_words_are_kept_as_written(void **state) {
         settings_done(&s);
 }
 
+static void test_a_weight_is_that_of_the_user_else_the_largest_of_its_groups(void **state) {
+        Settings s = parsed("weights = 7:2.5 , @8:0.001, @9:3,@7:4");
+        const gid_t gids[] = { 1, 8, 9 };
+
+        assert_int_equal(settings_rules(&s, 7, gids, 3).weight_permille, 2500);
+        assert_int_equal(settings_rules(&s, 8, gids, 3).weight_permille, 3000);
+        assert_int_equal(settings_rules(&s, 8, gids, 2).weight_permille, 1);
+        assert_int_equal(settings_rules(&s, 8, gids, 1).weight_permille, 1000);
+        assert_int_equal(settings_rules(&s, 9, NULL, 0).weight_permille, 1000);
+        settings_done(&s);
+
+        s = parsed("weights = none");
+        assert_int_equal(settings_rules(&s, 7, gids, 3).weight_permille, 1000);
+        settings_done(&s);
+}
+
 static void test_a_bad_value_is_refused_with_what_is_allowed(void **state) {
         static const struct {
                 const char *line;
@@ -231,6 +247,16 @@ static void test_a_bad_value_is_refused_with_what_is_allowed(void **state) {
                 { "sample_interval = inf", "a time from 100ms to " },
                 { "sample_interval = never", "a time from 100ms to " },
                 { "order = lifo", "'lifo' is neither 'fair' nor 'fifo'" },
+                { "weights = alice",
+                  "'alice' is none of these: a user or @group, a colon, and a number" },
+                { "weights = root:0", "a number from 0.001 to 1000" },
+                { "weights = root:1000.001", "a number from 0.001 to 1000" },
+                { "weights = root:1.0001", "a number from 0.001 to 1000" },
+                { "weights = :1", "a name is missing" },
+                { "weights = root:1,", "'' is none of these" },
+                { "weights = root:1, 0:2", "'0' is there twice" },
+                { "weights = nobody-at-all:1", "there is no user 'nobody-at-all'" },
+                { "weights = @nobody-at-all:1", "there is no group 'nobody-at-all'" },
                 { "share_half_life = 59s", "a time from 1m to " },
                 { "share_half_life = inf", "a time from 1m to " },
                 { "priority_limit = 201", "priority_limit: " },
@@ -517,6 +543,7 @@ int main(void) {
                 cmocka_unit_test(test_a_personal_file_does_not_take_rights_away),
                 cmocka_unit_test(test_each_kind_of_value_is_read),
                 cmocka_unit_test(test_words_are_kept_as_written),
+                cmocka_unit_test(test_a_weight_is_that_of_the_user_else_the_largest_of_its_groups),
                 cmocka_unit_test(test_a_bad_value_is_refused_with_what_is_allowed),
                 cmocka_unit_test(test_a_text_that_does_not_fit_is_refused),
                 cmocka_unit_test(test_too_many_gpus_are_refused),
