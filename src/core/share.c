@@ -99,8 +99,9 @@ void share_free_all(Core *core, Entry *entry) {
         for (unsigned i = 0; i < entry->n_shares; i++) {
                 Look *look = share_look(core, &entry->shares[i]);
 
-                if (look)
-                        look->changed = true;
+                if (!look)
+                        continue;
+                look->changed = true;
                 if (gpus_are_ram(core, entry->shares[i].slot))
                         core->ram.look.changed = true;
         }

@@ -97,7 +97,7 @@ static bool could_start(Peer *peer, Call *call, bool resumed) {
                 peer_park(peer, call, START_PATIENCE_US);
                 return false;
         }
-        if (submit_parks_for_gpus(peer, call, resumed))
+        if (submit_parks_for_gpus(peer, call, resumed, clock_boottime_us()))
                 return false;
         explain = malloc(sizeof(*explain));
         daemon_look_at_ram(daemon);

@@ -157,8 +157,11 @@ void daemon_want_turn(Daemon *daemon);
 /* A peer was served: the turn that is wanted must not wait for ever for a moment without messages. */
 void daemon_hurry_turn(Daemon *daemon);
 
-/* Looks, plans and carries out now. Used at the end of a turn, and to answer a Submit with its grant. */
-void daemon_plan(Daemon *daemon);
+/*
+ * Looks, plans and carries out now. Used at the end of a turn, and to answer a Submit with its grant. @now_boot_us: for the first plan;
+ * what was fresh then is fresh for it.
+ */
+void daemon_plan(Daemon *daemon, uint64_t now_boot_us);
 
 /* Applies a look at RAM to the core. */
 void daemon_look_at_ram(Daemon *daemon);
@@ -172,8 +175,8 @@ void daemon_check_idle(Daemon *daemon);
 /* turn.c */
 int daemon_turn_init(Daemon *daemon);
 
-/* Whether figures of the GPUs are fresh enough to start a task by. */
-bool daemon_gpus_are_fresh(const Daemon *daemon);
+/* Whether figures of the GPUs are fresh enough to start a task by at that time. */
+bool daemon_gpus_are_fresh(const Daemon *daemon, uint64_t now_boot_us);
 
 /* health.c */
 void daemon_health(const Daemon *daemon, Health *ret);

@@ -349,7 +349,8 @@ static void count_cpus(const Daemon *daemon, MachineStatus *status) {
  * last figures are shown with their age, so that looking at the queue does not wake a GPU that sleeps (decisions.md 32).
  */
 static bool wants_look(const Daemon *daemon) {
-        return core_uses_gpus(daemon->core) ? !daemon_gpus_are_fresh(daemon) : !daemon->gpus_looked;
+        return core_uses_gpus(daemon->core) ? !daemon_gpus_are_fresh(daemon, clock_boottime_us()) :
+                                              !daemon->gpus_looked;
 }
 
 void method_status(Peer *peer, Call *call, bool resumed) {

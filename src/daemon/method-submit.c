@@ -32,7 +32,7 @@ enum {
 
 /* What the GPUs that were seen last can't meet may be met by one that has come since. */
 static bool looks_again(Daemon *daemon, const Needs *needs) {
-        return needs->n_gpus > 0 && !daemon_gpus_are_fresh(daemon) &&
+        return needs->n_gpus > 0 && !daemon_gpus_are_fresh(daemon, clock_boottime_us()) &&
                gpu_watch_ask(daemon->gpu_watch, core_n_offers(daemon->core)) == 0;
 }
 
@@ -78,10 +78,10 @@ bool submit_resolve(Peer *peer, Call *call, Needs *needs, bool resumed) {
 }
 
 /* Whether the answer needs figures of the GPUs newer than those there are; parks the call then. */
-bool submit_parks_for_gpus(Peer *peer, Call *call, bool resumed) {
+bool submit_parks_for_gpus(Peer *peer, Call *call, bool resumed, uint64_t now_boot_us) {
         Daemon *daemon = peer_daemon(peer);
 
-        if (call->submit.task->needs.n_gpus == 0 || daemon_gpus_are_fresh(daemon))
+        if (call->submit.task->needs.n_gpus == 0 || daemon_gpus_are_fresh(daemon, now_boot_us))
                 return false;
 
         /* A look that was under way already may have been asked for too early: the next one counts. */
@@ -360,6 +360,7 @@ void method_submit(Peer *peer, Call *call, bool resumed) {
         Reply reply = { .to = CALL_SUBMIT };
         _cleanup_(notices_done) Notices notices = {};
         Error error = {};
+        uint64_t now_boot_us;
         Record *record;
         int r;
 
@@ -382,13 +383,14 @@ void method_submit(Peer *peer, Call *call, bool resumed) {
                           START_PATIENCE_US + LOOK_MAX_US); /* nothing is offered yet, to nobody */
                 return;
         }
-        /* Before the look at the GPUs: it may write to the disk, and figures grow old in milliseconds. */
         r = task->id == 0 ? store_take_id(daemon->store, &task->id) : 0;
         if (r < 0) {
                 submit_refuse_ids(peer, CALL_SUBMIT, r);
                 return;
         }
-        if (call->submit.immediate && submit_parks_for_gpus(peer, call, resumed))
+        /* After the id, which may have been written for: from here on no time passes for the figures. */
+        now_boot_us = clock_boottime_us();
+        if (call->submit.immediate && submit_parks_for_gpus(peer, call, resumed, now_boot_us))
                 return;
         submit_prepare(peer, task, &notices);
         record = submit_enter(peer, TAKE_PTR(call->submit.task));
@@ -397,7 +399,7 @@ void method_submit(Peer *peer, Call *call, bool resumed) {
                 return;
         }
         record->granting = true;
-        daemon_plan(daemon);
+        daemon_plan(daemon, now_boot_us);
         record->granting = false;
         if (call->submit.immediate && !record->granted) {
                 refuse_now(peer, record);
@@ -423,7 +425,7 @@ void method_dry_run(Peer *peer, Call *call, bool resumed) {
                 return;
         }
         if (!submit_resolve(peer, call, &task->needs, resumed) ||
-            submit_parks_for_gpus(peer, call, resumed))
+            submit_parks_for_gpus(peer, call, resumed, clock_boottime_us()))
                 return;
         daemon_look_at_ram(daemon);
         reply.boot_us = clock_boottime_us();

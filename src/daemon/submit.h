@@ -34,8 +34,8 @@ bool submit_is_within_limits(Peer *peer, CallType type, size_t n);
  */
 bool submit_resolve(Peer *peer, Call *call, Needs *needs, bool resumed);
 
-/* Whether a start now needs figures of the GPUs newer than those there are; parks the call then. */
-bool submit_parks_for_gpus(Peer *peer, Call *call, bool resumed);
+/* Whether a start at that time needs figures of the GPUs newer than those there are; parks the call then. */
+bool submit_parks_for_gpus(Peer *peer, Call *call, bool resumed, uint64_t now_boot_us);
 
 /* Fills in what the daemon alone knows, the id apart, and cuts what is more than this machine allows. */
 void submit_prepare(Peer *peer, Task *task, Notices *notices);

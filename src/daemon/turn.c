@@ -63,9 +63,9 @@ static void ask_for_gpus(Daemon *daemon) {
                 log_error("cannot start the GPU probe: %s", strerror(-r));
 }
 
-bool daemon_gpus_are_fresh(const Daemon *daemon) {
+bool daemon_gpus_are_fresh(const Daemon *daemon, uint64_t now_boot_us) {
         return daemon->gpus_known && daemon->gpus_ticket >= core_n_offers(daemon->core) &&
-               clock_boottime_us() - daemon->gpus_boot_us <=
+               now_boot_us - MIN(now_boot_us, daemon->gpus_boot_us) <=
                        core_policy(daemon->core)->sample_max_age_us;
 }
 
@@ -119,7 +119,7 @@ static void arm_wake(Daemon *daemon, uint64_t wake_boot_us) {
         (void)sd_event_source_set_enabled(daemon->wake_source, SD_EVENT_ONESHOT);
 }
 
-void daemon_plan(Daemon *daemon) {
+void daemon_plan(Daemon *daemon, uint64_t now_boot_us) {
         uint64_t wake_boot_us = TASK_TIME_INF;
         bool again = true, looked = false;
 
@@ -128,7 +128,7 @@ void daemon_plan(Daemon *daemon) {
         while (again && core_is_waiting(daemon->core)) {
                 Plan plan;
 
-                if (core_plan(daemon->core, clock_boottime_us(), &plan) < 0) {
+                if (core_plan(daemon->core, now_boot_us, &plan) < 0) {
                         log_error("out of memory while planning");
                         return;
                 }
@@ -143,6 +143,7 @@ void daemon_plan(Daemon *daemon) {
                 again |= looked;
                 wake_boot_us = plan.wake_boot_us;
                 plan_done(&plan);
+                now_boot_us = clock_boottime_us();
         }
         rows_fill(daemon);
         arm_wake(daemon, wake_boot_us);
@@ -178,7 +179,7 @@ static int on_turn(sd_event_source *source, void *userdata) {
         if (daemon->n_served >= SERVED_PER_TURN)
                 (void)sd_event_source_set_priority(source, PRIORITY_AFTER_MESSAGES);
         after_cancel_doomed(daemon);
-        daemon_plan(daemon);
+        daemon_plan(daemon, clock_boottime_us());
         daemon->turn_wanted = false; /* what these two want is done by this one */
         if (daemon->write_wanted || daemon->write_due)
                 (void)records_write(daemon);
