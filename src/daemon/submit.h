@@ -5,7 +5,8 @@
 /*
  * Submitting
  *
- * What submissions from a terminal (method-submit.c) and from an agent (agents.c) have in common.
+ * What submissions from a terminal (method-submit.c), those from an agent (agents.c), and tasks that come back (method-attach.c) have in
+ * common.
  */
 
 #include <stdbool.h>
@@ -36,6 +37,9 @@ bool submit_resolve(Peer *peer, Call *call, Needs *needs, bool resumed);
 
 /* Whether a start at that time needs figures of the GPUs newer than those there are; parks the call then. */
 bool submit_parks_for_gpus(Peer *peer, Call *call, bool resumed, uint64_t now_boot_us);
+
+/* Whose it is, who brought it, and when: now. */
+void submit_stamp(const Daemon *daemon, const Peer *peer, Task *task);
 
 /* Fills in what the daemon alone knows, the id apart, and cuts what is more than this machine allows. */
 void submit_prepare(Peer *peer, Task *task, Notices *notices);
