@@ -407,6 +407,7 @@ int daemon_new(Daemon **ret, const DaemonOptions *options, Error *error) {
         daemon->state_dir = strdup(options->state_dir);
         daemon->look_interval_us = QUIET_LOOK_US;
         daemon->started_at_us = daemon->settings_at_us = clock_realtime_us();
+        daemon->attach_until_us = clock_boottime_us() + ATTACH_DEADLINE_US;
         daemon->n_turns = 1;
         if (!daemon->state_dir || (options->settings_path && !daemon->settings_path))
                 return error_set(error, -ENOMEM, "out of memory");

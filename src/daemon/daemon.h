@@ -99,7 +99,8 @@ struct Daemon {
         uint64_t n_offers_made; /* numbers the offers */
 
         bool starting; /* no offers yet: runners known from before may still come back (decisions.md 17) */
-        uint64_t n_turns; /* this one is, from 1 */
+        uint64_t attach_until_us; /* CLOCK_BOOTTIME: so long may they come back */
+        uint64_t n_turns;         /* this one is, from 1 */
         bool turn_wanted;
         unsigned n_served;      /* peers, since it was wanted */
         bool write_wanted;      /* at the end of this turn; what is said until then waits for it */

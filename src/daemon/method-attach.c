@@ -13,25 +13,69 @@
 #include "util/clock.h"
 #include "util/fd.h"
 
+static bool is_of_our_database(const Daemon *daemon, const Call *call) {
+        return strcmp(call->attach.database, store_database_id(daemon->store)) == 0;
+}
+
+/* Whether a crash may just have come to this task before its first commit, and its runner now comes back (decisions.md 17). */
+static bool may_be_lost(const Daemon *daemon, uint64_t id) {
+        return clock_boottime_us() < daemon->attach_until_us &&
+               store_may_have_lost(daemon->store, id);
+}
+
+static bool is_same_task(const Task *task, const Peer *peer, const Call *call) {
+        return task->uid == peer->uid &&
+               memcmp(task->key, call->attach.task->key, TASK_KEY_BYTES) == 0;
+}
+
+/*
+ * Whether a task that comes back may have its id. With that goes a place in line, and a row of the history: it is of a task of the
+ * same user and key, or of none.
+ */
+static bool may_have_id(const Daemon *daemon, const Peer *peer, const Call *call) {
+        uint64_t id = call->attach.task->id;
+        _cleanup_(task_freep) Task *stored = NULL;
+        int r;
+
+        if (!is_of_our_database(daemon, call) || core_find(daemon->core, id))
+                return false;
+        r = store_load_task(daemon->store, id, &stored);
+        if (r < 0)
+                return r == -ENOENT && may_be_lost(daemon, id);
+        return is_same_task(stored, peer, call);
+}
+
+/* What a runner says of a task that nobody here knows brings it no more than submitting it now would. */
+static void distrust(const Daemon *daemon, const Peer *peer, Task *task) {
+        bool this_boot = strcmp(task->boot_id, daemon->boot_id) == 0;
+        uint64_t submitted_at_us = task->submitted_at_us;
+        _cleanup_(notices_done) Notices notices = {};
+
+        submit_stamp(daemon, peer, task);
+        if (this_boot)
+                task->submitted_at_us = MIN(submitted_at_us, task->submitted_at_us);
+        task->started_boot_us = MIN(task->started_boot_us, task->queued_boot_us);
+        if (!started_is_of(task->pid, task->pid_start_ticks, peer->pid, peer->uid))
+                task->pid = 0;
+        submit_apply_delay(daemon, peer, task, &notices);
+}
+
 /* A task that this daemon does not know as active: one that it forgot with a crash, judged too early, or another's. */
 static Record *enter_attached(Peer *peer, Call *call) {
         Daemon *daemon = peer_daemon(peer);
         Task *task = call->attach.task;
-        bool ours = strcmp(call->attach.database, store_database_id(daemon->store)) == 0;
         Error error = {};
 
-        task->uid = peer->uid;
-        task->runner_pid = peer->pid;
-        if (!ours || task->id == 0 || task->id >= store_ids_end(daemon->store))
-                if (store_take_id(daemon->store, &task->id) < 0)
-                        return NULL;
-        if (strcmp(task->boot_id, daemon->boot_id) != 0)
-                submit_stamp(daemon, peer, task);
+        if (!may_have_id(daemon, peer, call) && store_take_id(daemon->store, &task->id) < 0)
+                return NULL;
+        distrust(daemon, peer, task);
         task->state = call->attach.started ? TASK_STATE_RUNNING : TASK_STATE_PENDING;
         /* What could never have been granted was not: it must not be in everybody's way. */
         if (core_resolve(daemon->core, &task->needs, &error) == CORE_E_IMPOSSIBLE &&
-            call->attach.started)
+            call->attach.started) {
                 task->needs.memory_bytes = 0;
+                task->needs.cpus = 0;
+        }
         return submit_enter(peer, TAKE_PTR(call->attach.task));
 }
 
@@ -66,21 +110,20 @@ static bool answer_over(Peer *peer, const Call *call) {
         const Task *in_core = core_find(daemon->core, call->attach.task->id);
         Task *stored = NULL;
         const Task *task = in_core;
-        bool over;
+        bool ours, over;
 
-        if (strcmp(call->attach.database, store_database_id(daemon->store)) != 0)
+        if (!is_of_our_database(daemon, call))
                 return false;
         if (!task && store_load_task(daemon->store, call->attach.task->id, &stored) == 0)
                 task = stored;
-        over = task && task_state_is_final(task->state) &&
-               memcmp(task->key, call->attach.task->key, TASK_KEY_BYTES) == 0 &&
-               task->uid == peer->uid && !(task->state == TASK_STATE_LOST && call->attach.started);
+        ours = task && task_state_is_final(task->state) && is_same_task(task, peer, call);
+        over = ours && !(task->state == TASK_STATE_LOST && call->attach.started);
         if (over) {
                 reply.attach.id = task->id;
                 reply.attach.state = task->state;
                 peer_reply(peer, &reply);
         }
-        if (!over && in_core && task_state_is_final(in_core->state)) {
+        if (ours && !over && in_core) {
                 /* lost a moment ago, not written yet: it comes in again as new */
                 record_free(record_find(daemon, in_core->id));
                 core_forget(daemon->core, call->attach.task->id);
@@ -93,15 +136,20 @@ static bool answer_over(Peer *peer, const Call *call) {
 static Record *find_attached(Peer *peer, Call *call) {
         Daemon *daemon = peer_daemon(peer);
         const Task *task = core_find_key(daemon->core, peer->uid, call->attach.task->key);
+        const Task *other = core_find(daemon->core, call->attach.task->id);
 
+        if (task && task->detached) {
+                peer_refuse(peer, CALL_ATTACH, ERROR_NOT_PERMITTED,
+                            "task %" PRIu64 " is your agent's", task->id);
+                return NULL;
+        }
         if (task)
                 return record_find(daemon, task->id);
-        if (core_find(daemon->core, call->attach.task->id) &&
-            strcmp(call->attach.database, store_database_id(daemon->store)) == 0) {
-                audit_refused(peer, CALL_ATTACH, call->attach.task->id,
-                              core_find(daemon->core, call->attach.task->id)->uid);
+        /* Of an id that was lost, nobody knows who had it. */
+        if (other && is_of_our_database(daemon, call) && !may_be_lost(daemon, other->id)) {
+                audit_refused(peer, CALL_ATTACH, other->id, other->uid);
                 peer_refuse(peer, CALL_ATTACH, ERROR_NOT_PERMITTED, "task %" PRIu64 " is not yours",
-                            call->attach.task->id);
+                            other->id);
                 return NULL;
         }
         if (!peer->is_allowed) {
@@ -129,7 +177,8 @@ void method_attach(Peer *peer, Call *call, bool resumed) {
         Record *record;
         Event event;
 
-        if (answer_over(peer, call))
+        if (!submit_may_be_foreground(peer, CALL_ATTACH, call->attach.task) ||
+            answer_over(peer, call))
                 return;
         record = find_attached(peer, call);
         if (!record) {

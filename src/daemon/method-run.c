@@ -100,6 +100,14 @@ static bool process_is_of(pid_t pid, pid_t ppid, pid_t parent, uid_t uid) {
         return ppid == parent || (stat(path, &st) == 0 && st.st_uid == uid);
 }
 
+bool started_is_of(pid_t pid, uint64_t start_ticks, pid_t runner, uid_t uid) {
+        uint64_t ticks;
+        pid_t ppid;
+
+        return pid > 0 && proc_start_ticks(pid, &ticks, &ppid) == 0 && ticks == start_ticks &&
+               process_is_of(pid, ppid, runner, uid);
+}
+
 void started_process(Record *record, int pid_fd) {
         _cleanup_close_ int fd = pid_fd;
         Daemon *daemon = record->daemon;

@@ -118,7 +118,7 @@ void notices_done(Notices *notices) {
 }
 
 /* What counts of the delay that was asked for. */
-static void apply_delay(const Daemon *daemon, const Peer *peer, Task *task, Notices *notices) {
+void submit_apply_delay(const Daemon *daemon, const Peer *peer, Task *task, Notices *notices) {
         const Policy *policy = core_policy(daemon->core);
         char asked[32], given[32];
 
@@ -249,7 +249,7 @@ void submit_prepare(Peer *peer, Task *task, Notices *notices) {
 
         drop_needless_words(task);
         submit_stamp(daemon, peer, task);
-        apply_delay(daemon, peer, task, notices);
+        submit_apply_delay(daemon, peer, task, notices);
         note_whole_gpus(daemon, task, notices);
 }
 
@@ -345,11 +345,13 @@ static bool answer_known_key(Peer *peer, Call *call) {
 }
 
 /* What needs somebody who is still there later. */
-static bool may_be_foreground(Peer *peer, const Task *task) {
-        if (!task->array && task->retry_max == 0 && !task->requeue && !task->output)
+bool submit_may_be_foreground(Peer *peer, CallType type, const Task *task) {
+        if (!task->detached && !task->array && task->retry_max == 0 && !task->requeue &&
+            !task->output)
                 return true;
-        peer_refuse(peer, CALL_SUBMIT, ERROR_BAD_REQUEST,
-                    "arrays, retries, requeue and output are of detached tasks");
+        peer_refuse(peer, type, ERROR_BAD_REQUEST,
+                    task->detached ? "a detached task is its agent's" :
+                                     "arrays, retries, requeue and output are of detached tasks");
         return false;
 }
 
@@ -367,7 +369,7 @@ void method_submit(Peer *peer, Call *call, bool resumed) {
                 agents_submit(peer, call, resumed);
                 return;
         }
-        if (!may_be_foreground(peer, task))
+        if (!submit_may_be_foreground(peer, CALL_SUBMIT, task))
                 return;
         r = after_resolve(daemon, task, &error);
         if (r != 0) {

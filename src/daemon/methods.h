@@ -68,6 +68,9 @@ void method_get_info(Peer *peer, Call *call, bool resumed);
 /* The command's process, by its pidfd (taken; -1: unknown), after it was checked whose it is (decisions.md 15). */
 void started_process(Record *record, int pid_fd);
 
+/* Whether there is such a process, and it is one that this runner may call a command of its own. */
+bool started_is_of(pid_t pid, uint64_t start_ticks, pid_t runner, uid_t uid);
+
 /* A view of a task for this peer; what it must not see is hidden. The task is borrowed. */
 TaskView view_task(Peer *peer, const Task *real, bool explain);
 void view_done(TaskView *view);

@@ -41,6 +41,12 @@ bool submit_parks_for_gpus(Peer *peer, Call *call, bool resumed, uint64_t now_bo
 /* Whose it is, who brought it, and when: now. */
 void submit_stamp(const Daemon *daemon, const Peer *peer, Task *task);
 
+/* What counts of the delay that was asked for. */
+void submit_apply_delay(const Daemon *daemon, const Peer *peer, Task *task, Notices *notices);
+
+/* Whether it needs nobody who is still there later; refuses otherwise. */
+bool submit_may_be_foreground(Peer *peer, CallType type, const Task *task);
+
 /* Fills in what the daemon alone knows, the id apart, and cuts what is more than this machine allows. */
 void submit_prepare(Peer *peer, Task *task, Notices *notices);
 

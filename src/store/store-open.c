@@ -22,6 +22,9 @@
 /* How far to leap when nobody knows how many ids were reserved: further than anybody queued. */
 #define IDS_LEAP 1000000
 
+/* So many blocks back a task may have been forgotten by a daemon, and by those that crashed before it came back to them. */
+#define LOST_BLOCKS 2
+
 static Store *store_new(void) {
         Store *store = calloc(1, sizeof(*store));
 
@@ -128,6 +131,8 @@ static int open_ids(Store *store, bool is_new) {
         ids_raise(&store->ids, MAX(store->meta.ids_end, max_id + 1));
         if (!store->ids.known && !is_new)
                 ids_raise(&store->ids, store->ids.next + STORE_IDS_BLOCK);
+        store->lost_begin = max_id - MIN(max_id, (uint64_t)LOST_BLOCKS * STORE_IDS_BLOCK) + 1;
+        store->lost_end = store->ids.next;
         return 0;
 }
 
@@ -220,6 +225,8 @@ static int take_over(Store *store, const char *name, Error *error) {
                                  strerror(-r));
 
         leapt = raise_ids(store, &recovered);
+        store->lost_begin = 1;
+        store->lost_end = store->ids.next;
         return error_set(error, 0,
                          "of the damaged database, kept as '%s', %" PRIu64
                          " tasks were taken over%s; %" PRIu64

@@ -20,6 +20,8 @@ struct Store {
         char *path; /* of the database */
         Db db;
         Ids ids;
+        uint64_t lost_begin; /* ids that may have been given out before we began, and have no row */
+        uint64_t lost_end;
         Meta meta;            /* as committed */
         uint64_t ids_end_put; /* put in the open transaction; 0: not */
         Txn txn;

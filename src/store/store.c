@@ -172,8 +172,8 @@ int store_take_id(Store *store, uint64_t *ret) {
         return ids_take(&store->ids, STORE_IDS_BLOCK, ret);
 }
 
-uint64_t store_ids_end(const Store *store) {
-        return store->ids.next;
+bool store_may_have_lost(const Store *store, uint64_t id) {
+        return id >= store->lost_begin && id < store->lost_end;
 }
 
 /* Gives every task of a bound statement to @fn. */

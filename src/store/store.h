@@ -68,9 +68,11 @@ const char *store_database_id(const Store *store);
  */
 int store_take_id(Store *store, uint64_t *ret);
 
-/* One more than the largest id that may have been given out before this store was opened, or since: an id that a runner
- * brings back must be smaller. */
-uint64_t store_ids_end(const Store *store);
+/*
+ * Whether an id may have been given out shortly before this store was opened, and, if it has no row, been lost: a crash came before
+ * the first commit of its task, or that was on a page that --recover could not read.
+ */
+bool store_may_have_lost(const Store *store, uint64_t id);
 
 /**
  * store_put_task() - insert or replace a task with all its fields

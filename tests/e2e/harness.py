@@ -221,6 +221,19 @@ class User:
     def kwargs(self):
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
+    def connect(self, path, timeout=PATIENCE):
+        """A connection of this user's: who calls is who connect()ed."""
+        groups = os.getgroups()
+        os.setgroups([self.gid])
+        os.setegid(self.gid)
+        os.seteuid(self.uid)
+        try:
+            return RawClient(path, timeout)
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+            os.setgroups(groups)
+
 
 class Place:
     """The folder of one test, and everything that was started in it."""

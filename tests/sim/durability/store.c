@@ -12,6 +12,8 @@
 
 struct Store {
         uint64_t next_id;
+        uint64_t lost_begin;
+        uint64_t lost_end;
         bool broken; /* a sync has failed */
 };
 
@@ -66,6 +68,8 @@ int store_open(Store **ret, const char *dir_path, bool recover, Error *error) {
         if (world.mutant != MUTANT_NO_SYNC && world.mutant != MUTANT_OPENED_UNSYNCED)
                 shelf_sync(&disk.tasks);
         store->next_id = world.mutant == MUTANT_IDS_NOT_RESERVED ? largest_id() + 1 : disk.ids_end;
+        store->lost_begin = largest_id() - MIN(largest_id(), (uint64_t)2 * STORE_IDS_BLOCK) + 1;
+        store->lost_end = store->next_id;
         check_store_opened();
         *ret = store;
         return 0;
@@ -99,8 +103,8 @@ int store_take_id(Store *store, uint64_t *ret) {
         return 0;
 }
 
-uint64_t store_ids_end(const Store *store) {
-        return store->next_id;
+bool store_may_have_lost(const Store *store, uint64_t id) {
+        return id >= store->lost_begin && id < store->lost_end;
 }
 
 static int fail(int r) {
