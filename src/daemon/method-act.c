@@ -29,29 +29,37 @@ static void fill_process(const Record *record, const Task *task, IdResult *resul
         result->runner_pid = record->runner_pid;
 }
 
+/* The array that an element waits in, as no task of its own. NULL: it is none of these. */
+static const Task *array_of_waiting(const Daemon *daemon, uint64_t id) {
+        const Task *array = core_find(daemon->core, task_ref_id(id));
+        int64_t index = task_ref_index(id);
+
+        return array && array->array && index >= 0 &&
+                               index_set_contains(&array->array->waiting, (uint32_t)index) ?
+                       array :
+                       NULL;
+}
+
 /*
  * An element that waits in its array becomes a task of its own when something happens to it alone. One that is cancelled is
  * over at once; of others a user may have no more than if he had submitted them.
+ *
+ * Return: the outcome, if it is not to become one; else ID_OUTCOME_DONE.
  */
-static const Task *find_or_split(Daemon *daemon,
-                                 CallType type,
-                                 uint64_t id,
-                                 Peer *peer,
-                                 IdResult *result) {
-        const Task *task = core_find(daemon->core, id);
-        const Task *array = core_find(daemon->core, task_ref_id(id));
-        int64_t index = task_ref_index(id);
+static IdOutcome split_off(Daemon *daemon, CallType type, uint64_t id, Peer *peer) {
+        const Task *array = array_of_waiting(daemon, id);
         Record *record;
 
-        if (task || !array || !array->array || index < 0 || !methods_may_act(peer, array->uid) ||
-            !index_set_contains(&array->array->waiting, (uint32_t)index))
-                return task;
-        if ((type != CALL_CANCEL && !submit_is_room_for(daemon, array->uid, 1)) ||
-            record_split(record_find(daemon, array->id), (uint32_t)index, &record) < 0) {
-                result->outcome = ID_OUTCOME_LIMIT;
-                return NULL;
+        if (!array)
+                return ID_OUTCOME_DONE;
+        if (!methods_may_act(peer, array->uid)) {
+                audit_refused(peer, type, id, array->uid);
+                return ID_OUTCOME_NOT_YOURS;
         }
-        return core_find(daemon->core, id);
+        if ((type != CALL_CANCEL && !submit_is_room_for(daemon, array->uid, 1)) ||
+            record_split(record_find(daemon, array->id), (uint32_t)task_ref_index(id), &record) < 0)
+                return ID_OUTCOME_LIMIT;
+        return ID_OUTCOME_DONE;
 }
 
 /* An id that is not in the core may be one that has ended. */
@@ -71,13 +79,16 @@ static void act_on_one(Peer *peer,
                        act_fn act,
                        IdResult *result) {
         Daemon *daemon = peer_daemon(peer);
-        const Task *task = find_or_split(daemon, type, id, peer, result);
-        Record *record = record_find(daemon, id);
+        const Task *task;
+        Record *record;
         uid_t owner;
 
         result->id = id;
-        if (result->outcome == ID_OUTCOME_LIMIT)
+        result->outcome = split_off(daemon, type, id, peer);
+        if (result->outcome != ID_OUTCOME_DONE)
                 return;
+        task = core_find(daemon->core, id);
+        record = record_find(daemon, id);
         if (!task || !record) {
                 result->outcome = outcome_of_stranger(daemon, id, &result->state);
                 return;

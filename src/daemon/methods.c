@@ -2,9 +2,9 @@
 
 #include "daemon/methods.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
+#include "core/ref.h"
 #include "daemon/audit.h"
 #include "daemon/records.h"
 
@@ -119,7 +119,7 @@ static bool is_permitted(Peer *peer, const Call *call, Access access) {
         uint64_t id = call_task_id(call);
         const Record *record;
         const Task *task;
-        char text[128];
+        char text[128], ref[TASK_REF_FORMAT_MAX];
 
         if (access == ACCESS_ANYONE || (access == ACCESS_ADMIN && peer->is_admin))
                 return true;
@@ -134,8 +134,8 @@ static bool is_permitted(Peer *peer, const Call *call, Access access) {
             (!task || task_state_is_final(task->state)))
                 return true;
         if (!task) {
-                (void)snprintf(text, sizeof(text), "there is no waiting or running task %" PRIu64,
-                               task_ref_id(id));
+                (void)snprintf(text, sizeof(text), "there is no waiting or running task %s",
+                               task_ref_format(ref, sizeof(ref), id));
                 refuse(peer, call, ERROR_NO_SUCH_TASK, text);
                 return false;
         }
@@ -145,7 +145,8 @@ static bool is_permitted(Peer *peer, const Call *call, Access access) {
                 return true;
         if (peer->uid != task->uid)
                 audit_refused(peer, call->type, id, task->uid);
-        (void)snprintf(text, sizeof(text), "task %" PRIu64 " is not %s", task_ref_id(id),
+        (void)snprintf(text, sizeof(text), "task %s is not %s",
+                       task_ref_format(ref, sizeof(ref), id),
                        access == ACCESS_OWNER ? "yours" : "this connection's");
         refuse(peer, call, ERROR_NOT_PERMITTED, text);
         return false;

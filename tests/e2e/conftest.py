@@ -14,6 +14,7 @@ import subprocess
 import pytest
 
 import harness
+from machine import Impossible, Machine
 
 
 def pytest_report_header():
@@ -163,6 +164,17 @@ def make_shared(place, users, programs):
 @pytest.fixture
 def shared(make_shared):
     return make_shared()
+
+
+@pytest.fixture
+def machine(place, programs):
+    """One with a daemon's places, users of its own, and no daemon yet."""
+    if os.geteuid() != 0 or not shutil.which("nsenter"):
+        pytest.skip("only root can make a machine of its own")
+    try:
+        return Machine(place, programs)
+    except Impossible as error:
+        pytest.skip(f"no machine of its own can be made here: {error}")
 
 
 @pytest.fixture

@@ -81,11 +81,13 @@ class Machine(Commands):
     def env_of(self, user):
         return {**self.env, "HOME": os.fspath(self.homes[user])} if user else self.env
 
-    def run(self, *args, user=None, **kwargs):
-        return self.place.run(self.inside(user, [self.program, *args]), env=self.env_of(user), **kwargs)
+    def run(self, *args, user=None, env=None, **kwargs):
+        env = {**self.env_of(user), **(env or {})}
+        return self.place.run(self.inside(user, [self.program, *args]), env=env, **kwargs)
 
-    def popen(self, *args, user=None, **kwargs):
-        return self.place.start(self.inside(user, [self.program, *args]), env=self.env_of(user), **kwargs)
+    def popen(self, *args, user=None, env=None, **kwargs):
+        env = {**self.env_of(user), **(env or {})}
+        return self.place.start(self.inside(user, [self.program, *args]), env=env, **kwargs)
 
     def taskflowd(self, *args, user=None):
         """To its end, which had better come."""

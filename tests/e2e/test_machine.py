@@ -14,7 +14,7 @@ import pytest
 
 import harness
 from harness import N_CPUS, RawClient, proc_state, read_proc, wait_until
-from machine import PASS_SOCKET, SOCKET, Impossible, Machine
+from machine import PASS_SOCKET, SOCKET
 
 UNITS = pathlib.Path(harness.BUILD, "dist")
 SYSVINIT = pathlib.Path(__file__).parents[2] / "dist/taskflowd.sysvinit"
@@ -36,16 +36,6 @@ class Notes:
             message = self.socket.recv(65536).decode()
             if words in message:
                 return message
-
-
-@pytest.fixture
-def machine(place, programs):
-    if os.geteuid() != 0 or not shutil.which("nsenter"):
-        pytest.skip("only root can make a machine of its own")
-    try:
-        return Machine(place, programs)
-    except Impossible as error:
-        pytest.skip(f"no machine of its own can be made here: {error}")
 
 
 def no_privilege(pid):
