@@ -110,7 +110,7 @@ static int refuse_by_log(const char *folder, long log_start, Error *error) {
 
         if (asprintf(&path, "%s/agent.log", folder) < 0)
                 return error_set(error, -ENOMEM, "out of memory");
-        fd = open(path, O_RDONLY | O_CLOEXEC);
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         line = fd < 0 ? NULL : clean_start_last_line(fd, log_start);
         return error_set(error, CLIENT_E_UNREACHABLE,
                          "the agent that runs detached tasks was started, but does not answer%s%s; "

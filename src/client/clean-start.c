@@ -161,9 +161,11 @@ int clean_start_open_log(const char *path, long *ret_start) {
         fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW, 0600);
         if (fd < 0 || fstat(fd, &st) < 0)
                 return -errno;
+        if (!S_ISREG(st.st_mode))
+                return -EINVAL; /* a FIFO that nobody reads takes only so much */
 
         *ret_start = (long)st.st_size;
-        if (st.st_size > LOG_BYTES_MAX && S_ISREG(st.st_mode) && ftruncate(fd, 0) == 0)
+        if (st.st_size > LOG_BYTES_MAX && ftruncate(fd, 0) == 0)
                 *ret_start = 0;
         return TAKE_FD(fd);
 }

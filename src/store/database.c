@@ -68,6 +68,22 @@ const DatabaseKind database_tasks = {
         .put_boot_id = meta_put_boot_id,
 };
 
+/* Each of them is a file, or not there: through a link others might be written to, and a FIFO is read for ever. */
+static int check_files(const DatabaseKind *kind, int dir_fd, const char *path, Error *error) {
+        for (size_t i = 0; i < ELEMENTSOF(suffixes); i++) {
+                char name[NAME_SIZE];
+                struct stat st;
+
+                (void)snprintf(name, sizeof(name), "%s%s", kind->file, suffixes[i]);
+                if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode))
+                        return error_set(
+                                error, -EINVAL,
+                                "'%s%s' is not a file: somebody put it there; take it away", path,
+                                suffixes[i]);
+        }
+        return 0;
+}
+
 /*
  * SQLite makes its other files with the mode of this one. It is closed again before SQLite opens it: closing
  * any descriptor of a file drops the locks that the process has on it.
@@ -75,7 +91,7 @@ const DatabaseKind database_tasks = {
 static int make_file(const DatabaseKind *kind, int dir_fd) {
         _cleanup_close_ int fd = -1;
 
-        fd = openat(dir_fd, kind->file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        fd = openat(dir_fd, kind->file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0 || fchmod(fd, 0600) < 0)
                 return -errno;
         return 0;
@@ -226,6 +242,10 @@ int database_open(Database *ret,
         bool unclean = n_wal_bytes > 0; /* closing it removes the WAL */
         Database database = { .kind = kind };
         int r;
+
+        r = check_files(kind, dir_fd, path, error);
+        if (r < 0)
+                return r;
 
         /* SQLite would remove it */
         if (n_bytes == 0 && unclean)

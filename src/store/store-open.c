@@ -57,9 +57,11 @@ Store *store_free(Store *store) {
 static int take_lock(Store *store, Error *error) {
         struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
-        store->lock_fd = openat(store->dir_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        store->lock_fd =
+                openat(store->dir_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (store->lock_fd < 0 || fchmod(store->lock_fd, 0600) < 0)
-                return -errno;
+                return error_set(error, -errno, "cannot open '%s.lock': %s", store->path,
+                                 strerror(errno));
 
         if (fcntl(store->lock_fd, F_SETLK, &lock) == 0)
                 return 0;
@@ -265,7 +267,8 @@ static int open_all(Store *store, bool recover, Error *error) {
 
         r = open_ids(store, is_new && !set_aside);
         if (r < 0)
-                return r;
+                return error_set(error, r, "cannot open 'taskflow.ids' beside '%s': %s",
+                                 store->path, strerror(-r));
         if (recover) {
                 r = take_over(store, set_aside, error);
                 if (r < 0)
