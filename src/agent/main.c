@@ -124,6 +124,8 @@ static int make_folder(const char *folder, Error *error) {
         int r;
 
         r = places_personal_state(&state, error);
+        if (r == 0)
+                r = places_check_state(error);
         if (r < 0)
                 return r;
         r = fd_mkdir_p(folder, 0700);

@@ -159,8 +159,10 @@ int client_connect_agent(Client **ret, unsigned flags, Error *error) {
         int r;
 
         r = client_agent_dir(&folder, error);
+        if (r == 0)
+                r = places_check_state(error);
         if (r < 0)
-                return r == -ENOENT ? CLIENT_E_UNREACHABLE : r;
+                return r == -ENOENT || r == -EPERM ? CLIENT_E_UNREACHABLE : r;
 
         r = connect_to(folder, ret, error);
         if (r == CLIENT_E_UNREACHABLE && (flags & CLIENT_START))

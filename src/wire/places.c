@@ -117,6 +117,32 @@ int places_personal_state(char **ret, Error *error) {
         return *ret ? 0 : error_set(error, -ENOMEM, "out of memory");
 }
 
+int places_check_state(Error *error) {
+        _cleanup_free_ char *path = NULL;
+        const char *base = folder_variable("XDG_STATE_HOME");
+        int r;
+
+        r = personal_folder("XDG_STATE_HOME", ".local/state", &path, error);
+        if (r < 0 || !path)
+                return r;
+        if (!base)
+                base = folder_variable("HOME");
+        for (;;) {
+                struct stat st;
+                bool is_there = stat(path, &st) == 0;
+                char *slash = strrchr(path, '/');
+
+                if (is_there && st.st_uid != geteuid() && st.st_uid != 0)
+                        return error_set(
+                                error, -EPERM,
+                                "'%s' belongs to another user (uid %u): set HOME or XDG_STATE_HOME to your own",
+                                path, st.st_uid);
+                if ((is_there && strlen(path) <= strlen(base)) || slash == path)
+                        return 0;
+                *slash = '\0';
+        }
+}
+
 int places_claim_state(const char *state) {
         _cleanup_free_ char *file = NULL;
         char here[MACHINE_ID_MAX], line[MACHINE_ID_MAX + 1];
@@ -149,7 +175,8 @@ int places_runtime_socket(char **ret) {
         struct stat st;
 
         *ret = NULL;
-        if (!folder || stat(folder, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+        if (!folder || stat(folder, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+            (st.st_mode & 0022))
                 return 0;
 
         *ret = join(folder, "taskflow/taskflowd.sock");

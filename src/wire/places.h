@@ -32,13 +32,19 @@
  * machine-id. -ENOENT with @error if there is no home. */
 int places_personal_state(char **ret, Error *error);
 
+/*
+ * Whether each folder from the home (or XDG_STATE_HOME) down to the state is ours or root's, as far as they exist: who has one of them
+ * decides what is found below it, and what an agent finds there it runs. Return: 0, or -EPERM with @error.
+ */
+int places_check_state(Error *error);
+
 /* Writes PLACES_MACHINE_ID_FILE into a state folder that has none. Return: 0, or negative errno. */
 int places_claim_state(const char *state);
 
 /* STATE/run/taskflowd.sock */
 int places_personal_socket(char **ret, Error *error);
 
-/* $XDG_RUNTIME_DIR/taskflow/taskflowd.sock; *ret is NULL if the variable is unset or its folder is not ours */
+/* $XDG_RUNTIME_DIR/taskflow/taskflowd.sock; *ret is NULL if the variable is unset, or others may write to its folder */
 int places_runtime_socket(char **ret);
 
 /* ~/.config/taskflow/taskflow.conf (XDG_CONFIG_HOME is honoured) */

@@ -108,6 +108,11 @@ static void test_runtime_folder_must_be_ours(_unused_ void **state) {
         assert_string_freed(path_of(folder, "/taskflow/taskflowd.sock"), path);
         free(path);
 
+        assert_int_equal(chmod(folder, 0770), 0);
+        assert_int_equal(places_runtime_socket(&path), 0);
+        assert_null(path);
+        assert_int_equal(chmod(folder, 0700), 0);
+
         if (geteuid() == 0) {
                 assert_int_equal(chown(folder, 12345, 12345), 0);
                 assert_int_equal(places_runtime_socket(&path), 0);
@@ -120,6 +125,40 @@ static void test_runtime_folder_must_be_ours(_unused_ void **state) {
         (void)setenv("XDG_RUNTIME_DIR", "/dev/null", 1);
         assert_int_equal(places_runtime_socket(&path), 0);
         assert_null(path);
+}
+
+static void test_state_in_the_home_of_another_is_refused(_unused_ void **unused) {
+        _cleanup_free_ char *home = NULL, *local = NULL, *state = NULL;
+        char folder[64];
+        Error error = {};
+
+        if (geteuid() != 0)
+                skip(); /* nobody else can give a folder away */
+        make_test_folder(folder);
+        assert_int_equal(chown(folder, 12345, 12345), 0);
+        home = path_of(folder, "/home");
+        local = path_of(home, "/.local");
+        state = path_of(local, "/state/taskflow");
+        (void)setenv("HOME", home, 1);
+
+        /* What is not there yet would be made in it. */
+        assert_int_equal(places_check_state(&error), -EPERM);
+        assert_non_null(strstr(error.text, "belongs to another user (uid 12345)"));
+        assert_int_equal(fd_mkdir_p(state, 0700), 0);
+        assert_int_equal(places_check_state(&error), 0);
+        assert_int_equal(chown(local, 12345, 12345), 0);
+        assert_int_equal(places_check_state(&error), -EPERM);
+        assert_int_equal(chown(local, 0, 0), 0);
+        assert_int_equal(chown(home, 12345, 12345), 0);
+        assert_int_equal(places_check_state(&error), -EPERM);
+        assert_int_equal(setenv("XDG_STATE_HOME", local, 1), 0);
+        assert_int_equal(places_check_state(&error), 0);
+
+        while (strlen(state) > strlen(folder)) {
+                assert_int_equal(rmdir(state), 0);
+                *strrchr(state, '/') = '\0';
+        }
+        assert_int_equal(rmdir(folder), 0);
 }
 
 /* A home that several machines mount: the first one has the state, the others a folder below it (decisions.md 29). */
@@ -167,6 +206,8 @@ int main(void) {
                                        forget_environment),
                 cmocka_unit_test_setup(test_no_home_is_said, forget_environment),
                 cmocka_unit_test_setup(test_runtime_folder_must_be_ours, forget_environment),
+                cmocka_unit_test_setup(test_state_in_the_home_of_another_is_refused,
+                                       forget_environment),
                 cmocka_unit_test_setup(test_state_of_another_machine_is_left_alone,
                                        forget_environment),
         };
