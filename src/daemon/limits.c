@@ -83,23 +83,45 @@ static void count(Limits *limits, Peer *peer, size_t n_in_bytes, size_t n_out_by
         peer->n_out_bytes = n_out_bytes;
 }
 
+/* What a user, or a connection, has of either kind. */
+typedef enum Kind {
+        KIND_IN,
+        KIND_OUT,
+} Kind;
+
+static size_t bytes_of_account(const Account *account, Kind kind) {
+        return kind == KIND_IN ? account->n_in_bytes : account->n_out_bytes;
+}
+
+static size_t bytes_of_peer(const Peer *peer, Kind kind) {
+        return kind == KIND_IN ? peer->n_in_bytes : peer->n_out_bytes;
+}
+
+static const Account *find_greediest_account(const Accounts *accounts, Kind kind) {
+        const Account *greediest = accounts->by_uid;
+
+        for (const Account *a = greediest; a; a = a->hh.next)
+                if (bytes_of_account(a, kind) > bytes_of_account(greediest, kind))
+                        greediest = a;
+        return greediest;
+}
+
 /* Of the user, or of the one who has most, the connection that has most. */
-static Peer *find_greediest(const Limits *limits, const Account *account) {
+static Peer *find_greediest(const Limits *limits, const Account *account, Kind kind) {
         Peer *greediest = NULL;
 
-        for (const Account *a = limits->daemon->accounts.by_uid; !account && a; a = a->hh.next)
-                if (a->n_out_bytes > limits->daemon->accounts.n_out_bytes / 2)
-                        account = a;
+        if (!account)
+                account = find_greediest_account(&limits->daemon->accounts, kind);
         for (Peer *peer = peers_first(limits->daemon->peers); peer; peer = peer->next)
-                if ((!account || peer->account == account) && peer->n_out_bytes > 0 && !peer->cut &&
-                    (!greediest || peer->n_out_bytes > greediest->n_out_bytes))
+                if (peer->account == account && bytes_of_peer(peer, kind) > 0 && !peer->cut &&
+                    (!greediest || bytes_of_peer(peer, kind) > bytes_of_peer(greediest, kind)))
                         greediest = peer;
         return greediest;
 }
 
 /* What waits to be sent, or to be answered, is too much: somebody does not read what he asked for. */
 static void cut_greediest(Limits *limits, const Account *account, uint64_t max_bytes) {
-        Peer *peer = find_greediest(limits, account);
+        Peer *peer = find_greediest(limits, account, KIND_OUT);
         char max[UNITS_FORMAT_MAX];
 
         if (peer)
@@ -140,9 +162,23 @@ void limits_forget(Limits *limits, Peer *peer) {
         (void)sd_event_source_set_enabled(limits->sweep_source, SD_EVENT_OFF);
 }
 
-bool limits_are_exceeded(const Limits *limits, const Peer *peer) {
-        return peer->account->n_in_bytes > ACCOUNT_IN_BYTES_MAX ||
-               limits->daemon->accounts.n_in_bytes > ACCOUNTS_IN_BYTES_MAX;
+/* Nothing more of what it sends is read. */
+static void dismiss(Limits *limits, Peer *peer, const char *whose) {
+        channel_drop_unread(peer->channel);
+        if (peer->ending)
+                limits_note(limits, peer); /* it has heard why */
+        else
+                peer_dismiss(peer, "too much of %s messages is not whole", whose);
+}
+
+void limits_check_received(Limits *limits, Peer *peer) {
+        if (peer->account->n_in_bytes > ACCOUNT_IN_BYTES_MAX) {
+                dismiss(limits, peer, "its user's");
+        } else if (limits->daemon->accounts.n_in_bytes > ACCOUNTS_IN_BYTES_MAX) {
+                peer = find_greediest(limits, NULL, KIND_IN);
+                if (peer)
+                        dismiss(limits, peer, "all users'");
+        }
 }
 
 static void end_one(Limits *limits, Peer *peer) {

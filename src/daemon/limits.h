@@ -32,5 +32,6 @@ void limits_touch(Limits *limits, Peer *peer);
 /* It is about to go. */
 void limits_forget(Limits *limits, Peer *peer);
 
-/* Whether the user has more that is received and not served than he may have. */
-bool limits_are_exceeded(const Limits *limits, const Peer *peer);
+/* After something was received that is not whole: ends this connection if its user has too much of that, or, if all users together have, the
+ * one that has most. */
+void limits_check_received(Limits *limits, Peer *peer);

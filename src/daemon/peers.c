@@ -305,8 +305,7 @@ static bool peer_receive(Peer *peer) {
                 r = channel_receive(peer->channel, &bytes, &n);
                 limits_note(peer->peers->limits, peer);
                 if (r == FRAME_E_AGAIN) {
-                        if (limits_are_exceeded(peer->peers->limits, peer))
-                                peer_dismiss(peer, "too much of its user's messages is not whole");
+                        limits_check_received(peer->peers->limits, peer);
                         return true;
                 }
                 if (r == FRAME_E_TOO_BIG)

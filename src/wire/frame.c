@@ -509,3 +509,9 @@ void channel_drop_unsent(Channel *channel) {
         channel->out = NULL;
         channel->n_out_allocated = channel->out_start = channel->out_end = 0;
 }
+
+void channel_drop_unread(Channel *channel) {
+        free(channel->in);
+        channel->in = NULL;
+        channel->n_in_allocated = channel->in_start = channel->in_end = channel->in_scanned = 0;
+}

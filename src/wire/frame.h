@@ -86,3 +86,6 @@ size_t channel_out_size(const Channel *channel);
 
 /* Drops what waits to be sent: a message may have gone out in part, so that nothing more can be said. */
 void channel_drop_unsent(Channel *channel);
+
+/* Drops what was received and not given out yet: no more is taken from this peer. */
+void channel_drop_unread(Channel *channel);

@@ -197,6 +197,50 @@ sys.stdin.read()
     assert filler.wait() == 0
 
 
+# Of each of many users as much as he may have; it says how much of that was ended.
+MANY_USERS = """
+import os, socket, sys
+held = []
+for uid in range(64200, 64212):
+    os.seteuid(0)
+    os.seteuid(uid)
+    for _ in range(14):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(10)
+        s.connect(sys.argv[1])
+        try:
+            s.sendall(b" " * 900000)
+        except OSError:
+            pass
+        held.append(s)
+print("sent", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_messages_that_are_not_whole_have_a_limit_of_all_users_that_the_greediest_meet(make_shared):
+    """Each of them is within his own; and who has just one such message under way is not the one who must go."""
+    shared = make_shared()
+    daemon = shared.daemon
+    before = rss_bytes(daemon.pid)
+    call = json.dumps({"method": "org.varlink.service.GetInfo"}).encode() + b"\0"
+    with shared.bob.connect(daemon.socket) as bob, shared.alice.connect(daemon.socket) as alice:
+        bob.send(b" " * 700000)
+        proc = daemon.place.start(["/usr/bin/python3", "-c", MANY_USERS, daemon.socket], cwd="/", stdin=subprocess.PIPE)
+        wait_until(lambda: "sent" in proc.out, "all were sent", 60)
+        wait_until(lambda: lines_of(daemon, "ended: too much of all users' messages is not whole"), "some were ended")
+        alice.send(b" " * 700000)
+        for raw in (bob, alice):
+            raw.send(call)
+            assert "error" not in raw.receive()
+        assert rss_bytes(daemon.pid) - before < (128 + 22) * MIB
+        assert not lines_of(daemon, "too much of its user's")
+        ended = lines_of(daemon, "ended: ")
+        assert all(f"connection of uid {uid}," not in line for line in ended for uid in (shared.alice.uid, shared.bob.uid))
+        proc.popen.stdin.close()
+        assert proc.wait() == 0, proc.err
+
+
 # Tasks
 
 

@@ -410,6 +410,10 @@ static void test_what_buffers_take_is_known_and_may_be_dropped(_unused_ void **s
         assert_int_equal(channel_n_unsent_bytes(pair.channel), 0);
         assert_int_equal(n_open_fds(), n_before + 2);
         assert_int_equal(channel_flush(pair.channel), 0);
+
+        channel_drop_unread(pair.channel);
+        assert_int_equal(channel_in_size(pair.channel), 0);
+        assert_int_equal(channel_n_unread_bytes(pair.channel), 0);
         free_pair(&pair);
 }
 
