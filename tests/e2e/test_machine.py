@@ -40,7 +40,7 @@ class Notes:
 
 def no_privilege(pid):
     status = read_proc(pid, "status").decode()
-    return [re.search(rf"^{name}:\s*(.*)$", status, re.M).group(1).split() for name in ("Uid", "CapEff", "CapPrm", "CapAmb")]
+    return [re.search(rf"^{name}:\s*(.*)$", status, re.M).group(1).split() for name in ("Uid", "CapEff", "CapPrm", "CapInh", "CapAmb")]
 
 
 # One queue
@@ -73,11 +73,37 @@ def test_it_has_no_privilege_and_its_files_are_its_own(machine):
     machine.start_by_hand()
     uids, *capabilities = no_privilege(machine.daemon.pid)
     assert uids == [str(machine.keeper.uid)] * 4
-    assert capabilities == [["0000000000000000"]] * 3
+    assert capabilities == [["0000000000000000"]] * 4
     folder = os.stat(machine.root / "var/lib/taskflow")
     assert (folder.st_uid, folder.st_mode & 0o777) == (machine.keeper.uid, 0o700)
     assert (machine.root / "var/lib/taskflow/lock").exists()
     assert os.stat(os.fspath(machine.root) + SOCKET).st_mode & 0o777 == 0o666
+
+
+def all_below(pid):
+    return [child for pid in harness.children_of(pid) for child in [pid, *all_below(pid)]]
+
+
+def test_it_has_no_child_but_the_probe_which_has_no_privilege_either(machine, gpus):
+    """Whatever its users run, in front of them and detached."""
+    machine.own_folder(machine.keeper)
+    machine.start_daemon(env=gpus.env)
+    wait_until(lambda: machine.run("ps").returncode == 0, "the daemon answers")
+    gate = machine.place.gate()
+    detached = machine.detach("-n", "detached", "--gpu", "0:1G", gate.line, user=machine.alice)
+    machine.wait_started("detached")
+    proc, proc_gate = machine.start("foreground", "--gpu", "1:1G", user=machine.bob)
+    waiting = machine.queue("waiting", "--gpu", "0", "--gpu", "1", user=machine.chuck)
+    machine.wait_state("waiting", "pending")
+    (probe,) = all_below(machine.daemon.pid)
+    assert "--gpu-probe" in harness.command_line(probe)
+    uids, *capabilities = no_privilege(probe)
+    assert (uids, capabilities) == ([str(machine.keeper.uid)] * 4, [["0000000000000000"]] * 4)
+    gate.open()
+    proc_gate.open()
+    assert (proc.wait(), waiting.wait()) == (0, 0)
+    machine.wait_id(detached, "done", user=machine.alice)
+    assert all(probe == pid for pid in all_below(machine.daemon.pid))
 
 
 # Who may serve
