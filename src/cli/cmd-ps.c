@@ -75,11 +75,11 @@ static const TableColumn columns[] = {
 };
 
 static const TableColumn verbose_columns[] = {
-        { "ID", true, false },     { "USER", false, false },   { "PRIO", true, false },
-        { "STATE", false, false }, { "STATUS", true, false },  { "TIME", true, false },
-        { "NEEDS", false, false }, { "USED", false, false },   { "PEAK", false, false },
-        { "NAME", false, true },   { "COMMAND", false, true }, { "FOLDER", false, true },
-        { "WHY", false, true },
+        { "ID", true, false },     { "USER", false, false },  { "SHARE", true, false },
+        { "PRIO", true, false },   { "STATE", false, false }, { "STATUS", true, false },
+        { "TIME", true, false },   { "NEEDS", false, false }, { "USED", false, false },
+        { "PEAK", false, false },  { "NAME", false, true },   { "COMMAND", false, true },
+        { "FOLDER", false, true }, { "WHY", false, true },
 };
 
 static bool is_wanted(const Values *values, TaskState state) {
@@ -153,6 +153,7 @@ static int add_verbose_row(Table *table,
 
         row.r = table_add_row(table);
         put_id_and_user(&row, task, FORMAT_SET_LONG);
+        put(&row, view->share > 0 ? format_share(view->share, buf, sizeof(buf)) : NULL, TONE_PLAIN);
         (void)snprintf(buf, sizeof(buf), "%u", task->priority);
         put(&row, buf, TONE_PLAIN);
         put_state(&row, task);

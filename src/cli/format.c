@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/core.h"
 #include "core/gpu-word.h"
 #include "core/index-set.h"
 #include "core/ref.h"
@@ -361,6 +362,13 @@ const char *format_priority(unsigned priority, char *buf, size_t n) {
         if (priority == TASK_PRIORITY_MAX)
                 return "high";
         (void)snprintf(buf, n, "%u", priority);
+        return buf;
+}
+
+const char *format_share(uint64_t share, char *buf, size_t n) {
+        uint64_t permille = share / CORE_WHOLE * 1000 + share % CORE_WHOLE * 1000 / CORE_WHOLE;
+
+        (void)snprintf(buf, n, "%" PRIu64 ".%u%%", permille / 10, (unsigned)(permille % 10));
         return buf;
 }
 

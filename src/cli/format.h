@@ -75,6 +75,9 @@ const char *format_status(const Task *task, char buf[static FORMAT_STATUS_MAX]);
 /* The priority as a word where it has one: "high", "150". Returns @buf. */
 const char *format_priority(unsigned priority, char *buf, size_t n);
 
+/* A part of the machine, of CORE_WHOLE: "12.5%". Returns @buf. */
+const char *format_share(uint64_t share, char *buf, size_t n);
+
 Tone format_state_tone(TaskState state);
 
 /* The exit status that stands for a task's end (`wait`, and `run` itself). */

@@ -382,6 +382,9 @@ typedef struct UserView {
  */
 ssize_t core_view_users(const Core *core, uint64_t now_boot_us, UserView **ret);
 
+/* The share of one user, as a UserView has it; 0 if there is nothing to tell. */
+uint64_t core_share_of(const Core *core, uid_t uid, uint64_t now_boot_us);
+
 /* RAM as `status` shows it. */
 typedef struct RamView {
         bool known;

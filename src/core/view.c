@@ -263,6 +263,14 @@ ssize_t core_view_users(const Core *core, uint64_t now_boot_us, UserView **ret) 
         return (ssize_t)n;
 }
 
+uint64_t core_share_of(const Core *core, uid_t uid, uint64_t now_boot_us) {
+        const User *user = table_find_user(core, uid);
+
+        return user ? turn_share(user, turn_had(user, turn_fade(core, now_boot_us)),
+                                 user->portion) :
+                      0;
+}
+
 RamView core_view_ram(const Core *core, uint64_t now_boot_us) {
         Ledger ledger;
 

@@ -71,6 +71,8 @@ TaskView view_task(Peer *peer, const Task *real, bool explain) {
                         end_us = TASK_TIME_INF;
                 view.settle_until_boot_us = end_us > clock_boottime_us() ? end_us : 0;
         }
+        if (explain && !task_state_is_final(task->state))
+                view.share = core_share_of(daemon->core, task->uid, clock_boottime_us());
         if (explain && (task->state == TASK_STATE_PENDING || task->state == TASK_STATE_HELD)) {
                 view.explain = malloc(sizeof(*view.explain));
                 /* an element that still waits in its array waits for what that waits for */
@@ -353,6 +355,25 @@ static bool wants_look(const Daemon *daemon) {
                                               !daemon->gpus_looked;
 }
 
+static int compare_shares(const void *a, const void *b) {
+        const UserView *x = a, *y = b;
+
+        if (x->share != y->share)
+                return x->share < y->share ? 1 : -1;
+        return (x->uid > y->uid) - (x->uid < y->uid);
+}
+
+static int add_users(const Daemon *daemon, uint64_t now_us, MachineStatus *status) {
+        ssize_t n = core_view_users(daemon->core, now_us, &status->users);
+
+        if (n < 0)
+                return (int)n;
+        qsort(status->users, (size_t)n, sizeof(*status->users), compare_shares);
+        status->n_users = MIN((size_t)n, (size_t)STATUS_USERS_MAX);
+        status->n_more_users = (size_t)n - status->n_users;
+        return 0;
+}
+
 void method_status(Peer *peer, Call *call, bool resumed) {
         Daemon *daemon = peer_daemon(peer);
         CoreCounts counts = core_counts(daemon->core);
@@ -371,8 +392,11 @@ void method_status(Peer *peer, Call *call, bool resumed) {
         }
         daemon_look_at_ram(daemon);
         n_gpus = core_view_gpus(daemon->core, now_us, &status->gpus);
-        r = n_gpus < 0 ? -ENOMEM : core_view_keep(daemon->core, now_us, &keep);
+        r = n_gpus < 0 ? -ENOMEM : add_users(daemon, now_us, status);
+        if (r == 0)
+                r = core_view_keep(daemon->core, now_us, &keep);
         if (r < 0) {
+                free(status->users);
                 core_gpu_views_free(status->gpus, n_gpus < 0 ? 0 : (size_t)n_gpus);
                 peer_refuse(peer, CALL_STATUS, ERROR_FAILED, "the daemon is out of memory");
                 return;
@@ -397,6 +421,7 @@ void method_status(Peer *peer, Call *call, bool resumed) {
         status->health = &health;
         peer_reply(peer, &reply);
         core_gpu_views_free(status->gpus, status->n_gpus);
+        free(status->users);
         if (status->keep)
                 core_keep_view_done(status->keep);
         daemon_want_turn(daemon);

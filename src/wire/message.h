@@ -271,6 +271,8 @@ typedef struct TaskView {
         bool has_explain;
         Explain *explain;              /* owned; of a waiting one, if asked for */
         uint64_t settle_until_boot_us; /* running: until when its delay lasts; 0: over */
+        uint64_t
+                share; /* of its user, of CORE_WHOLE, if `explain` was asked for; 0: none, or unknown */
 } TaskView;
 
 /* How the daemon itself does, since it was started. */
@@ -290,6 +292,10 @@ typedef struct Health {
         uint64_t n_ended[N_TASK_STATES]; /* by final state; of an array each element by itself */
 } Health;
 
+enum {
+        STATUS_USERS_MAX = 1024, /* all of it must fit into a message */
+};
+
 typedef struct MachineStatus {
         RamView ram;
         size_t n_gpus;
@@ -301,7 +307,10 @@ typedef struct MachineStatus {
         unsigned n_cpus, n_cpus_promised;
         Drain drain;
         KeepView *keep; /* owned; NULL: room is kept for nobody */
-        bool personal;  /* this queue is one user's alone */
+        size_t n_users;
+        UserView *users; /* owned; those with the largest shares, the largest first */
+        size_t n_more_users;
+        bool personal; /* this queue is one user's alone */
         uid_t daemon_uid;
         pid_t daemon_pid;
         char version[32];

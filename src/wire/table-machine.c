@@ -158,6 +158,19 @@ static const Field health_fields[] = {
 
 static const Object object_health = { "Health", health_fields };
 
+static const Field user_fields[] = {
+        ROW_NUMBER("uid", UserView, uid, 0, 0, UINT32_MAX),
+        ROW_NUMBER("had", UserView, had, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("portion", UserView, portion, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("share", UserView, share, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("weight_permille", UserView, weight_permille, 0, 1, UINT32_MAX),
+        ROW_NUMBER("n_waiting", UserView, n_waiting, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("n_running", UserView, n_running, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        {},
+};
+
+static const Object object_user = { "User", user_fields };
+
 static const Field machine_fields[] = {
         ROW_OBJECT("ram", MachineStatus, ram, 0, &object_ram),
         ROW_ARRAY("gpus", MachineStatus, gpus, n_gpus, 0, &object_gpu, GPU_MAX),
@@ -171,6 +184,8 @@ static const Field machine_fields[] = {
         ROW_NUMBER("n_cpus_promised", MachineStatus, n_cpus_promised, 0, 0, INT32_MAX),
         ROW_PART(offsetof(MachineStatus, drain), &object_drain),
         ROW_BEHIND("keep", MachineStatus, keep, FIELD_NULLABLE, &object_keep),
+        ROW_ARRAY("users", MachineStatus, users, n_users, 0, &object_user, STATUS_USERS_MAX),
+        ROW_NUMBER("n_more_users", MachineStatus, n_more_users, FIELD_OMIT_ZERO, 0, INT64_MAX),
         ROW_BOOL("personal", MachineStatus, personal),
         ROW_NUMBER("daemon_uid", MachineStatus, daemon_uid, 0, 0, UINT32_MAX),
         ROW_NUMBER("daemon_pid", MachineStatus, daemon_pid, FIELD_SIGNED, 0, INT32_MAX),

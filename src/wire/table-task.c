@@ -403,6 +403,7 @@ static const Field task_view_fields[] = {
         ROW_BOOL("has_explain", TaskView, has_explain),
         ROW_BEHIND("explain", TaskView, explain, FIELD_NULLABLE, &object_explain),
         TIME_ROW("settle_until_boot_us", TaskView, settle_until_boot_us),
+        ROW_NUMBER("share", TaskView, share, FIELD_OMIT_ZERO, 0, INT64_MAX),
         {},
 };
 

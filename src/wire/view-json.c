@@ -56,23 +56,28 @@ static void put_bool(JsonText *text, const char *key, bool value) {
 }
 
 /* Seconds, with as many decimals as it takes; null for ever. */
-static void put_seconds(JsonText *text, const char *key, uint64_t us) {
+/* A number with up to six decimals. */
+static void put_millionths(JsonText *text, const char *key, uint64_t millionths) {
         char decimals[8] = "", digits[32];
-        uint64_t fraction = us % US_PER_SEC;
-
-        json_text_key(text, key);
-        if (us == TASK_TIME_INF) {
-                json_text_null(text);
-                return;
-        }
+        uint64_t fraction = millionths % 1000000;
 
         if (fraction > 0) {
                 (void)snprintf(decimals, sizeof(decimals), ".%06u", (unsigned)fraction);
                 for (size_t i = strlen(decimals); decimals[i - 1] == '0'; i--)
                         decimals[i - 1] = '\0';
         }
-        (void)snprintf(digits, sizeof(digits), "%" PRIu64 "%s", us / US_PER_SEC, decimals);
+        (void)snprintf(digits, sizeof(digits), "%" PRIu64 "%s", millionths / 1000000, decimals);
+        json_text_key(text, key);
         json_text_raw(text, digits);
+}
+
+static void put_seconds(JsonText *text, const char *key, uint64_t us) {
+        if (us != TASK_TIME_INF) {
+                put_millionths(text, key, us);
+                return;
+        }
+        json_text_key(text, key);
+        json_text_null(text);
 }
 
 static void put_time(JsonText *text, const char *key, uint64_t at_us) {
@@ -449,6 +454,28 @@ static void put_keep(JsonText *text, const KeepView *keep) {
         json_text_close(text, '}');
 }
 
+/* A part of the machine. */
+static void put_fraction(JsonText *text, const char *key, uint64_t of_whole) {
+        uint64_t whole = of_whole / CORE_WHOLE, rest = of_whole % CORE_WHOLE;
+
+        put_millionths(text, key, whole * 1000000 + rest * 1000000 / CORE_WHOLE);
+}
+
+static void put_user(JsonText *text, const UserView *user, const StatusNames *names) {
+        char name[64];
+
+        json_text_open(text, '{');
+        put_text(text, "user", names ? names->user(user->uid, name, sizeof(name), NULL) : NULL);
+        put_uint(text, "uid", user->uid);
+        put_fraction(text, "share", user->share);
+        put_fraction(text, "past", user->had);
+        put_fraction(text, "held", user->portion);
+        put_millionths(text, "weight", user->weight_permille * UINT64_C(1000));
+        put_uint(text, "running", user->n_running);
+        put_uint(text, "waiting", user->n_waiting);
+        json_text_close(text, '}');
+}
+
 static void put_daemon(JsonText *text, const MachineStatus *status) {
         json_text_key(text, "daemon");
         json_text_open(text, '{');
@@ -477,6 +504,11 @@ int machine_status_json(const MachineStatus *status, const StatusNames *names, c
         put_counts(&text, status);
         put_drain(&text, &status->drain);
         put_keep(&text, status->keep);
+        json_text_key(&text, "users");
+        json_text_open(&text, '[');
+        for (size_t i = 0; i < status->n_users; i++)
+                put_user(&text, &status->users[i], names);
+        json_text_close(&text, ']');
         put_daemon(&text, status);
         json_text_close(&text, '}');
         return json_text_take(&text, ret, NULL);

@@ -191,6 +191,24 @@ def test_weights_count_by_user_and_group(make_shared, users):
     assert [proc.wait() for proc in procs] == [0, 0]
 
 
+def test_shares_are_shown(make_shared, users):
+    alice, bob, _ = users
+    shared = make_shared(settings={"weights": f"{alice.uid}:2"})
+    daemon = shared.daemon
+    proc, gate = start_of(shared, alice, "alices", "-c", str(N_CPUS))
+    shown = {user["uid"]: user for user in daemon.json("status", "--json")["users"]}
+    assert set(shown) == {alice.uid}
+    one = shown[alice.uid]
+    assert (one["user"], one["weight"], one["held"]) == (alice.name, 2, 1)
+    assert (one["running"], one["waiting"]) == (1, 0)
+    assert abs(one["share"] - (one["past"] + one["held"]) / 2) < 0.00001
+    lines = daemon.run("ps", "-v", user=bob).stdout.splitlines()
+    assert lines[0].split()[:3] == ["ID", "USER", "SHARE"]
+    assert re.fullmatch(r"50\.\d%", lines[1].split()[2]), lines
+    gate.open()
+    assert proc.wait() == 0
+
+
 def test_a_longer_delay_than_allowed_is_cut_and_run_says_so(make_shared):
     shared = make_shared(settings={"max_delay": "1m"})
     done = shared.daemon.run("run", "-n", "t", "-m", "1M", "-d", "1h", "true", user=shared.alice, cwd="/")

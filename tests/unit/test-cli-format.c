@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "cli/format.h"
+#include "core/core.h"
 #include "core/needs.h"
 #include "core/task.h"
 #include "util/units.h"
@@ -224,6 +225,14 @@ static void test_what_it_waits_for_in_words(_unused_ void **state) {
         assert_string_freed(format_after(task), "3, 4 (must succeed); 5 (must end)");
 }
 
+static void test_shares_are_percentages(_unused_ void **state) {
+        char buf[UNITS_FORMAT_MAX];
+
+        assert_string_equal(format_share(CORE_WHOLE / 8, buf, sizeof(buf)), "12.5%");
+        assert_string_equal(format_share(1, buf, sizeof(buf)), "0.0%");
+        assert_string_equal(format_share(INT64_MAX, buf, sizeof(buf)), "838860799.9%");
+}
+
 static void test_the_status_of_an_array_says_whether_all_succeeded(_unused_ void **state) {
         _cleanup_(task_freep) Task *task = new_array(NULL);
 
@@ -249,6 +258,7 @@ int main(void) {
                 cmocka_unit_test(test_instants_are_local),
                 cmocka_unit_test(test_how_it_ended),
                 cmocka_unit_test(test_priorities_have_words),
+                cmocka_unit_test(test_shares_are_percentages),
                 cmocka_unit_test(test_ids_of_elements_and_of_those_that_wait),
                 cmocka_unit_test(test_how_far_an_array_is),
                 cmocka_unit_test(test_what_it_waits_for_in_words),

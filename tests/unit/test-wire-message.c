@@ -461,6 +461,7 @@ static void test_lists_keep_each_field(_unused_ void **state) {
                 assert_true(view->has_explain && !view->hidden);
                 assert_explain(view->explain, reply.list.tasks[i].explain);
                 assert_int_equal(view->settle_until_boot_us, 99);
+                assert_true(view->share == CORE_WHOLE / 2);
                 assert_int_equal(view->task->n_strays, 1);
                 assert_string_equal(view->task->strays[0].uuid, "GPU-cccc");
                 assert_int_equal(view->task->strays[0].index, 5);
@@ -526,6 +527,14 @@ static void test_status_keeps_each_field(_unused_ void **state) {
                     have->keep->n_gpus == 1);
         assert_string_equal(have->keep->gpus[0].uuid, "GPU-bbbb");
         assert_true(have->keep->gpus[0].index == 1 && have->keep->gpus[0].bytes == GPU_WHOLE);
+        assert_true(have->n_users == 2 && have->n_more_users == 3);
+        for (size_t i = 0; i < 2; i++) {
+                const UserView *a = &have->users[i], *b = &want->users[i];
+
+                assert_true(a->uid == b->uid && a->had == b->had && a->portion == b->portion &&
+                            a->share == b->share && a->weight_permille == b->weight_permille &&
+                            a->n_waiting == b->n_waiting && a->n_running == b->n_running);
+        }
         assert_true(have->personal && have->daemon_uid == 1000 && have->daemon_pid == 99);
         assert_string_equal(have->version, "0.1.0");
         assert_string_equal(have->state_dir, want->state_dir);

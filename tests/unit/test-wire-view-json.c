@@ -316,13 +316,13 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         const StatusNames names = { .user = name_user, .program = name_program, .ram = &ram };
         Reply reply = sample_reply(CALL_STATUS);
         char *text = NULL;
-        json_t *json, *gpu;
+        json_t *json, *gpu, *user;
 
         assert_int_equal(machine_status_json(&reply.status, &names, &text), 0);
         json = parse(text);
         assert_keys(
                 json,
-                "schema,memory,gpus,gpus_known,gpus_message,gpus_age_seconds,tasks,cpus,drained,kept,daemon");
+                "schema,memory,gpus,gpus_known,gpus_message,gpus_age_seconds,tasks,cpus,drained,kept,users,daemon");
         assert_number(json, "schema", 1);
         assert_keys(get(json, "memory"),
                     "total_bytes,available_bytes,promised_bytes,free_bytes,reserved_bytes,outside");
@@ -382,6 +382,18 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         assert_null_value(json_array_get(get(gpu, "outside"), 1), "uid");
         assert_null_value(json_array_get(get(gpu, "outside"), 1), "user");
         assert_null_value(json_array_get(get(gpu, "outside"), 1), "bytes");
+
+        assert_int_equal(json_array_size(get(json, "users")), 2);
+        user = json_array_get(get(json, "users"), 0);
+        assert_keys(user, "user,uid,share,past,held,weight,running,waiting");
+        assert_text(user, "user", "user-1003");
+        assert_number(user, "uid", 1003);
+        assert_int_equal((int)(1000 * json_number_value(get(user, "share"))), (int)(1000 * 1.5));
+        assert_int_equal((int)(1000 * json_number_value(get(user, "past"))), (int)(1000 * 0.5));
+        assert_int_equal((int)(1000 * json_number_value(get(user, "held"))), (int)(1000 * 0.25));
+        assert_int_equal((int)(1000 * json_number_value(get(user, "weight"))), (int)(1000 * 0.5));
+        assert_number(user, "running", 1);
+        assert_number(user, "waiting", 2);
 
         gpu = json_array_get(get(json, "gpus"), 1);
         assert_text(gpu, "state", "lost");
