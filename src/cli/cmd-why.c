@@ -153,6 +153,7 @@ static bool has_numbers(WaitReason reason) {
         case WAIT_REASON_ELEMENTS:
         case WAIT_REASON_OTHER:
         case WAIT_REASON_DRAINED:
+        case WAIT_REASON_PRESSURE:
                 return false;
         }
         return false;

@@ -42,6 +42,8 @@
  *  - An array stands in line as one. Its elements are offered by index, the smallest first, at most
  *    `limit` at a time; those that wait again come before the rest, by index. It is over when all
  *    its elements are: done if each is done, cancelled if each is cancelled, else failed.
+ *  - Memory pressure: nothing is offered while, by the last look, some task waited for memory in more
+ *    than pressure_limit of the last ten seconds.
  *  - Drained: nothing is offered. Offers that are open are the caller's to take back.
  *  - A task may be offered its start in a row, behind one that runs; see core_next_in_row().
  *  - One that failed or ran out of time, and has retries left, waits again at its EVENT_ENDED. What

@@ -15,6 +15,7 @@
 #include "core/fit.h"
 #include "core/gpus.h"
 #include "core/keep.h"
+#include "core/look.h"
 #include "core/place.h"
 #include "core/queue.h"
 #include "core/sat.h"
@@ -48,6 +49,7 @@ static const char *const wait_reason_table[] = {
         [WAIT_REASON_GPU_SPLIT] = "gpu-split",
         [WAIT_REASON_ROOM_KEPT] = "room-kept",
         [WAIT_REASON_CPUS_KEPT] = "cpus-kept",
+        [WAIT_REASON_PRESSURE] = "pressure",
 };
 
 DEFINE_STRING_TABLE(wait_reason, WaitReason);
@@ -116,6 +118,7 @@ static bool is_cause(const Ledger *ledger,
         case WAIT_REASON_GPU_SPLIT:
         case WAIT_REASON_ROOM_KEPT:
         case WAIT_REASON_CPUS_KEPT:
+        case WAIT_REASON_PRESSURE:
                 break;
         }
 
@@ -417,6 +420,17 @@ static void explain_drain(const Core *core, Explain *ret) {
                 (void)add_lack(ret, WAIT_REASON_DRAINED);
 }
 
+/* Likewise; and one of the two is enough to say. */
+static void explain_pressure(const Core *core, Explain *ret) {
+        Lack *lack;
+
+        if (core->drain.on || !look_is_pressed(core))
+                return;
+        lack = add_lack(ret, WAIT_REASON_PRESSURE);
+        lack->total_bytes = core->policy.pressure_limit_permyriad;
+        lack->missing_bytes = core->ram.pressure_permyriad - lack->total_bytes;
+}
+
 /* Whether its user has as many open offers, or tasks that run, as one may have. */
 static bool is_full(const Core *core, const User *user) {
         return user->n_offers >= core->policy.max_offers_per_uid ||
@@ -430,6 +444,7 @@ static void explain_waiting(const Core *core,
         const Task *task = entry->task;
 
         explain_drain(core, ret);
+        explain_pressure(core, ret);
         if (explain_blocked(core, entry, ret)) {
                 if (entry->away)
                         (void)add_lack(ret, WAIT_REASON_AWAY);
@@ -500,7 +515,9 @@ int core_explain_new(const Core *core,
 
         explain_clear(ret);
         explain_drain(core, ret);
-        ret->place = 1 + place_in_order(core, uid, task->priority, UINT64_MAX, now_boot_us, now_boot_us);
+        explain_pressure(core, ret);
+        ret->place =
+                1 + place_in_order(core, uid, task->priority, UINT64_MAX, now_boot_us, now_boot_us);
         if (user && is_full(core, user))
                 (void)add_lack(ret, WAIT_REASON_OFFERS);
         explain_needs(core, task, NULL, now_boot_us, ret);

@@ -42,10 +42,11 @@ typedef enum WaitReason {
         WAIT_REASON_GPU_SPLIT,      /* it was split into parts, which are GPUs of their own */
         WAIT_REASON_ROOM_KEPT, /* there is room, but it is kept for its holder, which comes first */
         WAIT_REASON_CPUS_KEPT, /* likewise of cores */
+        WAIT_REASON_PRESSURE,  /* programs wait for memory: see missing_bytes */
 } WaitReason;
 
 enum {
-        N_WAIT_REASONS = WAIT_REASON_CPUS_KEPT + 1,
+        N_WAIT_REASONS = WAIT_REASON_PRESSURE + 1,
         EXPLAIN_HOLDERS_MAX = 8,
         EXPLAIN_OUTSIDERS_MAX = 3,
         EXPLAIN_LACKS_MAX = GPU_MAX + 5,
@@ -65,10 +66,11 @@ typedef struct Lack {
         int gpu_index;           /* -1: no GPU */
         char gpu_id[GPU_ID_MAX]; /* what people call it; empty: not known */
         char gpu_uuid[GPU_UUID_MAX];
-        uint64_t asked_bytes;   /* or GPU_WHOLE; WAIT_REASON_CPUS: cores */
-        uint64_t free_bytes;    /* for it, after reserve and ledger; CPUS: cores */
-        uint64_t missing_bytes; /* CPUS: cores */
-        uint64_t total_bytes;   /* CPUS: cores; LIMIT, ELEMENTS: elements */
+        uint64_t asked_bytes; /* or GPU_WHOLE; WAIT_REASON_CPUS: cores */
+        uint64_t free_bytes;  /* for it, after reserve and ledger; CPUS: cores */
+        uint64_t
+                missing_bytes; /* CPUS: cores; PRESSURE: hundredths of a percent that it is over the limit */
+        uint64_t total_bytes; /* CPUS: cores; LIMIT, ELEMENTS: elements; PRESSURE: the limit */
         uint64_t reserved_bytes;
         uint64_t outside_bytes; /* used there by what taskflow did not start */
         size_t n_outsiders;     /* filled in below: who that is, of a GPU */

@@ -39,6 +39,8 @@ void look_take_ram(Core *core, const RamSample *sample, uint64_t boot_us) {
 
         core->ram.total_bytes = sample->total_bytes;
         core->ram.available_bytes = MIN(sample->available_bytes, sample->total_bytes);
+        core->ram.pressure_known = sample->pressure_known;
+        core->ram.pressure_permyriad = sample->pressure_permyriad;
         look_update(&core->ram.look, true, boot_us, sample->n_offers_before);
 
         TAILQ_FOREACH(entry, &core->active, link)
@@ -225,4 +227,9 @@ void look_take_gpus(Core *core, const GpusSample *sample, uint64_t boot_us) {
                 if (core->gpus[i].sample.state == GPU_STATE_OK)
                         share_judge_all(core, (int)i, boot_us);
         turn_recount(core, boot_us);
+}
+
+bool look_is_pressed(const Core *core) {
+        return core->ram.pressure_known &&
+               core->ram.pressure_permyriad > core->policy.pressure_limit_permyriad;
 }

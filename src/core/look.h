@@ -20,3 +20,6 @@ void look_take_gpus(Core *core, const GpusSample *sample, uint64_t boot_us);
  * It counts from the next look at RAM on: it may be newer than the free figure there is.
  */
 void look_take_report(Core *core, Entry *entry, bool known, uint64_t used_bytes);
+
+/* Whether the machine is so short of memory that nothing is to start. */
+bool look_is_pressed(const Core *core);

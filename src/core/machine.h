@@ -57,7 +57,9 @@ enum {
 typedef struct RamSample {
         uint64_t total_bytes;
         uint64_t available_bytes;
-        uint64_t n_offers_before; /* core_n_offers() when the look was asked for */
+        uint64_t n_offers_before;    /* core_n_offers() when the look was asked for */
+        bool pressure_known;         /* the kernel says it */
+        unsigned pressure_permyriad; /* of the last ten seconds some task waited for memory */
 } RamSample;
 
 /* One GPU, in one look. */

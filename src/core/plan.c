@@ -27,9 +27,13 @@
 #include "core/gpus.h"
 #include "core/keep.h"
 #include "core/ledger.h"
+#include "core/look.h"
 #include "core/order.h"
 #include "core/sat.h"
 #include "core/table.h"
+
+/* The kernel reckons it anew every two seconds; who asks for nothing measured has no other look. */
+#define PRESSURE_MAX_AGE_US US_PER_SEC
 
 typedef struct Pass {
         const Core *core;
@@ -460,11 +464,20 @@ static int plan_keep(Pass *pass) {
 
 int core_plan(const Core *core, uint64_t now_boot_us, Plan *ret) {
         Pass pass = { .core = core, .now_boot_us = now_boot_us, .wake_us = TASK_TIME_INF };
+        uint64_t age_us = sat_sub(now_boot_us, core->ram.look.boot_us);
         Order order;
         int r;
 
         if (core->n_queued_classes == 0 || core->drain.on) {
                 *ret = (Plan){ .wake_boot_us = TASK_TIME_INF };
+                return 0;
+        }
+
+        if (core->ram.pressure_known && (age_us > PRESSURE_MAX_AGE_US || look_is_pressed(core))) {
+                *ret = (Plan){
+                        .want_ram = age_us > core->policy.sample_max_age_us,
+                        .wake_boot_us = TASK_TIME_INF,
+                };
                 return 0;
         }
 

@@ -13,6 +13,7 @@ Policy policy_default(void) {
                 .reserved_memory_bytes = 100 * MIB,
                 .reserved_gpu_memory_bytes = 1 * MIB,
                 .whole_gpu_used_permyriad = 500,
+                .pressure_limit_permyriad = 2000,
                 .share_half_life_us = 86400 * US_PER_SEC,
                 .priority_limit = TASK_PRIORITY_DEFAULT,
                 .priority_age_us = 3600 * US_PER_SEC,

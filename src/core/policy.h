@@ -25,6 +25,7 @@ typedef struct Policy {
         uint64_t reserved_memory_bytes;
         uint64_t reserved_gpu_memory_bytes; /* on each GPU */
         unsigned whole_gpu_used_permyriad;  /* 500: 5 % */
+        unsigned pressure_limit_permyriad;  /* 2000: 20 % */
         bool gpu_pick_pack;                 /* gpu_pick = pack; else spread */
         bool order_fifo;                    /* order = fifo; else users take turns */
         uint64_t share_half_life_us;        /* from POLICY_HALF_LIFE_MIN_US on */

@@ -3,6 +3,7 @@
 #include "core/row.h"
 
 #include "core/array.h"
+#include "core/look.h"
 #include "core/queue.h"
 #include "core/table.h"
 
@@ -43,7 +44,8 @@ static bool is_full(const Core *core, const Entry *entry) {
 bool core_next_in_row(const Core *core, uint64_t id, PlanOffer *ret) {
         const Entry *last = table_find(core, id), *next;
 
-        if (!last || core->drain.on || core->n_queued_classes != 1 || last->class->n_queued == 0)
+        if (!last || core->drain.on || look_is_pressed(core) || core->n_queued_classes != 1 ||
+            last->class->n_queued == 0)
                 return false;
         while (last->behind)
                 last = last->behind;

@@ -105,6 +105,7 @@ static bool is_of_gpu(const Lack *lack) {
         case WAIT_REASON_OTHER:
         case WAIT_REASON_DRAINED:
         case WAIT_REASON_CPUS_KEPT:
+        case WAIT_REASON_PRESSURE:
                 break;
         }
 
@@ -368,6 +369,7 @@ static void say_matter(Line *line, const Lack *lack) {
         case WAIT_REASON_OTHER:
         case WAIT_REASON_DRAINED:
         case WAIT_REASON_CPUS_KEPT:
+        case WAIT_REASON_PRESSURE:
                 return;
         }
 }
@@ -404,6 +406,17 @@ static void say_drained(Line *line, const Drain *drain) {
                 say(line, " (%s)", drain->reason);
 }
 
+/* `nothing starts: programs waited for memory in 34.5 % of the last 10 seconds, more than 20 % (pressure_limit)` */
+static void say_pressure(Line *line, const Lack *lack) {
+        uint64_t pressure = lack->total_bytes + lack->missing_bytes;
+
+        say(line,
+            "nothing starts: programs waited for memory in %" PRIu64 ".%" PRIu64
+            " %% of the last 10 seconds, more than %" PRIu64 ".%" PRIu64 " %% (pressure_limit)",
+            pressure / 100, pressure % 100 / 10, lack->total_bytes / 100,
+            lack->total_bytes % 100 / 10);
+}
+
 static void say_lack(Line *line, const Drain *drain, const Lack *lack) {
         switch (lack->reason) {
         case WAIT_REASON_HELD:
@@ -420,6 +433,9 @@ static void say_lack(Line *line, const Drain *drain, const Lack *lack) {
                 return;
         case WAIT_REASON_CPUS_KEPT:
                 say_kept_cores(line, lack);
+                return;
+        case WAIT_REASON_PRESSURE:
+                say_pressure(line, lack);
                 return;
         case WAIT_REASON_AFTER:
                 say_after(line, lack, "succeed");

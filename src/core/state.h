@@ -194,6 +194,8 @@ typedef struct Ram {
         Look look;
         uint64_t total_bytes;
         uint64_t available_bytes; /* at most the total */
+        bool pressure_known;
+        unsigned pressure_permyriad;
 } Ram;
 
 typedef struct Gpu {

@@ -17,6 +17,7 @@
 #include "daemon/peers.h"
 #include "daemon/records.h"
 #include "daemon/rows.h"
+#include "probe/pressure.h"
 #include "util/clock.h"
 
 enum {
@@ -52,6 +53,8 @@ void daemon_look_at_ram(Daemon *daemon) {
         }
         event.ram.total_bytes = figures.total_bytes;
         event.ram.available_bytes = figures.available_bytes;
+        event.ram.pressure_known =
+                pressure_read(daemon->ram_source.proc_fd, &event.ram.pressure_permyriad) == 0;
         (void)core_apply(daemon->core, &event);
 }
 

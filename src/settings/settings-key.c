@@ -54,6 +54,10 @@ const SettingsKey settings_keys[] = {
                 FIELD(policy.reserved_gpu_memory_bytes), .max = SIZE_BYTES_MAX, .standard = "1M",
                 .help = "memory that is always left free on each GPU",
         }, {
+                .name = "pressure_limit", .type = SETTINGS_TYPE_PERCENT,
+                FIELD(policy.pressure_limit_permyriad), .max = 10000, .standard = "20%",
+                .help = "nothing starts while programs waited for memory in more of the last 10 s; 100%: no limit",
+        }, {
                 .name = "sample_interval", .type = SETTINGS_TYPE_DURATION,
                 FIELD(sample_interval_us), .min = 100 * US_PER_MSEC, .max = 3600 * US_PER_SEC,
                 .standard = "1s",

@@ -816,6 +816,11 @@ class Faults:
     def slow_syncs(self, milliseconds):
         self._write("slow", str(milliseconds))
 
+    def set_pressure(self, percent):
+        """What the kernel says of the last ten seconds: in so much of them some program waited for memory."""
+        text = f"some avg10={percent:.2f} avg60=0.00 avg300=0.00 total=1\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
+        self._write("pressure", text)
+
     def mend_disk(self):
         (self.folder / "sync").unlink()
 

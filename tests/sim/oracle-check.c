@@ -261,6 +261,12 @@ void oracle_check_plan(Oracle *oracle, const Plan *plan, uint64_t now_boot_us) {
                 return;
         }
 
+        if (oracle->pressed || oracle->pressure_boot_us + US_PER_SEC < now_boot_us) {
+                if (plan->keeps || plan->n_offers > 0 || plan->want_gpus)
+                        oracle_fault(oracle, "memory is under pressure, and yet something starts");
+                return;
+        }
+
         oracle_sum_up_all(oracle, now_boot_us, NOBODY_ENDED, &sums);
         former = kept = oracle_former(oracle, now_boot_us);
         for (size_t i = 0; i < plan->n_offers; i++) {

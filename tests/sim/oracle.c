@@ -19,7 +19,7 @@ void oracle_fault(Oracle *oracle, const char *fmt, ...) {
 }
 
 void oracle_init(Oracle *oracle, const Policy *policy) {
-        *oracle = (Oracle){ .policy = *policy };
+        *oracle = (Oracle){ .policy = *policy, .pressure_boot_us = UINT64_MAX / 2 };
 }
 
 void oracle_done(Oracle *oracle) {
@@ -252,6 +252,9 @@ static void take_report(Oracle *oracle, OracleTask *task, const Event *event) {
 static void take_ram(Oracle *oracle, const Event *event) {
         oracle->ram_known = true;
         oracle->ram_changed = false;
+        oracle->pressure_boot_us = event->ram.pressure_known ? event->boot_us : UINT64_MAX / 2;
+        oracle->pressed = event->ram.pressure_known &&
+                          event->ram.pressure_permyriad > oracle->policy.pressure_limit_permyriad;
         oracle->ram_total_bytes = event->ram.total_bytes;
         oracle->ram_free_bytes = MIN(event->ram.available_bytes, event->ram.total_bytes);
         oracle->ram_boot_us = event->boot_us;

@@ -140,7 +140,8 @@ typedef struct Oracle {
         uint64_t n_offers;
         bool drained;
         OracleKeep keep;
-        bool ram_known, ram_changed;
+        bool ram_known, ram_changed, pressed;
+        uint64_t pressure_boot_us; /* of the look that said it; UINT64_MAX / 2: none did */
         uint64_t ram_total_bytes, ram_free_bytes, ram_boot_us, ram_n_offers, ram_last_offer;
         uint64_t gpus_boot_us, gpus_n_offers;
         unsigned n_gpus;

@@ -75,12 +75,13 @@ static Policy some_policy(Rng *rng) {
         return policy;
 }
 
-static void look_at_ram(Round *round, uint64_t available_bytes) {
+static void look_at_ram(Round *round, uint64_t available_bytes, unsigned pressure_permyriad) {
         Event event = drive_event(&round->drive, EVENT_RAM, 0);
         uint64_t n_offers = core_n_offers(round->drive.core);
 
         event.ram = (RamSample){ round->ram_total_bytes, available_bytes,
-                                 n_offers - (rng_chance(&round->rng, 10) && n_offers > 0) };
+                                 n_offers - (rng_chance(&round->rng, 10) && n_offers > 0), true,
+                                 pressure_permyriad };
         (void)drive_apply(&round->drive, &event);
 }
 
@@ -381,8 +382,8 @@ static void some_event(Round *round) {
         if (what < 15 && round->drive.oracle.n_alive < N_ALIVE_MAX)
                 submit(round);
         else if (what < 30)
-                look_at_ram(round,
-                            round->ram_total_bytes - some_gib(round, round->ram_total_bytes));
+                look_at_ram(round, round->ram_total_bytes - some_gib(round, round->ram_total_bytes),
+                            rng_chance(&round->rng, 5) ? 5000 : 0);
         else if (what < 40)
                 look_at_gpus(round, false);
         else if (what < 60)
@@ -423,7 +424,7 @@ static void run_out(Round *round) {
         drain(round, false);
         for (unsigned step = 0; drive->oracle.n_alive > 0 && !drive_failed(drive); step++) {
                 drive->now_us += 10 * US_PER_SEC;
-                look_at_ram(round, round->ram_total_bytes);
+                look_at_ram(round, round->ram_total_bytes, 0);
                 if (round->n_gpus > 0)
                         look_at_gpus(round, true);
                 withdraw_doomed(round);
@@ -457,7 +458,7 @@ static bool play(uint64_t seed, Round *round) {
         }
         for (unsigned i = 0; i < N_USERS; i++)
                 tell_history(round);
-        look_at_ram(round, round->ram_total_bytes);
+        look_at_ram(round, round->ram_total_bytes, 0);
         look_at_gpus(round, true);
 
         for (unsigned i = 0; i < EVENTS_A_ROUND && !drive_failed(&round->drive); i++)

@@ -6,6 +6,7 @@
  *     LD_PRELOAD=libfaults.so FAULTS=FOLDER program…
  *
  *     FOLDER/clock    seconds by which somebody has set the clock on (or, negative, back)
+ *     FOLDER/pressure what is read in place of /proc/pressure/memory
  *     FOLDER/sync     while it is there no fsync() or fdatasync() of a file whose path has the text in it succeeds: EIO
  *     FOLDER/slow     milliseconds that each of them takes besides
  *
@@ -16,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,4 +121,30 @@ EXPORT int fsync(int fd) {
 EXPORT int fdatasync(int fildes) {
         wait_slowly();
         return fails(fildes) ? -1 : (int)syscall(SYS_fdatasync, fildes);
+}
+
+/* By the name that a program with large files calls it; its header may have it inline, under the other. */
+EXPORT int faulty_openat(int dir_fd, const char *path, int flags, ...) __asm__("openat64");
+
+int faulty_openat(int dir_fd, const char *path, int flags, ...) {
+        const char *folder = getenv("FAULTS");
+        char instead[PATH_MAX];
+        mode_t mode = 0;
+        va_list args;
+        int fd;
+
+        if (flags & (O_CREAT | __O_TMPFILE)) {
+                va_start(args, flags);
+                mode = va_arg(args, mode_t);
+                va_end(args);
+        }
+
+        if (folder && strcmp(path, "pressure/memory") == 0 &&
+            snprintf(instead, sizeof(instead), "%s/pressure", folder) < (int)sizeof(instead)) {
+                fd = (int)syscall(SYS_openat, AT_FDCWD, instead, flags, mode);
+                if (fd >= 0)
+                        return fd;
+        }
+
+        return (int)syscall(SYS_openat, dir_fd, path, flags, mode);
 }

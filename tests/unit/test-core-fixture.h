@@ -37,6 +37,7 @@ typedef struct World {
         const Outsiders *outsiders; /* one for each GPU; NULL: nothing is known of them */
         uint64_t ram_total_bytes;
         uint64_t ram_free_bytes;
+        unsigned pressure_permyriad;
 } World;
 
 /* What a task asks for, in few words. */
@@ -92,7 +93,8 @@ static inline void look_at_ram(World *world) {
         Event event = world_event(world, EVENT_RAM, 0);
 
         event.ram = (RamSample){ world->ram_total_bytes, world->ram_free_bytes,
-                                 core_n_offers(world->core) };
+                                 core_n_offers(world->core), world->pressure_permyriad > 0,
+                                 world->pressure_permyriad };
         assert_int_equal(core_apply(world->core, &event), 0);
 }
 

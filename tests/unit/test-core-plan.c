@@ -449,6 +449,45 @@ static void test_a_delay_without_end_wakes_nobody(_unused_ void **state) {
         assert_true(wake_now(world) == TASK_TIME_INF);
 }
 
+/* -- memory pressure -- */
+
+static void test_nothing_starts_under_memory_pressure(_unused_ void **state) {
+        WORLD(1);
+        static Explain explain;
+        char line[512];
+
+        world->pressure_permyriad = 2001;
+        look(world);
+        submit(world, (Ask){ .memory_bytes = GIB });
+        submit(world, (Ask){ .uid = BOB, .gpu = { "0" } });
+        submit(world, (Ask){ .uid = CHUCK });
+        assert_plan(world, 0, false, false);
+        assert_int_equal(core_explain(world->core, 3, world->now_us, &explain), 0);
+        assert_int_equal(explain.n_lacks, 1);
+        explain_sentence(&explain, world->now_us, NULL, NULL, line, sizeof(line));
+        assert_string_equal(
+                line,
+                "nothing starts: programs waited for memory in 20.0 % of the last 10 seconds, "
+                "more than 20.0 % (pressure_limit)");
+
+        /* it is looked at again when the figures are old, and at the limit all goes on */
+        pass_time(world, SEC);
+        assert_plan(world, 0, true, false);
+        world->pressure_permyriad = 2000;
+        look(world);
+        assert_plan(world, 3, false, false);
+}
+
+static void test_without_figures_there_is_no_pressure(_unused_ void **state) {
+        WORLD(0);
+        Event event = world_event(world, EVENT_RAM, 0);
+
+        event.ram = (RamSample){ 100 * GIB, 100 * GIB, 0, false, 10000 };
+        assert_int_equal(core_apply(world->core, &event), 0);
+        submit(world, (Ask){ .memory_bytes = GIB });
+        assert_plan(world, 1, false, false);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_old_figures_start_nothing),
@@ -478,6 +517,8 @@ int main(void) {
                 cmocka_unit_test(test_the_next_of_several_delays_wakes),
                 cmocka_unit_test(test_nothing_wakes_that_nobody_waits_for),
                 cmocka_unit_test(test_a_delay_without_end_wakes_nobody),
+                cmocka_unit_test(test_nothing_starts_under_memory_pressure),
+                cmocka_unit_test(test_without_figures_there_is_no_pressure),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
