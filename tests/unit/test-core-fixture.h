@@ -310,13 +310,11 @@ static inline size_t settle(World *world) {
 
                 look(world);
                 plan = plan_now(world);
-                for (size_t i = 0; i <= plan.n_offers; i++) {
+                for (size_t i = 0; i < plan.n_offers; i++) {
                         const PlanOffer *next = &plan.offers[i];
 
                         if (i == plan.keep_at)
                                 keep_room(world, &plan);
-                        if (i == plan.n_offers)
-                                break;
                         assert_int_equal(offer(world, next), 0);
                         assert_int_equal(apply(world, EVENT_ACCEPTED,
                                                next->index < 0 ?
@@ -325,6 +323,8 @@ static inline size_t settle(World *world) {
                                          0);
                         n++;
                 }
+                if (plan.keep_at == plan.n_offers)
+                        keep_room(world, &plan);
                 again = plan.n_offers > 0 || plan.keeps;
                 plan_done(&plan);
         }
