@@ -56,6 +56,7 @@ unshare --mount --pid --fork --kill-child bash -c '
         for device in null zero full random urandom tty; do
                 touch "$1/dev/$device" && mount --bind "/dev/$device" "$1/dev/$device"
         done
+        mkdir "$1/dev/pts" && mount -t devpts devpts "$1/dev/pts" && ln -s pts/ptmx "$1/dev/ptmx"
         exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 bash /deb/inside.sh
 ' bash "$root" | tee "$out/result.log" || true
 cp "$root/deb/log" "$out/inside.log" 2>/dev/null || true

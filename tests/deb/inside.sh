@@ -49,7 +49,7 @@ as() { # USER COMMAND...
 # What a package could leave anywhere: files, folders and links with their owners, and users and groups.
 inventory() {
         find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /deb -o -path /var/log -o -path /var/cache \
-                -o -path /var/lib/dpkg -o -path /home \) -prune -o -printf '%p %U %G %m\n' | sort
+                -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /home \) -prune -o -printf '%p %U %G %m\n' | sort
         getent passwd
         getent group
 }
@@ -74,7 +74,7 @@ in_list() { # GROUP USER
 }
 
 install_before() {
-        expect "install: it succeeds" dpkg -i $before
+        expect "install: apt takes the file" apt-get install -y $before
         expect "install: the user is there, without a shell" is "taskflow:/var/lib/taskflow:/usr/sbin/nologin" \
                 sh -c 'getent passwd taskflow | cut -d: -f1,6,7'
         expect "install: who may look at GPUs" in_list video taskflow
@@ -100,6 +100,19 @@ use() {
         expect "use: one waits" is pending state_of "$waiting"
 }
 
+# Two people, one queue, and nobody named a socket.
+share() {
+        expect "share: bob sees what alice has" is "$running alice running $waiting alice pending" \
+                sh -c 'runuser -u bob -- taskflow ps --json | jq -r ".tasks[] | [.id, .user, .state] | @tsv"'
+        as bob taskflow run -n bobs -c 1 id -un >/tmp/bobs 2>>$log &
+        bobs=$!
+        expect "share: bob's task waits in the same queue" eventually is "bob pending" \
+                sh -c 'runuser -u alice -- taskflow ps --json | jq -r ".tasks[] | select(.name == \"bobs\") | [.user, .state] | @tsv"'
+        expect "share: for alice's" sh -c 'runuser -u bob -- taskflow ps --json | jq -r ".tasks[] | select(.name == \"bobs\") | .reason" | grep alice'
+        expect "share: bob may not end hers" is 1 sh -c "runuser -u bob -- taskflow cancel $running >/dev/null 2>&1; echo \$?"
+        expect "share: hers runs" is running state_of "$running"
+}
+
 upgrade() {
         sed -i 's/^#history_days.*/history_days = 7/' /etc/taskflow/taskflow.conf
         chown root /run/taskflow
@@ -111,8 +124,10 @@ upgrade() {
         expect "upgrade: the running task ran on" is running state_of "$running"
         expect "upgrade: the waiting one waits" is pending state_of "$waiting"
         expect "upgrade: changed settings are kept" grep -qx 'history_days = 7' /etc/taskflow/taskflow.conf
-        echo >/tmp/gate
+        expect "upgrade: the running one can be let go" timeout 30 sh -c 'echo >/tmp/gate'
         expect "upgrade: both come to their ends" as alice taskflow wait -t 30 "$running" "$waiting"
+        expect "share: bob's ran when hers was over, as bob" eventually is bob cat /tmp/bobs
+        expect "share: and bob knows" wait $bobs
         expect "upgrade: the first task of before is known" is "done" state_of 1
 }
 
@@ -139,6 +154,7 @@ purge() {
 
 export DEBIAN_FRONTEND=noninteractive
 useradd -m alice
+useradd -m bob
 # Whoever installs the first package that has them makes these.
 for group in video render; do
         getent group $group >/dev/null || groupadd --system $group
@@ -146,6 +162,7 @@ done
 inventory >/deb/was
 install_before
 use
+share
 upgrade
 remove
 purge
