@@ -154,6 +154,10 @@ static bool has_numbers(WaitReason reason) {
         case WAIT_REASON_OTHER:
         case WAIT_REASON_DRAINED:
         case WAIT_REASON_PRESSURE:
+        case WAIT_REASON_MAX_RUNNING:
+        case WAIT_REASON_MAX_MEMORY:
+        case WAIT_REASON_MAX_GPUS:
+        case WAIT_REASON_MAX_GPU_MEMORY:
                 return false;
         }
         return false;
@@ -249,7 +253,8 @@ static uint64_t bytes_of(const Lack *lack, uint64_t task_id) {
 static uint64_t room_within_us(const Lack *lack, const Others *others) {
         uint64_t best_us = TASK_TIME_INF;
 
-        if (lack->missing_bytes == 0 || lack->reason == WAIT_REASON_ROOM_KEPT || is_of_cores(lack))
+        if (lack->missing_bytes == 0 || lack->n_holders == 0 ||
+            lack->reason == WAIT_REASON_ROOM_KEPT || is_of_cores(lack))
                 return TASK_TIME_INF;
 
         /* For each limit as the last one to be waited for: what is free when it has ended. */

@@ -237,6 +237,19 @@ enum {
  */
 int core_resolve(const Core *core, Needs *needs, Error *error);
 
+/**
+ * core_check_limits() - whether a request is within what its user may have, if nothing else of that user runs
+ * @needs:      resolved by core_resolve()
+ * @error:      which limit it is beyond; NULL if nobody will read it
+ *
+ * Return: 0, or CORE_E_IMPOSSIBLE.
+ */
+int core_check_limits(const Core *core,
+                      const UserRules *rules,
+                      const Needs *needs,
+                      uint64_t time_limit_us,
+                      Error *error);
+
 /* A start to make. */
 typedef struct PlanOffer {
         uint64_t task_id;

@@ -15,6 +15,7 @@
 #include "core/fit.h"
 #include "core/gpus.h"
 #include "core/keep.h"
+#include "core/limit.h"
 #include "core/look.h"
 #include "core/place.h"
 #include "core/queue.h"
@@ -50,6 +51,10 @@ static const char *const wait_reason_table[] = {
         [WAIT_REASON_ROOM_KEPT] = "room-kept",
         [WAIT_REASON_CPUS_KEPT] = "cpus-kept",
         [WAIT_REASON_PRESSURE] = "pressure",
+        [WAIT_REASON_MAX_RUNNING] = "max-running",
+        [WAIT_REASON_MAX_MEMORY] = "max-memory",
+        [WAIT_REASON_MAX_GPUS] = "max-gpus",
+        [WAIT_REASON_MAX_GPU_MEMORY] = "max-gpu-memory",
 };
 
 DEFINE_STRING_TABLE(wait_reason, WaitReason);
@@ -119,6 +124,10 @@ static bool is_cause(const Ledger *ledger,
         case WAIT_REASON_ROOM_KEPT:
         case WAIT_REASON_CPUS_KEPT:
         case WAIT_REASON_PRESSURE:
+        case WAIT_REASON_MAX_RUNNING:
+        case WAIT_REASON_MAX_MEMORY:
+        case WAIT_REASON_MAX_GPUS:
+        case WAIT_REASON_MAX_GPU_MEMORY:
                 break;
         }
 
@@ -437,6 +446,21 @@ static bool is_full(const Core *core, const User *user) {
                user->n_running + user->n_offers >= core->policy.max_active_per_uid;
 }
 
+/* Whether its user's tasks have as much as they may. */
+static void explain_limit(const Core *core, const User *user, const Needs *needs, Explain *ret) {
+        LimitLack found;
+        Lack *lack;
+
+        if (!limit_blocks(core, user, needs, &found))
+                return;
+
+        lack = add_lack(ret, found.reason);
+        lack->asked_bytes = found.asked;
+        lack->total_bytes = found.most;
+        lack->free_bytes = sat_sub(found.most, found.used);
+        lack->missing_bytes = found.asked - lack->free_bytes;
+}
+
 static void explain_waiting(const Core *core,
                             const Entry *entry,
                             uint64_t now_boot_us,
@@ -457,6 +481,8 @@ static void explain_waiting(const Core *core,
                 (void)add_lack(ret, WAIT_REASON_AWAY);
         if (is_full(core, entry->class->user))
                 (void)add_lack(ret, WAIT_REASON_OFFERS);
+        else
+                explain_limit(core, entry->class->user, &task->needs, ret);
         explain_needs(core, task, entry, now_boot_us, ret);
 }
 
@@ -520,6 +546,8 @@ int core_explain_new(const Core *core,
                 1 + place_in_order(core, uid, task->priority, UINT64_MAX, now_boot_us, now_boot_us);
         if (user && is_full(core, user))
                 (void)add_lack(ret, WAIT_REASON_OFFERS);
+        else if (user)
+                explain_limit(core, user, &task->needs, ret);
         explain_needs(core, task, NULL, now_boot_us, ret);
         return 0;
 }

@@ -43,10 +43,14 @@ typedef enum WaitReason {
         WAIT_REASON_ROOM_KEPT, /* there is room, but it is kept for its holder, which comes first */
         WAIT_REASON_CPUS_KEPT, /* likewise of cores */
         WAIT_REASON_PRESSURE,  /* programs wait for memory: see missing_bytes */
+        WAIT_REASON_MAX_RUNNING, /* its user's tasks have as much as the settings let them: of tasks, */
+        WAIT_REASON_MAX_MEMORY,     /* of RAM, */
+        WAIT_REASON_MAX_GPUS,       /* of GPUs, */
+        WAIT_REASON_MAX_GPU_MEMORY, /* of memory on GPUs */
 } WaitReason;
 
 enum {
-        N_WAIT_REASONS = WAIT_REASON_PRESSURE + 1,
+        N_WAIT_REASONS = WAIT_REASON_MAX_GPU_MEMORY + 1,
         EXPLAIN_HOLDERS_MAX = 8,
         EXPLAIN_OUTSIDERS_MAX = 3,
         EXPLAIN_LACKS_MAX = GPU_MAX + 5,
@@ -66,7 +70,7 @@ typedef struct Lack {
         int gpu_index;           /* -1: no GPU */
         char gpu_id[GPU_ID_MAX]; /* what people call it; empty: not known */
         char gpu_uuid[GPU_UUID_MAX];
-        uint64_t asked_bytes; /* or GPU_WHOLE; WAIT_REASON_CPUS: cores */
+        uint64_t asked_bytes; /* or GPU_WHOLE; CPUS: cores; MAX_RUNNING, MAX_GPUS: how many */
         uint64_t free_bytes;  /* for it, after reserve and ledger; CPUS: cores */
         uint64_t
                 missing_bytes; /* CPUS: cores; PRESSURE: hundredths of a percent that it is over the limit */

@@ -11,6 +11,7 @@
 #include "core/expect.h"
 #include "core/gpus.h"
 #include "core/horizon.h"
+#include "core/limit.h"
 #include "core/sat.h"
 #include "core/table.h"
 
@@ -204,7 +205,8 @@ static bool could_start(const Core *core, const Entry *entry) {
 
         return entry->phase == PHASE_WAITING && (!array || !array_is_full(array->task->array)) &&
                user->n_offers < core->policy.max_offers_per_uid &&
-               user->n_running + user->n_offers < core->policy.max_active_per_uid;
+               user->n_running + user->n_offers < core->policy.max_active_per_uid &&
+               !limit_blocks(core, user, &entry->class->needs, NULL);
 }
 
 bool keep_find_current(const Ledger *ledger, KeepRoom *ret) {

@@ -14,6 +14,7 @@
  * that of the task that goes next, not of a better one behind it.
  */
 
+#include "core/limit.h"
 #include "core/queue.h"
 
 /* A member of a class, with what it is compared by, so that nothing is looked up in a heap. */
@@ -36,10 +37,12 @@ typedef struct Lane {
         const User *user;
         Cursor *heap; /* the next of each class; the best in front */
         size_t n;
-        Rank rank;           /* of the first one */
-        uint64_t had;        /* turn_had() */
-        Holding held;        /* what the user has, and would have by what was taken from the line */
-        size_t n_offers;     /* open ones, and those that a pass makes */
+        Rank rank;       /* of the first one */
+        uint64_t had;    /* turn_had() */
+        Holding held;    /* what the user has, and would have by what was taken from the line */
+        size_t n_offers; /* open ones, and those that a pass makes */
+        bool used_known;
+        LimitUse used;       /* a pass: likewise, if there are limits for the user */
         uint32_t from_index; /* a pass: of the array in front, what it was not yet offered for */
 } Lane;
 

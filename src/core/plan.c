@@ -280,6 +280,37 @@ static bool lane_is_full(const Pass *pass, const Lane *lane) {
                lane->user->n_running + lane->n_offers >= policy->max_active_per_uid;
 }
 
+/* What the user has, with what the pass offers; NULL: no limit is set for it. */
+static LimitUse *lane_used(const Pass *pass, Lane *lane) {
+        if (!limit_is_set(&lane->user->rules))
+                return NULL;
+        if (!lane->used_known)
+                lane->used = limit_used(pass->core, lane->user);
+        lane->used_known = true;
+        return &lane->used;
+}
+
+static bool is_beyond_limit(const Pass *pass, Lane *lane, const Entry *entry) {
+        const LimitUse *used = lane_used(pass, lane);
+        LimitUse asked;
+
+        if (!used)
+                return false;
+        asked = limit_asked(pass->core, &entry->class->needs, NULL);
+        return limit_find(&lane->user->rules, used, &asked, NULL);
+}
+
+/* The last offer of the pass is its. */
+static void count_used(const Pass *pass, Lane *lane, const Needs *needs) {
+        LimitUse *used = lane_used(pass, lane);
+        LimitUse more;
+
+        if (!used)
+                return;
+        more = limit_asked(pass->core, needs, pass->plan.offers[pass->plan.n_offers - 1].gpus);
+        *used = limit_sum(used, &more);
+}
+
 /* Room is kept for another one from here on; @room->entry NULL: for nobody. */
 static void set_keep(Pass *pass, const KeepRoom *room) {
         pass->keep = *room;
@@ -290,7 +321,7 @@ static void set_keep(Pass *pass, const KeepRoom *room) {
 }
 
 /* 1: it is offered its start; 0: not now; or -ENOMEM. */
-static int judge(Pass *pass, const Lane *lane, const Entry *entry) {
+static int judge(Pass *pass, Lane *lane, const Entry *entry) {
         const Class *class = entry->class;
         const Needs *needs = &class->needs;
         FitAsker asker = keep_asker(&pass->seen, entry, class->delay, class->time_limit_us);
@@ -312,7 +343,11 @@ static int judge(Pass *pass, const Lane *lane, const Entry *entry) {
         }
 
         r = add_offer(pass, lane, entry);
-        return r < 0 ? r : 1;
+        if (r < 0)
+                return r;
+
+        count_used(pass, lane, needs);
+        return 1;
 }
 
 /* Whether @entry has a higher priority than @other, to those who stand in line with both. */
@@ -405,6 +440,12 @@ static int consider_first(Pass *pass, Order *order) {
 
         if (lane->from_index == 0 && pass_former(pass, order, entry))
                 return 0;
+
+        if (is_beyond_limit(pass, lane, entry)) {
+                lane->from_index = 0;
+                order_skip_class(order);
+                return 0;
+        }
 
         r = judge(pass, lane, entry);
         if (r < 0)

@@ -32,7 +32,21 @@ Policy policy_default(void) {
 }
 
 UserRules user_rules_default(void) {
-        return (UserRules){ .weight_permille = 1000 };
+        return (UserRules){
+                .weight_permille = 1000,
+                .max_running = LIMIT_NONE,
+                .max_memory_bytes = LIMIT_NONE,
+                .max_gpus = LIMIT_NONE,
+                .max_gpu_memory_bytes = LIMIT_NONE,
+                .max_time_us = LIMIT_NONE,
+        };
+}
+
+bool user_rules_equal(const UserRules *a, const UserRules *b) {
+        return a->weight_permille == b->weight_permille && a->max_running == b->max_running &&
+               a->max_memory_bytes == b->max_memory_bytes && a->max_gpus == b->max_gpus &&
+               a->max_gpu_memory_bytes == b->max_gpu_memory_bytes &&
+               a->max_time_us == b->max_time_us;
 }
 
 bool policy_allows_gpu(const Policy *policy, const GpuSample *gpu, GpuKind first_kind) {

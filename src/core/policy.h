@@ -43,13 +43,24 @@ typedef struct Policy {
         char gpus[GPU_MAX][GPU_WANT_MAX]; /* numbers, UUIDs or their beginnings */
 } Policy;
 
-/* What they say of one user; whoever reads them knows the groups. */
+/* No limit at all. */
+#define LIMIT_NONE UINT64_MAX
+
+/* What they say of one user; whoever reads them knows the groups. The limits are for all tasks of the user together, or LIMIT_NONE. */
 typedef struct UserRules {
         unsigned weight_permille; /* 1 to 1000000; 2000: counts as having had half as much */
+        uint64_t max_running;
+        uint64_t max_memory_bytes;
+        uint64_t max_gpus;
+        uint64_t max_gpu_memory_bytes;
+        uint64_t
+                max_time_us; /* for each task; a request is held against it, not a task that was taken */
 } UserRules;
 
 /* Of a user of whom nothing is said. */
 UserRules user_rules_default(void);
+
+bool user_rules_equal(const UserRules *a, const UserRules *b);
 
 /* The defaults of interface.md for a machine's daemon; n_cpus is 1. */
 Policy policy_default(void);

@@ -104,6 +104,10 @@ static bool is_of_gpu(const Lack *lack) {
         case WAIT_REASON_ELEMENTS:
         case WAIT_REASON_OTHER:
         case WAIT_REASON_DRAINED:
+        case WAIT_REASON_MAX_RUNNING:
+        case WAIT_REASON_MAX_MEMORY:
+        case WAIT_REASON_MAX_GPUS:
+        case WAIT_REASON_MAX_GPU_MEMORY:
         case WAIT_REASON_CPUS_KEPT:
         case WAIT_REASON_PRESSURE:
                 break;
@@ -370,6 +374,10 @@ static void say_matter(Line *line, const Lack *lack) {
         case WAIT_REASON_DRAINED:
         case WAIT_REASON_CPUS_KEPT:
         case WAIT_REASON_PRESSURE:
+        case WAIT_REASON_MAX_RUNNING:
+        case WAIT_REASON_MAX_MEMORY:
+        case WAIT_REASON_MAX_GPUS:
+        case WAIT_REASON_MAX_GPU_MEMORY:
                 return;
         }
 }
@@ -395,6 +403,31 @@ static void say_place(Line *line, const Lack *lack) {
         if (lack->reason == WAIT_REASON_GPU_SHARED && lack->gpu_index >= 0)
                 say(line, "; --gpu %s:SIZE would share it",
                     gpu_id_or_index(lack->gpu_id, (unsigned)lack->gpu_index, id));
+}
+
+/* `4 tasks of its user run, as many as max_running_per_user allows` */
+static void say_max_running(Line *line, const Lack *lack) {
+        bool one = lack->total_bytes == 1;
+
+        say(line, "%" PRIu64 " %s of its user run%s, as many as max_running_per_user allows",
+            lack->total_bytes, one ? "task" : "tasks", one ? "s" : "");
+}
+
+/* `needs 2 GPUs: max_gpus_per_user allows its user 4 in all, 1 left, 1 missing` */
+static void say_max_gpus(Line *line, const Lack *lack) {
+        say(line,
+            "needs %" PRIu64 " GPU%s: max_gpus_per_user allows its user %" PRIu64
+            " in all, %" PRIu64 " left, %" PRIu64 " missing",
+            lack->asked_bytes, lack->asked_bytes == 1 ? "" : "s", lack->total_bytes,
+            lack->free_bytes, lack->missing_bytes);
+}
+
+static void say_max_memory(Line *line, const Lack *lack, const char *name, const char *where) {
+        Bytes asked, most, left, missing;
+
+        say(line, "needs %s %s: %s allows its user ", show(&asked, lack->asked_bytes), where, name);
+        say(line, "%s in all, %s left, %s missing", show(&most, lack->total_bytes),
+            show(&left, lack->free_bytes), show(&missing, lack->missing_bytes));
 }
 
 /* `nothing starts: drained by root (kernel update)` */
@@ -436,6 +469,18 @@ static void say_lack(Line *line, const Drain *drain, const Lack *lack) {
                 return;
         case WAIT_REASON_PRESSURE:
                 say_pressure(line, lack);
+                return;
+        case WAIT_REASON_MAX_RUNNING:
+                say_max_running(line, lack);
+                return;
+        case WAIT_REASON_MAX_GPUS:
+                say_max_gpus(line, lack);
+                return;
+        case WAIT_REASON_MAX_MEMORY:
+                say_max_memory(line, lack, "max_memory_per_user", "of RAM");
+                return;
+        case WAIT_REASON_MAX_GPU_MEMORY:
+                say_max_memory(line, lack, "max_gpu_memory_per_user", "on GPUs");
                 return;
         case WAIT_REASON_AFTER:
                 say_after(line, lack, "succeed");

@@ -49,7 +49,7 @@ static bool is_sound(Peer *peer, Call *call, Task *task, bool resumed) {
         Error error = {};
         int r;
 
-        if (!submit_resolve(peer, call, &task->needs, resumed))
+        if (!submit_resolve(peer, call, task, resumed))
                 return false;
         r = after_resolve(peer_daemon(peer), task, &error);
         if (r != 0)

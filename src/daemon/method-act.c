@@ -264,6 +264,21 @@ static int changed_needs(Needs *ret, const Needs *old, const Call *call) {
         return 0;
 }
 
+/* Those of the task's user, whoever changes it. */
+static int check_limits(const Daemon *daemon,
+                        uint64_t id,
+                        const Needs *needs,
+                        const Call *call,
+                        Error *error) {
+        const Task *task = core_find(daemon->core, id);
+        UserRules rules = core_user_rules(daemon->core, task->uid);
+
+        return core_check_limits(daemon->core, &rules, needs,
+                                 call->update.set_time_limit ? call->update.time_limit_us :
+                                                               task->time_limit_us,
+                                 error);
+}
+
 /* Return: whether it was done; refuses otherwise. */
 static bool update_task(Peer *peer, Record *record, const Call *call, Needs *needs) {
         Daemon *daemon = peer_daemon(peer);
@@ -274,6 +289,8 @@ static bool update_task(Peer *peer, Record *record, const Call *call, Needs *nee
         int r;
 
         r = set_needs ? core_resolve(daemon->core, needs, &error) : 0;
+        if (r == 0 && (set_needs || call->update.set_time_limit))
+                r = check_limits(daemon, record->task_id, needs, call, &error);
         if (r != 0) {
                 peer_refuse(peer, CALL_UPDATE, ERROR_IMPOSSIBLE, "%s",
                             r == CORE_E_IMPOSSIBLE ? error.text :

@@ -36,8 +36,9 @@ static bool looks_again(Daemon *daemon, const Needs *needs) {
 }
 
 /* Looks up what it asks for. Return: false if the call was answered, or parked until the GPUs were looked at. */
-bool submit_resolve(Peer *peer, Call *call, Needs *needs, bool resumed) {
+bool submit_resolve(Peer *peer, Call *call, Task *task, bool resumed) {
         Daemon *daemon = peer_daemon(peer);
+        Needs *needs = &task->needs;
         Error error = {};
         int r;
 
@@ -68,6 +69,9 @@ bool submit_resolve(Peer *peer, Call *call, Needs *needs, bool resumed) {
                             daemon->gpu_text[0] ? daemon->gpu_text : "the driver does not answer");
                 return false;
         }
+        if (r == 0)
+                r = core_check_limits(daemon->core, &peer->account->rules, needs,
+                                      task->time_limit_us, &error);
         if (r == CORE_E_IMPOSSIBLE)
                 peer_refuse(peer, call->type, ERROR_IMPOSSIBLE, "%s", error.text);
         else if (r != 0)
@@ -377,7 +381,7 @@ void method_submit(Peer *peer, Call *call, bool resumed) {
                 return;
         }
         if (answer_known_key(peer, call) || !submit_is_within_limits(peer, CALL_SUBMIT, 1) ||
-            !submit_resolve(peer, call, &task->needs, resumed))
+            !submit_resolve(peer, call, task, resumed))
                 return;
         if (call->submit.immediate && daemon->starting) {
                 peer_park(peer, call,
@@ -425,7 +429,7 @@ void method_dry_run(Peer *peer, Call *call, bool resumed) {
                 peer_refuse(peer, CALL_DRY_RUN, ERROR_FAILED, "the daemon is out of memory");
                 return;
         }
-        if (!submit_resolve(peer, call, &task->needs, resumed) ||
+        if (!submit_resolve(peer, call, task, resumed) ||
             submit_parks_for_gpus(peer, call, resumed, clock_boottime_us()))
                 return;
         daemon_look_at_ram(daemon);

@@ -386,7 +386,7 @@ void peer_tell_rules(Peer *peer) {
         UserRules known = core_user_rules(daemon->core, peer->uid);
         Event event = daemon_event(EVENT_USER, 0);
 
-        if (known.weight_permille == peer->account->rules.weight_permille)
+        if (user_rules_equal(&known, &peer->account->rules))
                 return;
         event.user.uid = peer->uid;
         event.user.rules = peer->account->rules;

@@ -9,12 +9,17 @@
 #include "settings/settings-users.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
+#include "util/units.h"
 
 enum {
         FACTORS_MAX = 4096, /* more than a file has lines */
         FACTOR_ONE = 1000,
         N_PLACES = 3,
+        WEIGHT_MAX = 1000 * FACTOR_ONE,
+        COUNT_MAX = 1000000000,
 };
+
+static const char word_none[] = "none";
 
 /* No double: 2.3 has none. */
 int settings_parse_decimal(const char *s, size_t n, unsigned n_places, uint64_t *ret) {
@@ -44,27 +49,70 @@ void settings_factors_done(UserFactors *list) {
         *list = (UserFactors){};
 }
 
-static int parse_one(char *word, uint64_t min, uint64_t max, UserFactor *ret, Error *error) {
-        bool is_group = word[0] == '@';
-        char *colon = strrchr(word, ':');
-        uint64_t permille = 0;
-        int r;
+static int refuse_word(FactorKind kind, const char *word, Error *error) {
+        static const char *const examples[] = {
+                [FACTOR_KIND_COUNT] = "a number, such as '4'",
+                [FACTOR_KIND_SIZE] = "a size, such as '64G'",
+                [FACTOR_KIND_TIME] = "a time, such as '2d'",
+        };
 
-        if (!colon ||
-            settings_parse_decimal(colon + 1, strlen(colon + 1), N_PLACES, &permille) < 0 ||
-            permille < min || permille > max)
+        if (kind == FACTOR_KIND_WEIGHT)
                 return error_set(
                         error, -EINVAL,
                         "'%s' is none of these: a user or @group, a colon, and a number from "
                         "0.001 to 1000, such as 'alice:1.5'",
                         word);
-        *colon = '\0';
-        r = settings_users_resolve(is_group ? word + 1 : word, is_group, &ret->id, error);
-        if (r < 0)
-                return r;
+        return error_set(error, -EINVAL,
+                         "'%s' is no limit: %s, or 'none', in front of it a user or @group and a "
+                         "colon if it is for them alone",
+                         word, examples[kind]);
+}
 
+static int parse_value(FactorKind kind, const char *word, uint64_t *ret) {
+        int r = -EINVAL;
+
+        switch (kind) {
+        case FACTOR_KIND_WEIGHT:
+                r = settings_parse_decimal(word, strlen(word), N_PLACES, ret);
+                return r == 0 && (*ret < 1 || *ret > WEIGHT_MAX) ? -EINVAL : r;
+        case FACTOR_KIND_COUNT:
+                r = units_parse_uint(word, 0, COUNT_MAX, ret, NULL);
+                break;
+        case FACTOR_KIND_SIZE:
+                r = units_parse_bytes(word, ret, NULL);
+                break;
+        case FACTOR_KIND_TIME:
+                r = units_parse_duration_us(word, ret, NULL);
+                break;
+        }
+        if (strcmp(word, word_none) != 0)
+                return r;
+        *ret = LIMIT_NONE;
+        return 0;
+}
+
+static int parse_one(FactorKind kind, char *word, UserFactor *ret, Error *error) {
+        bool is_group = word[0] == '@';
+        char *colon = strrchr(word, ':');
+
+        if (!colon || parse_value(kind, colon + 1, &ret->value) < 0)
+                return refuse_word(kind, word, error);
+        *colon = '\0';
         ret->is_group = is_group;
-        ret->permille = (unsigned)permille;
+        return settings_users_resolve(is_group ? word + 1 : word, is_group, &ret->id, error);
+}
+
+/* One that is for everybody else. */
+static int set_others(UserFactors *list,
+                      FactorKind kind,
+                      const char *word,
+                      bool *seen,
+                      Error *error) {
+        if (*seen)
+                return error_set(error, -EINVAL, "'%s' is the second one for everybody", word);
+        if (parse_value(kind, word, &list->others) < 0)
+                return refuse_word(kind, word, error);
+        *seen = true;
         return 0;
 }
 
@@ -85,34 +133,36 @@ static int add_one(UserFactors *list, const UserFactor *one, const char *word, E
         return 0;
 }
 
-static int add_all(UserFactors *list, char *rest, uint64_t min, uint64_t max, Error *error) {
+static int add_all(UserFactors *list, FactorKind kind, char *rest, Error *error) {
+        bool seen_others = false;
+
         while (rest) {
                 char *word = settings_next_word(&rest);
                 UserFactor one = {};
                 int r;
 
-                r = parse_one(word, min, max, &one, error);
-                if (r == 0)
-                        r = add_one(list, &one, word, error);
+                if (kind != FACTOR_KIND_WEIGHT && !strchr(word, ':')) {
+                        r = set_others(list, kind, word, &seen_others, error);
+                } else {
+                        r = parse_one(kind, word, &one, error);
+                        if (r == 0)
+                                r = add_one(list, &one, word, error);
+                }
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-int settings_factors_set(UserFactors *list,
-                         const char *value,
-                         uint64_t min,
-                         uint64_t max,
-                         Error *error) {
+int settings_factors_set(UserFactors *list, FactorKind kind, const char *value, Error *error) {
         _cleanup_free_ char *copy = strdup(value);
-        UserFactors factors = {};
+        UserFactors factors = { .others = kind == FACTOR_KIND_WEIGHT ? FACTOR_ONE : LIMIT_NONE };
         int r = 0;
 
         if (!copy)
                 return error_set(error, -ENOMEM, "out of memory");
-        if (strcmp(value, "none") != 0)
-                r = add_all(&factors, copy, min, max, error);
+        if (strcmp(value, word_none) != 0)
+                r = add_all(&factors, kind, copy, error);
         if (r < 0) {
                 settings_factors_done(&factors);
                 return r;
@@ -123,20 +173,23 @@ int settings_factors_set(UserFactors *list,
         return 0;
 }
 
-unsigned settings_factors_get(const UserFactors *list,
+uint64_t settings_factors_get(const UserFactors *list,
                               uid_t uid,
                               const gid_t *gids,
                               size_t n_gids) {
-        unsigned largest = 0;
+        uint64_t largest = 0;
+        bool found = false;
 
         for (size_t i = 0; i < list->n; i++) {
                 const UserFactor *one = &list->of[i];
 
                 if (!one->is_group && one->id == uid)
-                        return one->permille;
+                        return one->value;
                 for (size_t k = 0; one->is_group && k < n_gids; k++)
-                        if (gids[k] == one->id)
-                                largest = MAX(largest, one->permille);
+                        if (gids[k] == one->id) {
+                                largest = MAX(largest, one->value);
+                                found = true;
+                        }
         }
-        return largest > 0 ? largest : FACTOR_ONE;
+        return found ? largest : list->others;
 }

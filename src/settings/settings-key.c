@@ -73,7 +73,7 @@ const SettingsKey settings_keys[] = {
                 .help = "fair: what a user had so long ago counts half of what is held now",
         }, {
                 .name = "weights", .type = SETTINGS_TYPE_FACTORS,
-                FIELD(weights), .min = 1, .max = 1000000, .standard = "none",
+                FIELD(weights), .unit = FACTOR_KIND_WEIGHT, .standard = "none",
                 .help = "fair: who counts as having had less, or more, by how much: alice:2, @students:0.5",
         }, {
                 .name = "patience", .type = SETTINGS_TYPE_DURATION,
@@ -139,6 +139,26 @@ const SettingsKey settings_keys[] = {
                 FIELD(max_pending_per_user), .min = 1, .max = 100000000, .unit = 1,
                 .standard = "100000",
                 .help = "how many waiting tasks one user may have",
+        }, {
+                .name = "max_running_per_user", .type = SETTINGS_TYPE_FACTORS,
+                FIELD(max_running), .unit = FACTOR_KIND_COUNT, .standard = "none",
+                .help = "how many tasks of one user may run at once: 8, @students:2, alice:none",
+        }, {
+                .name = "max_memory_per_user", .type = SETTINGS_TYPE_FACTORS,
+                FIELD(max_memory), .unit = FACTOR_KIND_SIZE, .standard = "none",
+                .help = "how much RAM the running tasks of one user may have: 128G, @students:32G",
+        }, {
+                .name = "max_gpus_per_user", .type = SETTINGS_TYPE_FACTORS,
+                FIELD(max_gpus), .unit = FACTOR_KIND_COUNT, .standard = "none",
+                .help = "how many GPUs the running tasks of one user may have",
+        }, {
+                .name = "max_gpu_memory_per_user", .type = SETTINGS_TYPE_FACTORS,
+                FIELD(max_gpu_memory), .unit = FACTOR_KIND_SIZE, .standard = "none",
+                .help = "how much memory on all GPUs together they may have",
+        }, {
+                .name = "max_time", .type = SETTINGS_TYPE_FACTORS,
+                FIELD(max_time), .unit = FACTOR_KIND_TIME, .standard = "none",
+                .help = "how long a task may run: a longer -t, and none, is refused",
         }, {
                 .name = "client_timeout", .type = SETTINGS_TYPE_DURATION,
                 FIELD(client_timeout_us), .min = US_PER_SEC, .max = 86400 * US_PER_SEC,
@@ -458,7 +478,7 @@ int settings_key_set(const SettingsKey *key, const char *value, Settings *settin
                 return set_gpus(value, settings, error);
         case SETTINGS_TYPE_FACTORS:
                 return settings_factors_set((UserFactors *)(void *)((char *)settings + key->offset),
-                                            value, key->min, key->max, error);
+                                            (FactorKind)key->unit, value, error);
         case SETTINGS_TYPE_USERS:
                 return settings_users_set((UserList *)(void *)((char *)settings + key->offset),
                                           key->words[0], value, error);

@@ -24,7 +24,7 @@ typedef enum SettingsType {
         SETTINGS_TYPE_TEXT,
         SETTINGS_TYPE_GPUS,    /* of the policy */
         SETTINGS_TYPE_USERS,   /* a list, or the first of `words` */
-        SETTINGS_TYPE_FACTORS, /* for users: permille from `min` to `max` */
+        SETTINGS_TYPE_FACTORS, /* for users; `unit` is a FactorKind */
 } SettingsType;
 
 typedef struct SettingsKey {

@@ -172,6 +172,11 @@ void settings_done(Settings *settings) {
         settings_users_done(&settings->allow_users);
         settings_users_done(&settings->deny_users);
         settings_factors_done(&settings->weights);
+        settings_factors_done(&settings->max_running);
+        settings_factors_done(&settings->max_memory);
+        settings_factors_done(&settings->max_gpus);
+        settings_factors_done(&settings->max_gpu_memory);
+        settings_factors_done(&settings->max_time);
         *settings = (Settings){};
 }
 
@@ -186,10 +191,16 @@ bool settings_is_allowed(const Settings *settings, uid_t uid, const gid_t *gids,
 }
 
 UserRules settings_rules(const Settings *settings, uid_t uid, const gid_t *gids, size_t n_gids) {
-        UserRules rules = user_rules_default();
+        const Settings *s = settings;
 
-        rules.weight_permille = settings_factors_get(&settings->weights, uid, gids, n_gids);
-        return rules;
+        return (UserRules){
+                .weight_permille = (unsigned)settings_factors_get(&s->weights, uid, gids, n_gids),
+                .max_running = settings_factors_get(&s->max_running, uid, gids, n_gids),
+                .max_memory_bytes = settings_factors_get(&s->max_memory, uid, gids, n_gids),
+                .max_gpus = settings_factors_get(&s->max_gpus, uid, gids, n_gids),
+                .max_gpu_memory_bytes = settings_factors_get(&s->max_gpu_memory, uid, gids, n_gids),
+                .max_time_us = settings_factors_get(&s->max_time, uid, gids, n_gids),
+        };
 }
 
 int settings_print_defaults(FILE *f) {

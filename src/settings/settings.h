@@ -32,10 +32,12 @@ typedef struct UserList {
 typedef struct UserFactor {
         bool is_group;
         unsigned id;
-        unsigned permille;
+        uint64_t
+                value; /* a weight: permille; a limit: a number, bytes, microseconds, or LIMIT_NONE */
 } UserFactor;
 
 typedef struct UserFactors {
+        uint64_t others; /* of whom nothing is said */
         size_t n;
         UserFactor *of; /* owned */
 } UserFactors;
@@ -50,6 +52,7 @@ typedef struct Settings {
         UserList allow_users;
         UserList deny_users; /* of those allowed */
         UserFactors weights;
+        UserFactors max_running, max_memory, max_gpus, max_gpu_memory, max_time;
         uint64_t max_pending_per_user;
         uint64_t client_timeout_us;
         bool show_commands_to_owner_only;

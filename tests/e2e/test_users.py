@@ -219,6 +219,43 @@ def test_a_longer_delay_than_allowed_is_cut_and_run_says_so(make_shared):
     assert (done.returncode, done.stderr) == (0, ""), "an admin's is not"
 
 
+def test_what_one_user_may_have_at_once_is_limited(make_shared, users):
+    alice, bob, _ = users
+    shared = make_shared(settings={"max_running_per_user": f"@{alice.gid}:1", "max_time": f"1h, {bob.uid}:none"})
+    daemon = shared.daemon
+    first, gate = start_of(shared, alice, "first", "-t", "10m")
+    second = daemon.popen("run", "-n", "second", "-t", "1h", "true", user=alice, cwd="/")
+    daemon.wait_state("second", "pending")
+    done = daemon.run("why", str(daemon.task("second")["id"]), user=alice)
+    assert "max_running_per_user" in done.stdout, done.stdout
+    assert daemon.run("run", "true", user=bob, cwd="/").returncode == 0, "not of her groups, and may run for ever"
+    for args in (["-t", "61m"], []):
+        done = daemon.run("run", *args, "true", user=alice, cwd="/")
+        assert done.returncode == 125 and "max_time is 1h" in done.stderr, done.stderr
+        done = daemon.run("run", "--dry-run", *args, "true", user=alice, cwd="/")
+        assert done.returncode == 125 and "max_time is 1h" in done.stderr + done.stdout, done
+    done = daemon.run("update", str(daemon.task("second")["id"]), "-t", "2h", user=alice)
+    assert done.returncode == 1 and "max_time is 1h" in done.stderr, done.stderr
+    gate.open()
+    assert (first.wait(), second.wait()) == (0, 0)
+
+
+def test_a_limit_is_lifted_by_a_reload(make_shared, users):
+    alice = users[0]
+    shared = make_shared(settings={"max_memory_per_user": "20M"})
+    daemon = shared.daemon
+    first, gate = start_of(shared, alice, "first", "-m", "15M", "-d", "0")
+    done = daemon.run("run", "-m", "21M", "true", user=alice, cwd="/")
+    assert done.returncode == 125 and "max_memory_per_user is 20M" in done.stderr, done.stderr
+    second = daemon.popen("run", "-n", "second", "-m", "15M", "-d", "0", "true", user=alice, cwd="/")
+    daemon.wait_state("second", "pending")
+    assert "max_memory_per_user" in daemon.task("second")["reason"]
+    daemon.settings(max_memory_per_user="40M")
+    assert second.wait() == 0
+    gate.open()
+    assert first.wait() == 0
+
+
 def test_the_number_of_waiting_tasks_has_a_limit_per_user(make_shared):
     shared = make_shared(settings={"max_pending_per_user": "3"})
     daemon = shared.daemon

@@ -241,7 +241,8 @@ static void check_whole(Oracle *oracle, const OracleTask *task, const Plan *plan
         if (!task->is_array || !oracle_may_start(oracle, task) || task->memory_bytes > 0 ||
             task->cpus > 0 || task->n_gpus > 0 || n == oracle_n_waits(task) ||
             plan->n_offers == PLAN_OFFERS_MAX ||
-            oracle_is_full(oracle, task->uid, n_offers_in(oracle, plan, task->uid, 0)))
+            oracle_is_full(oracle, task->uid, n_offers_in(oracle, plan, task->uid, 0)) ||
+            oracle_is_beyond(oracle, task, plan, plan->n_offers))
                 return;
         for (size_t i = 0; i < plan->n_offers; i++)
                 n += plan->offers[i].task_id != task->id &&
@@ -281,6 +282,8 @@ void oracle_check_plan(Oracle *oracle, const Plan *plan, uint64_t now_boot_us) {
                                      plan->offers[i].task_id);
                         return;
                 }
+                if (oracle_is_beyond(oracle, task, plan, i))
+                        oracle_fault(oracle, "task %" PRIu64 " starts beyond a limit", task->id);
                 cpus += task->cpus;
                 if (task->cpus > 0 && oracle_judge_cpus(oracle, &sums, &asker, cpus) != VERDICT_YES)
                         oracle_fault(oracle, "task %" PRIu64 " starts without cores", task->id);

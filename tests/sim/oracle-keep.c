@@ -204,6 +204,7 @@ Room oracle_former(const Oracle *oracle, uint64_t now) {
 
         if (!room.task || oracle->policy.patience_us == TASK_TIME_INF || is_worn(oracle, now) ||
             !oracle_may_start(oracle, room.task) || oracle_is_full(oracle, room.task->uid, 0) ||
+            oracle_is_beyond(oracle, room.task, NULL, 0) ||
             !set_gpus(oracle, oracle->keep.gpus, room.task->n_gpus, &room))
                 return (Room){};
         oracle_sum_up_all(oracle, now, UINT64_MAX, &sums);
@@ -277,6 +278,7 @@ static bool could_keep(const Oracle *oracle,
         return !worn && past_us(oracle, task) <= now && !is_offered(plan, task) &&
                !is_behind_its_like(plan, order, at) &&
                !oracle_is_full(oracle, task->uid, n_offers_of(oracle, plan, task->uid)) &&
+               !oracle_is_beyond(oracle, task, plan, plan->n_offers) &&
                could_have_room(oracle, task, now);
 }
 

@@ -266,6 +266,37 @@ bool oracle_is_full(const Oracle *oracle, uid_t uid, size_t n) {
                n_active >= oracle->policy.max_active_per_uid;
 }
 
+/* What counts of it: as itself, or as an element that was just planned. */
+static void add_up(const OracleTask *task, uint64_t *n, uint64_t *memory, uint64_t *gpus) {
+        *n += 1;
+        *memory += MAX(task->memory_bytes,
+                       oracle_is_active(task) && task->ram_known ? task->ram_used_bytes : 0);
+        *gpus += task->n_gpus;
+}
+
+bool oracle_is_beyond(const Oracle *oracle, const OracleTask *task, const Plan *plan, size_t n) {
+        UserRules rules = user_rules_default();
+        uint64_t n_running = 1, memory = task->memory_bytes, gpus = task->n_gpus;
+
+        for (size_t i = 0; i < oracle->n_users; i++)
+                if (oracle->users[i].uid == task->uid)
+                        rules = oracle->users[i].rules;
+        for (size_t i = 0; i < oracle->n_alive; i++)
+                if (oracle_alive(oracle, i)->uid == task->uid &&
+                    oracle_is_active(oracle_alive(oracle, i)))
+                        add_up(oracle_alive(oracle, i), &n_running, &memory, &gpus);
+        for (size_t i = 0; i < n; i++) {
+                const OracleTask *other = oracle_find(oracle, plan->offers[i].task_id);
+
+                if (other->uid == task->uid)
+                        add_up(other, &n_running, &memory, &gpus);
+        }
+
+        return n_running > rules.max_running ||
+               (task->memory_bytes > 0 && memory > rules.max_memory_bytes) ||
+               (task->n_gpus > 0 && gpus > rules.max_gpus);
+}
+
 bool oracle_is_queued(const Oracle *oracle, const OracleTask *task) {
         return task->stage == ORACLE_WAITING && !task->away && !oracle_is_blocked(oracle, task);
 }
@@ -285,7 +316,8 @@ Verdict oracle_judge(const Oracle *oracle, const Sums *sums, const Asker *asker)
         verdict = MIN(verdict, oracle_judge_cpus(oracle, sums, asker, task->cpus));
         if (verdict > VERDICT_NO)
                 verdict = MIN(verdict, judge_gpus(oracle, sums, asker, 0, 0, 0));
-        if (verdict > VERDICT_NO && oracle_is_full(oracle, task->uid, 0))
+        if (verdict > VERDICT_NO &&
+            (oracle_is_full(oracle, task->uid, 0) || oracle_is_beyond(oracle, task, NULL, 0)))
                 return VERDICT_NO;
         return verdict;
 }

@@ -76,6 +76,9 @@ bool oracle_may_start(const Oracle *oracle, const OracleTask *task);
 /* Whether a user may have no offer more, with @n of this plan. */
 bool oracle_is_full(const Oracle *oracle, uid_t uid, size_t n);
 
+/* Whether a limit of its user is in its way, with what is offered and runs, and the first @n of @plan. */
+bool oracle_is_beyond(const Oracle *oracle, const OracleTask *task, const Plan *plan, size_t n);
+
 Verdict oracle_judge_cpus(const Oracle *oracle,
                           const Sums *sums,
                           const Asker *asker,

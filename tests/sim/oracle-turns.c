@@ -26,7 +26,8 @@ OracleUser *oracle_user(Oracle *oracle, uid_t uid) {
                         return &oracle->users[i];
         if (oracle->n_users == ORACLE_USERS_MAX)
                 abort();
-        oracle->users[oracle->n_users] = (OracleUser){ .uid = uid, .weight_permille = 1000 };
+        oracle->users[oracle->n_users] =
+                (OracleUser){ .uid = uid, .weight_permille = 1000, .rules = user_rules_default() };
         return &oracle->users[oracle->n_users++];
 }
 
@@ -164,6 +165,7 @@ void oracle_check_users(Oracle *oracle, const Core *core, uint64_t now_boot_us) 
                         oracle_fault(oracle, "user %u is forgotten", (unsigned)user->uid);
                 *user = (OracleUser){ .uid = user->uid,
                                       .weight_permille = 1000,
+                                      .rules = user_rules_default(),
                                       .at_us = now_boot_us };
         }
         free(views);

@@ -631,6 +631,13 @@ static void settle_keep(Oracle *oracle, const Event *event) {
                 oracle->keep = (OracleKeep){};
 }
 
+static void take_rules(Oracle *oracle, const Event *event) {
+        OracleUser *user = oracle_user(oracle, event->user.uid);
+
+        user->weight_permille = MAX(event->user.rules.weight_permille, 1U);
+        user->rules = event->user.rules;
+}
+
 static void apply_general(Oracle *oracle, const Event *event, const Task *new, int r) {
         int want = event->type == EVENT_SUBMITTED ? submit_outcome(oracle, new) :
                    event->type == EVENT_KEPT      ? keep_outcome(oracle, event->task_id) :
@@ -649,8 +656,7 @@ static void apply_general(Oracle *oracle, const Event *event, const Task *new, i
         else if (event->type == EVENT_DRAINED)
                 oracle->drained = event->drain->on;
         else if (event->type == EVENT_USER)
-                oracle_user(oracle, event->user.uid)->weight_permille =
-                        MAX(event->user.rules.weight_permille, 1U);
+                take_rules(oracle, event);
         else if (event->type == EVENT_HISTORY)
                 oracle_take_history(oracle, event);
 }

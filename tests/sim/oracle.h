@@ -110,6 +110,7 @@ typedef struct OracleHeld {
 typedef struct OracleUser {
         uid_t uid;
         unsigned weight_permille;
+        UserRules rules;     /* the limits */
         double had, portion; /* of the machine; had: at at_us */
         uint64_t at_us;
         uint64_t had_of_core; /* as the core says, of CORE_WHOLE */

@@ -354,7 +354,15 @@ static void weigh(Round *round) {
         Event event = drive_event(&round->drive, EVENT_USER, 0);
 
         event.user.uid = some_user(round);
+        event.user.rules = user_rules_default();
         event.user.rules.weight_permille = weights[rng_below(&round->rng, ELEMENTSOF(weights))];
+        /* each by itself is within them, as the daemon sees to it: nobody waits for ever */
+        if (rng_chance(&round->rng, 50))
+                event.user.rules.max_running = rng_between(&round->rng, 1, 4);
+        if (rng_chance(&round->rng, 30))
+                event.user.rules.max_memory_bytes = round->ram_total_bytes;
+        if (rng_chance(&round->rng, 30))
+                event.user.rules.max_gpus = ORACLE_GPUS_MAX;
         (void)drive_apply(&round->drive, &event);
 }
 

@@ -217,6 +217,34 @@ static void test_a_weight_is_that_of_the_user_else_the_largest_of_its_groups(voi
         settings_done(&s);
 }
 
+static void test_a_limit_is_that_of_the_user_else_the_largest_of_its_groups_else_that_of_all(
+        void **state) {
+        Settings s = parsed("max_running_per_user = @8:2, 4 , 7:none, @9:0\n"
+                            "max_memory_per_user = 64G\n"
+                            "max_gpus_per_user = @8:1\n"
+                            "max_gpu_memory_per_user = 1T, 7:24G\n"
+                            "max_time = 2d, @8:1h");
+        const gid_t gids[] = { 8, 9 };
+        UserRules rules = settings_rules(&s, 7, gids, 2);
+
+        assert_true(rules.max_running == LIMIT_NONE && rules.max_memory_bytes == 64 * GIB);
+        assert_true(rules.max_gpus == 1 && rules.max_gpu_memory_bytes == 24 * GIB);
+        assert_true(rules.max_time_us == 3600 * US_PER_SEC);
+        rules = settings_rules(&s, 6, gids, 2);
+        assert_true(rules.max_running == 2 && rules.max_gpu_memory_bytes == 1024 * GIB);
+        assert_true(settings_rules(&s, 6, &gids[1], 1).max_running == 0);
+        rules = settings_rules(&s, 6, NULL, 0);
+        assert_true(rules.max_running == 4 && rules.max_gpus == LIMIT_NONE);
+        assert_true(rules.max_time_us == 172800 * US_PER_SEC);
+        settings_done(&s);
+
+        s = parsed("");
+        rules = settings_rules(&s, 7, gids, 2);
+        assert_true(user_rules_equal(&rules, &(UserRules){ 1000, LIMIT_NONE, LIMIT_NONE, LIMIT_NONE,
+                                                           LIMIT_NONE, LIMIT_NONE }));
+        settings_done(&s);
+}
+
 static void test_a_bad_value_is_refused_with_what_is_allowed(void **state) {
         static const struct {
                 const char *line;
@@ -257,6 +285,14 @@ static void test_a_bad_value_is_refused_with_what_is_allowed(void **state) {
                 { "weights = root:1, 0:2", "'0' is there twice" },
                 { "weights = nobody-at-all:1", "there is no user 'nobody-at-all'" },
                 { "weights = @nobody-at-all:1", "there is no group 'nobody-at-all'" },
+                { "max_running_per_user = some", "'some' is no limit: a number" },
+                { "max_running_per_user = -1", "is no limit" },
+                { "max_running_per_user = 1, 2", "'2' is the second one for everybody" },
+                { "max_running_per_user = root:", "is no limit" },
+                { "max_running_per_user = root:1, 0:2", "'0' is there twice" },
+                { "max_running_per_user = ,", "'' is no limit" },
+                { "max_memory_per_user = 4 apples", "is no limit: a size" },
+                { "max_time = @root:x", "is no limit: a time" },
                 { "share_half_life = 59s", "a time from 1m to " },
                 { "share_half_life = inf", "a time from 1m to " },
                 { "priority_limit = 201", "priority_limit: " },
@@ -544,6 +580,8 @@ int main(void) {
                 cmocka_unit_test(test_each_kind_of_value_is_read),
                 cmocka_unit_test(test_words_are_kept_as_written),
                 cmocka_unit_test(test_a_weight_is_that_of_the_user_else_the_largest_of_its_groups),
+                cmocka_unit_test(
+                        test_a_limit_is_that_of_the_user_else_the_largest_of_its_groups_else_that_of_all),
                 cmocka_unit_test(test_a_bad_value_is_refused_with_what_is_allowed),
                 cmocka_unit_test(test_a_text_that_does_not_fit_is_refused),
                 cmocka_unit_test(test_too_many_gpus_are_refused),
