@@ -316,7 +316,7 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         const StatusNames names = { .user = name_user, .program = name_program, .ram = &ram };
         Reply reply = sample_reply(CALL_STATUS);
         char *text = NULL;
-        json_t *json, *gpu, *user;
+        json_t *json, *gpu;
 
         assert_int_equal(machine_status_json(&reply.status, &names, &text), 0);
         json = parse(text);
@@ -383,6 +383,25 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         assert_null_value(json_array_get(get(gpu, "outside"), 1), "user");
         assert_null_value(json_array_get(get(gpu, "outside"), 1), "bytes");
 
+        gpu = json_array_get(get(json, "gpus"), 1);
+        assert_text(gpu, "state", "lost");
+        assert_null_value(gpu, "outside_bytes");
+        assert_null_value(gpu, "outside");
+        assert_null_value(gpu, "total_bytes");
+        assert_null_value(gpu, "used_bytes");
+        assert_null_value(gpu, "free_bytes");
+        json_decref(json);
+        reply_done(&reply);
+}
+
+static void test_status_tells_the_shares(_unused_ void **state) {
+        const StatusNames names = { .user = name_user, .program = name_program };
+        Reply reply = sample_reply(CALL_STATUS);
+        char *text = NULL;
+        json_t *json, *user;
+
+        assert_int_equal(machine_status_json(&reply.status, &names, &text), 0);
+        json = parse(text);
         assert_int_equal(json_array_size(get(json, "users")), 2);
         user = json_array_get(get(json, "users"), 0);
         assert_keys(user, "user,uid,share,past,held,weight,running,waiting");
@@ -394,14 +413,6 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         assert_int_equal((int)(1000 * json_number_value(get(user, "weight"))), (int)(1000 * 0.5));
         assert_number(user, "running", 1);
         assert_number(user, "waiting", 2);
-
-        gpu = json_array_get(get(json, "gpus"), 1);
-        assert_text(gpu, "state", "lost");
-        assert_null_value(gpu, "outside_bytes");
-        assert_null_value(gpu, "outside");
-        assert_null_value(gpu, "total_bytes");
-        assert_null_value(gpu, "used_bytes");
-        assert_null_value(gpu, "free_bytes");
         json_decref(json);
         reply_done(&reply);
 }
@@ -435,6 +446,7 @@ int main(void) {
                 cmocka_unit_test(test_bytes_that_are_no_utf8_are_replaced),
                 cmocka_unit_test(test_delay_keeps_its_fraction),
                 cmocka_unit_test(test_status_has_every_key_and_value),
+                cmocka_unit_test(test_status_tells_the_shares),
                 cmocka_unit_test(test_status_without_figures_is_null),
         };
 

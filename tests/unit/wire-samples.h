@@ -353,6 +353,20 @@ static inline TaskView *sample_views(size_t n) {
         return views;
 }
 
+static inline void sample_users(MachineStatus *status) {
+        status->n_users = 2;
+        status->users = sample_zeroed(2, sizeof(*status->users));
+        status->users[0] = (UserView){ .uid = 1003,
+                                       .had = CORE_WHOLE / 2,
+                                       .portion = CORE_WHOLE / 4,
+                                       .share = CORE_WHOLE / 2 * 3,
+                                       .weight_permille = 500,
+                                       .n_waiting = 2,
+                                       .n_running = 1 };
+        status->users[1] = (UserView){ .uid = 0, .weight_permille = 1000 };
+        status->n_more_users = 3;
+}
+
 static inline void sample_status(MachineStatus *status) {
         *status = (MachineStatus){ .ram = { .known = true,
                                             .total_bytes = 64 * GIB,
@@ -388,17 +402,7 @@ static inline void sample_status(MachineStatus *status) {
                                     .n_gpus = 1 };
         status->keep->gpus = sample_zeroed(1, sizeof(GpuGrant));
         status->keep->gpus[0] = (GpuGrant){ .uuid = "GPU-bbbb", .index = 1, .bytes = GPU_WHOLE };
-        status->n_users = 2;
-        status->users = sample_zeroed(2, sizeof(*status->users));
-        status->users[0] = (UserView){ .uid = 1003,
-                                       .had = CORE_WHOLE / 2,
-                                       .portion = CORE_WHOLE / 4,
-                                       .share = CORE_WHOLE / 2 * 3,
-                                       .weight_permille = 500,
-                                       .n_waiting = 2,
-                                       .n_running = 1 };
-        status->users[1] = (UserView){ .uid = 0, .weight_permille = 1000 };
-        status->n_more_users = 3;
+        sample_users(status);
         status->health = sample_zeroed(1, sizeof(*status->health));
         *status->health = (Health){ .started_at_us = 1769853600000000,
                                     .settings_path = "/etc/taskflow/taskflow.conf",
