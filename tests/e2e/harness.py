@@ -35,7 +35,7 @@ TASKFLOWD = os.path.abspath(os.environ.get("TASKFLOWD", "build/taskflowd"))
 BUILD = os.path.dirname(TASKFLOW)
 AGENT = os.path.join(BUILD, "taskflow-agent")
 SIM = os.path.join(BUILD, "taskflow-sim")
-STAND_IN = os.environ.get("TASKFLOW_STAND_IN", os.path.join(BUILD, "tests", "stand-in"))
+STAND_IN = os.path.abspath(os.environ.get("TASKFLOW_STAND_IN", os.path.join(BUILD, "tests", "stand-in")))
 HOLD = os.path.join(STAND_IN, "hold")
 
 N_CPUS = os.sysconf("SC_NPROCESSORS_ONLN")
