@@ -46,10 +46,13 @@ def wanted(name, ids, accepted, **options):
     return Wanted(name, options, ids=ids, submitted=accepted - 1, accepted=accepted, after=options.pop("after", []))
 
 
-def task(task_id, name, state="done", status=0, index=None, reason=None, started="2026-01-01T00:00:00.000Z"):
+SUBMITTED = "2026-01-01T00:00:00.000Z"
+
+
+def task(task_id, name, state="done", status=0, index=None, reason=None, started=SUBMITTED):
     return {
         "id": task_id, "index": index, "state": state, "exit_status": status, "signal": None, "reason": reason,
-        "command": f"/x/work.sh /j {name} 0 0 0", "retries": {"max": 0, "used": 0}, "submitted_at": started,
+        "command": f"/x/work.sh /j {name} 0 0 0", "retries": {"max": 0, "used": 0}, "submitted_at": SUBMITTED,
         "started_at": started, "array": None,
     }
 
@@ -120,6 +123,23 @@ def test_the_judge_sees_who_is_overtaken(cpus, started, words):
     lines = [f"{what} {name} {i} 5{i} {last}" for i, name in enumerate(names, 1) for what, last in (("begin", 40), ("end", 0))]
     asked = [wanted(name, [i], 2 * i, cpus=cpus) for i, name in enumerate(names, 1)]
     tasks = [task(i, name, started=f"2026-01-01T00:00:00.{started[i - 1]:03}Z") for i, name in enumerate(names, 1)]
+    assert judge(lines, tasks, asked=asked) == words
+
+
+@pytest.mark.parametrize(
+    "priorities, started, words",
+    [
+        ((100, 100, 200), 34, ""),  # the second stood in a row behind the first when the third came
+        ((100, 100, 200), 300, "task 3 (priority 200) began in line 5, behind 2 (100) in line 3"),
+        ((150, 100, 200), 34, "task 3 (priority 200) began in line 5, behind 2 (100) in line 3"),
+    ],
+)
+def test_the_judge_sees_who_is_more_urgent(priorities, started, words):
+    names = ("s1", "s2", "s3")
+    lines = [f"{what} {name} {i} 5{i} {last}" for i, name in enumerate(names, 1) for what, last in (("begin", 40), ("end", 0))]
+    asked = [wanted(name, [i], 0.1 * i, priority=p) for i, (name, p) in enumerate(zip(names, priorities), 1)]
+    at = [f"2026-01-01T00:00:00.{ms:03}Z" for ms in (0, started, started + 10)]
+    tasks = [task(i, name, started=at[i - 1]) for i, name in enumerate(names, 1)]
     assert judge(lines, tasks, asked=asked) == words
 
 

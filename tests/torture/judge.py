@@ -388,7 +388,7 @@ class Judge:
     def check_serial_order(self):
         """
         Those that need all cores begin one after the other. Who was accepted before the last one of them began was in line when
-        the next one was chosen.
+        the next one was chosen; but for one that was granted in a row behind the last one before who is more urgent came.
         """
         first = sorted(
             (
@@ -404,12 +404,20 @@ class Judge:
                 key, other_key = (
                     (-w.options["priority"], id_of(r.ref)) for w, r in ((wanted, run), (other, later))
                 )
-                if other.accepted and other.accepted < before.begin and other_key < key:
+                was_there = other.accepted and other.accepted < before.begin
+                if was_there and other_key < key and not self.may_be_of_row(before.ref, run.ref, later.ref):
                     self.complain(
                         f"task {later.ref} (priority {other.options['priority']}) began in line {later.begin}, behind "
                         f"{run.ref} ({wanted.options['priority']}) in line {run.begin}"
                     )
                     return
+
+    def may_be_of_row(self, before, ref, later):
+        """Whether a task may have been granted behind an equal one when a more urgent one was not there yet."""
+        priority, equal, urgent = (self.wanted_of(r).options["priority"] for r in (ref, before, later))
+        started = seconds_of(self.tasks[ref]["started_at"])
+        came = seconds_of(self.tasks[later]["submitted_at"])
+        return equal == priority < urgent and started is not None and started - came < ROW_SECONDS
 
     def check_order_of_starts(self):
         """
