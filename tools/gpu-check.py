@@ -72,11 +72,39 @@ def end(popen):
         return popen.wait()
 
 
+class Ending:
+    """By a signal; but not while a process is started that nobody could end yet."""
+
+    def __init__(self):
+        self.is_put_off = False
+        self.number = None
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+            signal.signal(number, self.take)
+
+    def take(self, number, _):
+        self.number = number
+        if not self.is_put_off:
+            self.end()
+
+    def end(self):
+        sys.exit(f"gpu-check: ended by {signal.Signals(self.number).name}")
+
+    @contextlib.contextmanager
+    def put_off(self):
+        self.is_put_off = True
+        try:
+            yield
+        finally:
+            self.is_put_off = False
+            if self.number is not None:
+                self.end()
+
+
 class Holder:
     """cuda-hold, as it is or as a task."""
 
-    def __init__(self, argv, env):
-        self.popen = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True, bufsize=1)
+    def __init__(self, popen):
+        self.popen = popen
         self.sees = self._answer("sees").split()[1:]
 
     def _answer(self, word):
@@ -101,14 +129,13 @@ class Holder:
 
 
 class Check:
-    def __init__(self, build, folder, patience):
+    def __init__(self, build, folder, patience, ending):
         self.build = build
         self.folder = folder
         self.patience = patience
         self.hold = [os.fspath(build / "tests/gpu/cuda-hold")]
-        self.daemon = None
-        self.holders = []
-        self.waiting = []
+        self.ending = ending
+        self.processes = []  # those that live, and some that have ended; the daemon first
         self.n_failed = 0
         self.figures = []
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("TASKFLOW_") or k.startswith("TASKFLOW_TEST_")}
@@ -118,36 +145,44 @@ class Check:
 
     # What is started, and ended
 
+    def start(self, argv, **how):
+        with self.ending.put_off():
+            self.processes.append(subprocess.Popen(argv, env=self.env, **how))
+        return self.processes[-1]
+
+    def run(self, argv):
+        popen = self.start(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        out, err = popen.communicate()
+        self.processes.remove(popen)
+        return subprocess.CompletedProcess(argv, popen.returncode, out, err)
+
     def start_daemon(self):
         config = self.folder / "taskflow.conf"
         config.write_text(f"[taskflow]\nsample_interval = {INTERVAL_S:g}s\n")
         with open(self.folder / "log", "wb") as log:
-            self.daemon = subprocess.Popen(
+            self.start(
                 [self.build / "taskflowd", "--config", config, "--socket", self.env["TASKFLOW_SOCKET"],
                  "--state", self.folder / "state"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )
         until(lambda: self.taskflow("status").returncode == 0, "taskflowd answers")
 
     def end(self):
-        for popen in self.waiting + [holder.popen for holder in self.holders]:
+        for popen in reversed(self.processes):
             end(popen)
-        if self.daemon:
-            end(self.daemon)
 
     def taskflow(self, *args):
-        return subprocess.run(
-            [self.build / "taskflow", *args], env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
+        return self.run([self.build / "taskflow", *args])
+
+    def start_holder(self, argv):
+        return Holder(self.start(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1))
 
     def hold_outside(self):
-        self.holders.append(Holder(self.hold, self.env))
-        return self.holders[-1]
+        return self.start_holder(self.hold)
 
     def hold_as_task(self, *args):
         argv = [os.fspath(self.build / "taskflow"), "run", "-q", "-d", "0", "-w", "60s", *args, "--", *self.hold]
-        self.holders.append(Holder(argv, self.env))
-        return self.holders[-1]
+        return self.start_holder(argv)
 
     # What taskflow says
 
@@ -184,7 +219,6 @@ class Check:
                 f"a task that is pinned to GPU {gpu['index']} ({gpu['uuid']}) sees {' '.join(holder.sees)}",
             )
             holder.end()
-            self.holders.remove(holder)
 
     def check_following(self, gpu, n_bytes):
         """Measured free follows what a task and a program outside take and free; the latter is returned, both go on."""
@@ -208,7 +242,6 @@ class Check:
             )
             self.in_time(took, f"it is seen that {who} gave {mib(n_bytes)} back")
         end(waiting)
-        self.waiting.remove(waiting)
         return outside
 
     def hold_outside_of(self, gpu):
@@ -256,11 +289,10 @@ class Check:
             self.say(ok, what)
 
     def queue(self, gpu, name, n_bytes):
-        popen = subprocess.Popen(
+        popen = self.start(
             [self.build / "taskflow", "run", "-q", "-n", name, "-d", "0", "--gpu", f"{gpu['uuid']}:{n_bytes}", "--", "cat"],
-            env=self.env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
         )
-        self.waiting.append(popen)
         until(lambda: self.task(name), f"task {name} is there")
         return popen
 
@@ -279,14 +311,10 @@ class Check:
         self.in_time(took, "memory was freed, and the task that waited runs")
         waiting.stdin.close()
         status = waiting.wait()
-        self.waiting.remove(waiting)
         self.say(status == 0, f"it ends with {status}")
 
     def check_cost(self):
-        done = subprocess.run(
-            [self.build / "tests/gpu/probe-cost", self.build / "taskflowd", str(N_LOOKS)],
-            env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        )
+        done = self.run([self.build / "tests/gpu/probe-cost", self.build / "taskflowd", str(N_LOOKS)])
         if done.returncode != 0:
             self.say(False, f"what a look costs: {done.stderr.strip()}")
             return
@@ -324,8 +352,8 @@ def driver_version():
     return "unknown"
 
 
-def check(build, folder, patience):
-    checks = Check(build, folder, patience)
+def check(build, folder, patience, ending):
+    checks = Check(build, folder, patience, ending)
     why = nothing_to_check(checks.hold, checks.env)
     if why:
         raise NothingToCheck(why)
@@ -357,11 +385,10 @@ def main():
     parser.add_argument("build", nargs="?", default="build", type=pathlib.Path)
     args = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="taskflow-gpu-check."))
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
-        signal.signal(number, lambda number, _: sys.exit(f"gpu-check: ended by {signal.Signals(number).name}"))
+    ending = Ending()
     signal.alarm(ALL_S)
     try:
-        status = check(args.build.resolve(), folder, args.patience)
+        status = check(args.build.resolve(), folder, args.patience, ending)
     except NothingToCheck as nothing:
         print(f"gpu-check: nothing was checked: {nothing}")
         status = NOTHING_CHECKED

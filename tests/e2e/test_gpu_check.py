@@ -14,6 +14,19 @@ GPU_CHECK = pathlib.Path(__file__).resolve().parents[2] / "tools" / "gpu-check.p
 
 NOTHING_CHECKED = 77
 
+EARLY_SIGNAL = """
+import os, signal, subprocess
+
+really = subprocess.Popen._execute_child
+
+def execute_child(self, args, *more):
+    really(self, args, *more)
+    if "taskflowd" in os.path.basename(args[0]):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+subprocess.Popen._execute_child = execute_child
+"""
+
 pytestmark = pytest.mark.skipif(
     not HOLD.startswith(BUILD) or not GPU_CHECK.exists(), reason="it needs a whole build folder, and the sources"
 )
@@ -127,4 +140,16 @@ def test_interrupted_it_leaves_nothing(place, gpus):
     assert proc.wait() == 1
     assert "ended by SIGTERM" in proc.err
     wait_until(lambda: not any(map(is_alive, found)), "its taskflowd has ended")
+    assert list(tmp.iterdir()) == []
+
+
+def test_a_signal_while_it_starts_a_process_leaves_nothing(place, gpus):
+    """As if it came between the fork and the moment when it knows of its taskflowd."""
+    tmp = place.make_folder("tmp")
+    python = place.make_folder("python")
+    (python / "sitecustomize.py").write_text(EARLY_SIGNAL)
+    env = place.env(**gpus.env, TMPDIR=tmp, PYTHONPATH=python)
+    done = place.run(["/usr/bin/python3", "-B", GPU_CHECK, BUILD], env=env, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "gpu-check: ended by SIGTERM\n")
+    assert pids_that_mention(tmp) == []
     assert list(tmp.iterdir()) == []
