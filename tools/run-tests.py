@@ -10,6 +10,7 @@ were any; the status is 0 only if none failed.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -148,33 +149,62 @@ def end_group(process):
             return
 
 
-def run_pytest(test):
+class PytestRun:
     """One Meson test that is a run of pytest; its cases are counted from the report that it writes."""
-    with tempfile.TemporaryDirectory(prefix="taskflow-tests-") as folder:
-        report = pathlib.Path(folder, "report.xml")
+
+    def __init__(self, test, out, stack):
+        self.name = test["name"]
+        self.out = out
+        self.deadline = time.monotonic() + (test["timeout"] or float("inf"))
+        self.report = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="taskflow-tests-")), "report.xml")
+        command = test["cmd"] + ["-rfEs", f"--junitxml={self.report}"]
         env = {**SANITIZERS, **os.environ, **test["env"]}
-        command = test["cmd"] + ["-rfEs", f"--junitxml={report}"]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=env, start_new_session=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, start_new_session=True
+        )
+        stack.callback(self.end)
+
+    def end(self):
+        if self.process.poll() is None:
+            end_group(self.process)
+
+    def wait(self):
+        left = self.deadline - time.monotonic()
         try:
-            process.wait(test["timeout"] or None)
+            self.process.wait(None if left == float("inf") else max(0, left))
         except subprocess.TimeoutExpired:
-            print(f"{test['name']}: not done after {test['timeout']} s, ended", flush=True)
-            end_group(process)
-        except BaseException:
-            end_group(process)
-            raise
-        if not report.exists():
-            print(f"{test['name']}: pytest wrote no report, status {process.returncode}")
+            print(f"{self.name}: not done in time, ended", flush=True)
+            self.end()
+
+    def count(self):
+        if not self.report.exists():
+            print(f"{self.name}: pytest wrote no report, status {self.process.returncode}")
             return Count(failed=1)
         total = Count()
-        for suite in xml.etree.ElementTree.parse(report).iter("testsuite"):
+        for suite in xml.etree.ElementTree.parse(self.report).iter("testsuite"):
             failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
             skipped = int(suite.get("skipped", 0))
             total.add(Count(max(0, int(suite.get("tests", 0)) - failed - skipped), failed, skipped))
-    # Interrupted, timed out, an internal error, or nothing collected: the cases alone do not show it.
-    if process.returncode != 0 and total.failed == 0:
-        print(f"{test['name']}: pytest ended with status {process.returncode}")
-        total.failed = 1
+        # Interrupted, timed out, an internal error, or nothing collected: the cases alone do not show it.
+        if self.process.returncode != 0 and total.failed == 0:
+            print(f"{self.name}: pytest ended with status {self.process.returncode}")
+            total.failed = 1
+        return total
+
+
+def run_side_by_side(tests):
+    """All at once; what the first one says is seen at once, and what the others say after it."""
+    heading(f"{', '.join(test['name'] for test in tests)} (side by side, this takes some minutes)")
+    total = Count()
+    with contextlib.ExitStack() as stack:
+        outs = [None] + [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in tests[1:]]
+        for run in [PytestRun(test, out, stack) for test, out in zip(tests, outs)]:
+            run.wait()
+            if run.out:
+                heading(run.name)
+                run.out.seek(0)
+                print(run.out.read(), flush=True)
+            total.add(run.count())
     return total
 
 
@@ -198,10 +228,9 @@ def main():
     start = time.monotonic()
     heading("programs")
     total.add(run_meson(args.build, [test for test in tests if "e2e" not in suites_of(test)], args.wrapper))
-    for test in tests:
-        if "e2e" in suites_of(test):
-            heading(f"{test['name']} (in turn, this takes some minutes)")
-            total.add(run_pytest(test))
+    e2e = [test for test in tests if "e2e" in suites_of(test)]
+    if e2e:
+        total.add(run_side_by_side(e2e))
     print(f"\n{time.monotonic() - start:.0f} s", flush=True)
     print(total, flush=True)
     sys.exit(total.failed > 0)

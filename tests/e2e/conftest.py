@@ -17,6 +17,36 @@ import harness
 from machine import Impossible, Machine
 
 
+# Of the machine itself: its users, and what its RAM and its processors are taken by. Such tests must not meet each other.
+MACHINE_FIXTURES = {"users", "machine"}
+MACHINE_FILES = {"test_demo", "test_flood", "test_gpu_use", "test_learned", "test_memory", "test_settings"}
+# With them, so that both parts take about as long.
+FILES_BESIDE = {"test_agent", "test_agents_of_daemon", "test_detached", "test_faults", "test_odd_agent", "test_restart"}
+IN_EACH_PART = {"test_zz_nothing_left"}
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--part",
+        choices=("machine", "rest"),
+        help="only the tests of the machine itself and of detached tasks, or only the others; both may run side by side",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    part = config.getoption("--part")
+    if not part:
+        return
+    left_out = []
+    for item in items[:]:
+        name = item.path.stem
+        of_machine = name in MACHINE_FILES | FILES_BESIDE or MACHINE_FIXTURES & set(item.fixturenames)
+        if name not in IN_EACH_PART and bool(of_machine) != (part == "machine"):
+            items.remove(item)
+            left_out.append(item)
+    config.hook.pytest_deselected(items=left_out)
+
+
 def pytest_report_header():
     return f"taskflow: {harness.TASKFLOW}, taskflowd: {harness.TASKFLOWD}"
 

@@ -669,10 +669,8 @@ class Personal(Commands):
         return [pid for pid in self.place.personal_daemons() if needle in read_proc(pid, "environ") + b"\0"]
 
     def daemon_pid(self):
-        """Of the one and only."""
-        pids = self.daemon_pids()
-        assert len(pids) == 1, pids
-        return pids[0]
+        """Of the one and only; another one that was started meanwhile finds it and ends."""
+        return wait_until(lambda: (lambda pids: pids[0] if len(pids) == 1 else None)(self.daemon_pids()), "there is one daemon")
 
     def kill_daemon(self, number=signal.SIGKILL):
         pid = self.daemon_pid()

@@ -375,7 +375,7 @@ def test_a_task_ends_well_without_its_agent(daemon, place):
 
 def test_one_without_an_agent_can_be_cancelled(daemon, place):
     running = daemon.detach("sleep 1000")
-    daemon.wait_id(running, "running")
+    wait_until(lambda: daemon.show(running)["pid"], "its process is known")
     assert daemon.run("agent", "stop").returncode == 0
     assert daemon.run("cancel", running).returncode == 0
     assert daemon.wait_id(running, "cancelled")

@@ -117,7 +117,7 @@ def test_a_long_log_keeps_its_end(make_daemon, place):
     gate = place.gate()
     task = daemon.detach(f"seq 200000; {gate.line}; echo last")
     log = pathlib.Path(daemon.wait_id(task, "running")["output"])
-    wait_until(lambda: log.stat().st_size > 1_000_000, "it has printed a lot")
+    wait_until(lambda: log.exists() and log.stat().st_size > 1_000_000, "it has printed a lot")
     wait_until(lambda: log.stat().st_blocks * 512 < 200_000, "the front was let go", 40)
     gate.open()
     daemon.wait_id(task, "done")
@@ -133,6 +133,7 @@ def test_a_file_of_ones_own_is_never_cut(make_daemon, place, folder):
     task = daemon.detach("-o", os.fspath(out), f"seq 100000; {gate.line}")
     other = daemon.detach(f"seq 100000; {place.gate().line}")
     log = pathlib.Path(daemon.wait_id(other, "running")["output"])
+    wait_until(log.exists, "the other has begun")
     wait_until(lambda: log.stat().st_blocks * 512 < 200_000 < log.stat().st_size, "the other's log is cut", 40)
     assert out.stat().st_blocks * 512 > 500_000
     for task_id in (task, other):
