@@ -103,7 +103,7 @@ static int read_key(sqlite3_stmt *statement, int column, uint8_t key[static TASK
         if (!bytes || sqlite3_column_bytes(statement, column) != TASK_KEY_BYTES)
                 return -EUCLEAN;
         memcpy(key, bytes, TASK_KEY_BYTES);
-        return 0;
+        return is_zero(key) ? -EUCLEAN : 0;
 }
 
 /* NULL is 0. */
@@ -147,7 +147,7 @@ static int read_task(sqlite3_stmt *statement, SpoolTask *task) {
                 r = read_text(statement, COLUMN_NAME, &task->name);
         if (r == 0)
                 r = read_number(statement, COLUMN_GIVE_UP_AT_US, INT64_MAX, &task->give_up_at_us);
-        return r;
+        return r == 0 && spool_row_check(task) < 0 ? -EUCLEAN : r;
 }
 
 int spool_row_load(sqlite3_stmt *statement, SpoolTask *ret) {

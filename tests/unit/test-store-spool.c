@@ -443,6 +443,7 @@ static void test_a_folder_that_is_not_there_is_said(void **state) {
 static void test_a_row_that_makes_no_sense_is_left_out(void **state) {
         static const char *const harms[] = {
                 "UPDATE task SET key = x'00' WHERE id = 2",
+                "UPDATE task SET key = zeroblob(16) WHERE id = 2",
                 "UPDATE task SET give_up_at_us = -1 WHERE id = 2",
         };
         const Folder *folder = *state;
@@ -465,17 +466,24 @@ static void test_a_row_that_makes_no_sense_is_left_out(void **state) {
         }
 }
 
-static void test_a_name_with_a_nul_makes_no_sense(void **state) {
-        const Folder *folder = *state;
+static void assert_makes_no_sense(const Folder *folder, const char *harm) {
         Spool *spool = open_spool(folder);
         SpoolTask task = {};
 
         (void)put_tasks(spool, 1);
         (void)spool_free(spool);
-        run_sql(folder, "UPDATE task SET name = x'610062'");
+        run_sql(folder, harm);
         spool = open_spool(folder);
         assert_int_equal(spool_load_task(spool, 1, &task), -EUCLEAN);
         (void)spool_free(spool);
+}
+
+static void test_a_name_with_a_nul_makes_no_sense(void **state) {
+        assert_makes_no_sense(*state, "UPDATE task SET name = x'610062'");
+}
+
+static void test_a_task_without_a_context_makes_no_sense(void **state) {
+        assert_makes_no_sense(*state, "UPDATE task SET context_id = 0");
 }
 
 #define store_test(f) cmocka_unit_test_setup_teardown(f, folder_setup, folder_teardown)
@@ -499,6 +507,7 @@ int main(void) {
                 store_test(test_a_folder_that_is_not_there_is_said),
                 store_test(test_a_row_that_makes_no_sense_is_left_out),
                 store_test(test_a_name_with_a_nul_makes_no_sense),
+                store_test(test_a_task_without_a_context_makes_no_sense),
         };
 
         return cmocka_run_group_tests_name("store-spool", tests, NULL, NULL);
