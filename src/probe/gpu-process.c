@@ -68,11 +68,13 @@ static bool is_uuid(const char *uuid, size_t n) {
 }
 
 static bool are_figures(const GpuSample *sample) {
-        if (sample->state != GPU_STATE_OK || sample->use == GPU_USE_SPLIT)
+        bool is_split = sample->use == GPU_USE_SPLIT;
+
+        if (sample->state != GPU_STATE_OK)
                 return true;
-        if (sample->shares_ram && sample->whole_only)
+        if (is_split + sample->shares_ram + sample->whole_only > 1)
                 return false;
-        if (sample->shares_ram || sample->whole_only)
+        if (is_split || sample->shares_ram || sample->whole_only)
                 return sample->total_bytes == 0 && sample->free_bytes == 0;
         return sample->total_bytes > 0 && sample->free_bytes <= sample->total_bytes;
 }

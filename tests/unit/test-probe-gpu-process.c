@@ -445,6 +445,7 @@ static void test_each_wrong_field_is_refused(void **state) {
         assert_refused(r->gpus[0].free_bytes, 101);
         assert_refused(r->gpus[0].n_processes, GPU_REPORT_PROCESSES_MAX + 1);
         assert_refused(*(unsigned *)&r->gpus[0].use, N_GPU_USES);
+        assert_refused(r->gpus[0].use, GPU_USE_SPLIT); /* and has figures */
         assert_refused(*((unsigned char *)&r->gpus[0].shares_ram), 2);
         assert_refused(r->gpus[0].shares_ram, true); /* and has memory of its own */
         assert_refused(*((unsigned char *)&r->gpus[0].whole_only), 2);
