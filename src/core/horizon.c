@@ -59,15 +59,14 @@ static void end_entry(const Ledger *ledger, const Entry *entry, Later *later) {
 
                 if (share->slot != SLOT_NONE)
                         end_share(ledger, entry, share,
-                                  share->slot == SLOT_RAM ? &later->ram :
-                                                            &later->gpus[share->slot],
+                                  share->slot == SLOT_RAM ? &later->ram : &later->gpus[share->slot],
                                   &later->ram);
         }
         for (unsigned i = 0; i < task->n_strays; i++) {
                 int slot = gpus_find(ledger->core, task->strays[i].uuid);
-                Left *left = slot < 0                          ? NULL :
+                Left *left = slot < 0                      ? NULL :
                              ledger->gpus[slot].shares_ram ? &later->ram :
-                                                                 &later->gpus[slot];
+                                                             &later->gpus[slot];
 
                 if (left)
                         left->measured_bytes =

@@ -31,22 +31,28 @@ static uint64_t held_bytes(const OracleTask *task,
         return settles ? MAX(asked, used) : used;
 }
 
+/* A resource, and the instants of which it is asked: now, and when all that is expected to have ended by then has. */
+typedef struct Question {
+        uint64_t total_bytes;
+        uint64_t now;
+        uint64_t ended_us;
+} Question;
+
 static void sum_share(const Oracle *oracle,
                       const OracleTask *task,
                       const OracleShare *share,
-                      uint64_t total_bytes,
-                      uint64_t now,
-                      uint64_t ended_us,
+                      const Question *question,
                       Sum *sum) {
         uint64_t reserved = share->uuid[0] ? oracle->policy.reserved_gpu_memory_bytes :
                                              oracle->policy.reserved_memory_bytes;
-        uint64_t asked = share->is_whole ? less(total_bytes, reserved) : share->asked_bytes;
+        uint64_t asked =
+                share->is_whole ? less(question->total_bytes, reserved) : share->asked_bytes;
         bool filled = share->is_whole ? share->peak_bytes > 0 : share->peak_bytes >= asked;
-        bool over = oracle_delay_is_over(task, now), strict;
+        bool over = oracle_delay_is_over(task, question->now), strict;
         bool before = oracle->keep.id == 0 || task->offer <= oracle->keep.n_offers_before;
         uint64_t ample = asked;
 
-        if (oracle_has_ended(task, ended_us)) {
+        if (oracle_has_ended(task, question->ended_us)) {
                 uint64_t held = held_bytes(task, share, asked, !over && !filled);
 
                 sum->freed_bytes += held;
@@ -76,6 +82,7 @@ Sum oracle_sum_up(const Oracle *oracle,
                   uint64_t total_bytes,
                   uint64_t now,
                   uint64_t ended_us) {
+        const Question question = { total_bytes, now, ended_us };
         Sum sum = {};
 
         for (size_t i = 0; i < oracle->n_alive; i++) {
@@ -85,8 +92,7 @@ Sum oracle_sum_up(const Oracle *oracle,
                         continue;
                 for (unsigned j = 0; j < task->n_shares; j++)
                         if (strcmp(task->shares[j].uuid, uuid) == 0)
-                                sum_share(oracle, task, &task->shares[j], total_bytes, now,
-                                          ended_us, &sum);
+                                sum_share(oracle, task, &task->shares[j], &question, &sum);
                 if (uuid[0] == '\0' && task->memory_bytes == 0 && task->ram_known &&
                     oracle_has_ended(task, ended_us)) {
                         sum.freed_bytes += task->ram_used_bytes;
@@ -122,23 +128,24 @@ static uint64_t kept_from(const Asker *asker, bool is_kept, uint64_t bytes) {
         return is_kept && !asker->is_kept && !asker->overtakes ? bytes : 0;
 }
 
-static Verdict judge_bytes(const Oracle *oracle,
-                           const Asker *asker,
-                           uint64_t bytes,
-                           uint64_t total,
-                           uint64_t free,
-                           uint64_t reserved,
-                           uint64_t kept,
-                           const Sum *sum) {
-        uint64_t for_next = less(free, reserved + sum->promised_bytes);
-        uint64_t ample = less(free, reserved + sum->ample_bytes);
+/* What there is of a resource. */
+typedef struct Stock {
+        uint64_t total;
+        uint64_t free;
+        uint64_t reserved;
+        uint64_t kept; /* from who asks */
+} Stock;
+
+static Verdict judge_bytes(const Asker *asker, uint64_t bytes, const Stock *stock, const Sum *sum) {
+        uint64_t for_next = less(stock->free, stock->reserved + sum->promised_bytes);
+        uint64_t ample = less(stock->free, stock->reserved + sum->ample_bytes);
 
         if (asker->is_kept)
-                ample = less(free, reserved + sum->kept_ample_bytes);
+                ample = less(stock->free, stock->reserved + sum->kept_ample_bytes);
         if (sum->is_whole || (asker->is_kept ? sum->kept_strict : sum->strict) ||
-            bytes > for_next || (kept > 0 && bytes > less(for_next, kept)))
+            bytes > for_next || (stock->kept > 0 && bytes > less(for_next, stock->kept)))
                 return VERDICT_NO;
-        if (bytes > less(ample, kept) && (unsigned __int128)bytes * 100 >= total)
+        if (bytes > less(ample, stock->kept) && (unsigned __int128)bytes * 100 >= stock->total)
                 return VERDICT_NO;
         return VERDICT_YES;
 }
@@ -146,14 +153,14 @@ static Verdict judge_bytes(const Oracle *oracle,
 static Verdict judge_ram(const Oracle *oracle, const Sums *sums, const Asker *asker) {
         bool is_kept = asker->kept->task && asker->kept->task->memory_bytes > 0;
         Verdict verdict;
+        Stock stock;
 
         if (!oracle->ram_known || (is_kept && !asker->is_kept && is_strict(oracle, asker->task)))
                 return VERDICT_NO;
-        verdict = judge_bytes(oracle, asker, asker->task->memory_bytes, oracle->ram_total_bytes,
-                              oracle->ram_free_bytes, oracle->policy.reserved_memory_bytes,
-                              kept_from(asker, is_kept,
-                                        is_kept ? asker->kept->task->memory_bytes : 0),
-                              &sums->ram);
+        stock = (Stock){ oracle->ram_total_bytes, oracle->ram_free_bytes,
+                         oracle->policy.reserved_memory_bytes,
+                         kept_from(asker, is_kept, is_kept ? asker->kept->task->memory_bytes : 0) };
+        verdict = judge_bytes(asker, asker->task->memory_bytes, &stock, &sums->ram);
         if (verdict == VERDICT_YES &&
             (sums->now - oracle->ram_boot_us > oracle->policy.sample_max_age_us ||
              oracle->ram_n_offers < oracle->ram_last_offer))
@@ -192,8 +199,9 @@ Verdict oracle_judge_gpu(const Oracle *oracle,
                 return VERDICT_NO;
         *ret_bytes = bytes;
         if (bytes != GPU_WHOLE)
-                verdict = judge_bytes(oracle, asker, bytes, gpu->total_bytes, gpu->free_bytes,
-                                      reserved, kept, sum);
+                verdict = judge_bytes(asker, bytes,
+                                      &(Stock){ gpu->total_bytes, gpu->free_bytes, reserved, kept },
+                                      sum);
         else if (sum->n_tasks == 0 && kept == 0 && is_unused(oracle, gpu))
                 verdict = VERDICT_YES;
         if (verdict == VERDICT_YES &&

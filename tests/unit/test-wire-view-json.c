@@ -72,7 +72,7 @@ static void assert_null_value(const json_t *json, const char *key) {
 
 static void test_task_has_every_key_and_value(_unused_ void **state) {
         TaskView view = { .task = sample_task() };
-        json_t *json, *gpu;
+        json_t *json;
 
         view.task->uid = 1000;
         json = task_json(&view, "alice", NULL);
@@ -108,6 +108,13 @@ static void test_task_has_every_key_and_value(_unused_ void **state) {
         assert_number(json_array_get(get(json, "after"), 0), "id", 10);
         assert_true(json_is_false(get(json_array_get(get(json, "after"), 0), "any")));
         assert_true(json_is_true(get(json_array_get(get(json, "after"), 1), "any")));
+        json_decref(json);
+        task_free(view.task);
+}
+
+static void test_task_has_all_of_its_sizes(_unused_ void **state) {
+        TaskView view = { .task = sample_task() };
+        json_t *json = task_json(&view, "alice", NULL), *gpu;
 
         assert_keys(get(json, "needs"), "memory_bytes,cpus,gpus");
         assert_number(get(json, "needs"), "memory_bytes", 5 * GIB);
@@ -311,6 +318,43 @@ static const char *name_program(const OutsideProcess *outsider, char *buf, size_
         return buf;
 }
 
+static void assert_status_gpus(json_t *json) {
+        json_t *gpu = json_array_get(get(json, "gpus"), 0);
+
+        assert_keys(
+                gpu,
+                "id,kind,index,uuid,name,state,total_bytes,used_bytes,promised_bytes,free_bytes,allowed,"
+                "use,shares_ram,whole_only,processes_known,note,tasks,excess,outside_bytes,outside");
+        assert_text(gpu, "state", "ok");
+        assert_number(gpu, "used_bytes", GIB);
+        assert_number(gpu, "free_bytes", 38 * GIB);
+        assert_int_equal(json_integer_value(json_array_get(get(gpu, "tasks"), 0)), 12);
+        assert_string_equal(json_string_value(json_array_get(get(gpu, "tasks"), 1)), "13_2");
+        assert_int_equal(json_array_size(get(gpu, "excess")), 2);
+        assert_keys(json_array_get(get(gpu, "excess"), 0), "task,uid,asked_bytes,used_bytes");
+        assert_number(json_array_get(get(gpu, "excess"), 0), "task", 12);
+        assert_number(json_array_get(get(gpu, "excess"), 0), "uid", 1000);
+        assert_number(json_array_get(get(gpu, "excess"), 0), "asked_bytes", GIB);
+        assert_number(json_array_get(get(gpu, "excess"), 0), "used_bytes", 3 * GIB);
+        assert_text(json_array_get(get(gpu, "excess"), 1), "task", "13_2");
+
+        assert_number(gpu, "outside_bytes", 7 * GIB);
+        assert_int_equal(json_array_size(get(gpu, "outside")), 2);
+        assert_text(json_array_get(get(gpu, "outside"), 0), "user", "user-0");
+        assert_null_value(json_array_get(get(gpu, "outside"), 0), "program");
+        assert_null_value(json_array_get(get(gpu, "outside"), 1), "uid");
+        assert_null_value(json_array_get(get(gpu, "outside"), 1), "user");
+        assert_null_value(json_array_get(get(gpu, "outside"), 1), "bytes");
+
+        gpu = json_array_get(get(json, "gpus"), 1);
+        assert_text(gpu, "state", "lost");
+        assert_null_value(gpu, "outside_bytes");
+        assert_null_value(gpu, "outside");
+        assert_null_value(gpu, "total_bytes");
+        assert_null_value(gpu, "used_bytes");
+        assert_null_value(gpu, "free_bytes");
+}
+
 static void test_status_has_every_key_and_value(_unused_ void **state) {
         const Outsiders ram = { .n = 1, .items = { { 4711, 5, 1000, 2 * GIB } } };
         const StatusNames names = { .user = name_user, .program = name_program, .ram = &ram };
@@ -357,39 +401,7 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         assert_text(gpu, "uuid", "GPU-bbbb");
         assert_null_value(gpu, "bytes");
 
-        gpu = json_array_get(get(json, "gpus"), 0);
-        assert_keys(
-                gpu,
-                "id,kind,index,uuid,name,state,total_bytes,used_bytes,promised_bytes,free_bytes,allowed,"
-                "use,shares_ram,whole_only,processes_known,note,tasks,excess,outside_bytes,outside");
-        assert_text(gpu, "state", "ok");
-        assert_number(gpu, "used_bytes", GIB);
-        assert_number(gpu, "free_bytes", 38 * GIB);
-        assert_int_equal(json_integer_value(json_array_get(get(gpu, "tasks"), 0)), 12);
-        assert_string_equal(json_string_value(json_array_get(get(gpu, "tasks"), 1)), "13_2");
-        assert_int_equal(json_array_size(get(gpu, "excess")), 2);
-        assert_keys(json_array_get(get(gpu, "excess"), 0), "task,uid,asked_bytes,used_bytes");
-        assert_number(json_array_get(get(gpu, "excess"), 0), "task", 12);
-        assert_number(json_array_get(get(gpu, "excess"), 0), "uid", 1000);
-        assert_number(json_array_get(get(gpu, "excess"), 0), "asked_bytes", GIB);
-        assert_number(json_array_get(get(gpu, "excess"), 0), "used_bytes", 3 * GIB);
-        assert_text(json_array_get(get(gpu, "excess"), 1), "task", "13_2");
-
-        assert_number(gpu, "outside_bytes", 7 * GIB);
-        assert_int_equal(json_array_size(get(gpu, "outside")), 2);
-        assert_text(json_array_get(get(gpu, "outside"), 0), "user", "user-0");
-        assert_null_value(json_array_get(get(gpu, "outside"), 0), "program");
-        assert_null_value(json_array_get(get(gpu, "outside"), 1), "uid");
-        assert_null_value(json_array_get(get(gpu, "outside"), 1), "user");
-        assert_null_value(json_array_get(get(gpu, "outside"), 1), "bytes");
-
-        gpu = json_array_get(get(json, "gpus"), 1);
-        assert_text(gpu, "state", "lost");
-        assert_null_value(gpu, "outside_bytes");
-        assert_null_value(gpu, "outside");
-        assert_null_value(gpu, "total_bytes");
-        assert_null_value(gpu, "used_bytes");
-        assert_null_value(gpu, "free_bytes");
+        assert_status_gpus(json);
         json_decref(json);
         reply_done(&reply);
 }
@@ -437,6 +449,7 @@ static void test_status_without_figures_is_null(_unused_ void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_task_has_every_key_and_value),
+                cmocka_unit_test(test_task_has_all_of_its_sizes),
                 cmocka_unit_test(test_an_element_has_the_id_of_its_array),
                 cmocka_unit_test(test_an_array_shows_its_elements),
                 cmocka_unit_test(test_the_words_of_a_line_are_the_line),

@@ -367,6 +367,62 @@ static inline void sample_users(MachineStatus *status) {
         status->n_more_users = 3;
 }
 
+static inline void sample_health(MachineStatus *status) {
+        status->health = sample_zeroed(1, sizeof(*status->health));
+        *status->health = (Health){ .started_at_us = 1769853600000000,
+                                    .settings_path = "/etc/taskflow/taskflow.conf",
+                                    .settings_at_us = 1769853700000000,
+                                    .settings_text = "line 3: no",
+                                    .state_total_bytes = 100 * GIB,
+                                    .state_free_bytes = 7 * GIB,
+                                    .state_text = "No space left on device",
+                                    .n_damaged = 2,
+                                    .memory_limited = true,
+                                    .n_connections = 12,
+                                    .n_submitted = 30,
+                                    .n_started = 25,
+                                    .n_ended = { [TASK_STATE_DONE] = 20,
+                                                 [TASK_STATE_FAILED] = 1,
+                                                 [TASK_STATE_CANCELLED] = 2,
+                                                 [TASK_STATE_TIMEOUT] = 3,
+                                                 [TASK_STATE_LOST] = 4 } };
+}
+
+static inline void sample_gpus(MachineStatus *status) {
+        status->gpus = sample_zeroed(2, sizeof(*status->gpus));
+        status->gpus[0] = (GpuView){ .sample = { .uuid = "GPU-aaaa0000-1111",
+                                                 .name = "NVIDIA A100",
+                                                 .index = 0,
+                                                 .state = GPU_STATE_OK,
+                                                 .total_bytes = 40 * GIB,
+                                                 .free_bytes = 39 * GIB,
+                                                 .n_processes = 2,
+                                                 .processes_known = true },
+                                     .promised_bytes = GIB,
+                                     .free_bytes = 38 * GIB,
+                                     .allowed = true,
+                                     .n_tasks = 2,
+                                     .task_ids = sample_zeroed(2, sizeof(uint64_t)),
+                                     .n_excess = 2,
+                                     .n_more_excess = 3,
+                                     .outside_bytes = 7 * GIB,
+                                     .outsiders = { .n = 2,
+                                                    .items = { { 4712, 55, 0, 6 * GIB },
+                                                               { 4713, 0, OUTSIDER_UID_UNKNOWN,
+                                                                 OUTSIDER_BYTES_UNKNOWN } },
+                                                    .n_more = 4 } };
+        status->gpus[0].excess[0] = (GpuExcess){
+                .task_id = 12, .uid = 1000, .asked_bytes = GIB, .used_bytes = 3 * GIB
+        };
+        status->gpus[0].excess[1] =
+                (GpuExcess){ .task_id = task_ref(13, 2), .uid = 1001, .used_bytes = GIB };
+        status->gpus[0].task_ids[0] = 12;
+        status->gpus[0].task_ids[1] = task_ref(13, 2);
+        status->gpus[1] = (GpuView){
+                .sample = { .uuid = "GPU-bbbb", .name = "x", .index = 1, .state = GPU_STATE_LOST }
+        };
+}
+
 static inline void sample_status(MachineStatus *status) {
         *status = (MachineStatus){ .ram = { .known = true,
                                             .total_bytes = 64 * GIB,
@@ -403,56 +459,8 @@ static inline void sample_status(MachineStatus *status) {
         status->keep->gpus = sample_zeroed(1, sizeof(GpuGrant));
         status->keep->gpus[0] = (GpuGrant){ .uuid = "GPU-bbbb", .index = 1, .bytes = GPU_WHOLE };
         sample_users(status);
-        status->health = sample_zeroed(1, sizeof(*status->health));
-        *status->health = (Health){ .started_at_us = 1769853600000000,
-                                    .settings_path = "/etc/taskflow/taskflow.conf",
-                                    .settings_at_us = 1769853700000000,
-                                    .settings_text = "line 3: no",
-                                    .state_total_bytes = 100 * GIB,
-                                    .state_free_bytes = 7 * GIB,
-                                    .state_text = "No space left on device",
-                                    .n_damaged = 2,
-                                    .memory_limited = true,
-                                    .n_connections = 12,
-                                    .n_submitted = 30,
-                                    .n_started = 25,
-                                    .n_ended = { [TASK_STATE_DONE] = 20,
-                                                 [TASK_STATE_FAILED] = 1,
-                                                 [TASK_STATE_CANCELLED] = 2,
-                                                 [TASK_STATE_TIMEOUT] = 3,
-                                                 [TASK_STATE_LOST] = 4 } };
-        status->gpus = sample_zeroed(2, sizeof(*status->gpus));
-        status->gpus[0] = (GpuView){ .sample = { .uuid = "GPU-aaaa0000-1111",
-                                                 .name = "NVIDIA A100",
-                                                 .index = 0,
-                                                 .state = GPU_STATE_OK,
-                                                 .total_bytes = 40 * GIB,
-                                                 .free_bytes = 39 * GIB,
-                                                 .n_processes = 2,
-                                                 .processes_known = true },
-                                     .promised_bytes = GIB,
-                                     .free_bytes = 38 * GIB,
-                                     .allowed = true,
-                                     .n_tasks = 2,
-                                     .task_ids = sample_zeroed(2, sizeof(uint64_t)),
-                                     .n_excess = 2,
-                                     .n_more_excess = 3,
-                                     .outside_bytes = 7 * GIB,
-                                     .outsiders = { .n = 2,
-                                                    .items = { { 4712, 55, 0, 6 * GIB },
-                                                               { 4713, 0, OUTSIDER_UID_UNKNOWN,
-                                                                 OUTSIDER_BYTES_UNKNOWN } },
-                                                    .n_more = 4 } };
-        status->gpus[0].excess[0] = (GpuExcess){
-                .task_id = 12, .uid = 1000, .asked_bytes = GIB, .used_bytes = 3 * GIB
-        };
-        status->gpus[0].excess[1] =
-                (GpuExcess){ .task_id = task_ref(13, 2), .uid = 1001, .used_bytes = GIB };
-        status->gpus[0].task_ids[0] = 12;
-        status->gpus[0].task_ids[1] = task_ref(13, 2);
-        status->gpus[1] = (GpuView){
-                .sample = { .uuid = "GPU-bbbb", .name = "x", .index = 1, .state = GPU_STATE_LOST }
-        };
+        sample_health(status);
+        sample_gpus(status);
 }
 
 static inline void sample_results(Reply *reply) {
@@ -511,6 +519,18 @@ static inline void sample_reply_of_agent(Reply *reply) {
         (void)strcpy(reply->agent_status.version, "0.1.0");
 }
 
+static inline void sample_reply_dry_run(Reply *reply) {
+        reply->dry_run.could_start = true;
+        reply->dry_run.n_gpus = 2;
+        reply->dry_run.gpus = sample_grants();
+}
+
+static inline void sample_reply_learned(Reply *reply) {
+        reply->learned.n_runs = 10;
+        reply->learned.memory_peak_bytes = 7 * GIB;
+        reply->learned.gpu_peak_bytes = 3 * GIB;
+}
+
 static inline Reply sample_reply(CallType to) {
         Reply reply = { .to = to, .explain = sample_explain(), .boot_us = 123456789 };
 
@@ -519,14 +539,10 @@ static inline Reply sample_reply(CallType to) {
                 sample_reply_submit(&reply);
                 break;
         case CALL_DRY_RUN:
-                reply.dry_run.could_start = true;
-                reply.dry_run.n_gpus = 2;
-                reply.dry_run.gpus = sample_grants();
+                sample_reply_dry_run(&reply);
                 break;
         case CALL_LEARNED:
-                reply.learned.n_runs = 10;
-                reply.learned.memory_peak_bytes = 7 * GIB;
-                reply.learned.gpu_peak_bytes = 3 * GIB;
+                sample_reply_learned(&reply);
                 break;
         case CALL_ATTACH:
                 reply.attach.id = 12;
