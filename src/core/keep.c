@@ -124,7 +124,7 @@ static bool find_any(const Ledger *ledger,
                      KeepRoom *room,
                      uint64_t named) {
         Assign assign = { .n_slots = ledger->n_gpus };
-        unsigned order[NEEDS_GPUS_MAX];
+        unsigned order[NEEDS_GPUS_MAX] = {};
         uint64_t bytes = 0;
 
         for (unsigned i = 0; i < needs->n_gpus; i++) {

@@ -96,6 +96,10 @@ int share_new_all(Core *core, Entry *entry, uint64_t offer) {
 }
 
 void share_free_all(Core *core, Entry *entry) {
+        if (phase_is_active(entry->phase) && entry->task->memory.known &&
+            entry->task->memory.used_bytes > 0)
+                core->ram.look.changed = true; /* also of what it did not ask for */
+
         for (unsigned i = 0; i < entry->n_shares; i++) {
                 Look *look = share_look(core, &entry->shares[i]);
 
@@ -106,9 +110,6 @@ void share_free_all(Core *core, Entry *entry) {
                         core->ram.look.changed = true;
         }
 
-        if (phase_is_active(entry->phase) && entry->task->memory.known &&
-            entry->task->memory.used_bytes > 0)
-                core->ram.look.changed = true; /* also of what it did not ask for */
         free(entry->shares);
         entry->shares = NULL;
         entry->n_shares = 0;
