@@ -3,21 +3,18 @@
 here nobody's answer is lost, and the daemon's memory stays within what docs/security.md computes.
 """
 
-import os
 import resource
 import subprocess
 
 import pytest
 
-from harness import N_CPUS, TASKFLOWD, read_proc, wait_until
+from harness import N_CPUS, SANITIZED, read_proc, wait_until
 
 MIB = 1 << 20
 # docs/security.md: the daemon, the message that is read; and of each user connections, messages that are not whole, what waits to be read,
 # tasks, and one more message of them.
 BOUND = (16 + 22) * MIB
 BOUND_A_USER = (8 + 16 + 64 + 256 + 24) * MIB
-# Sanitizers keep what was freed for a while, and a shadow of it all.
-SANITIZED = "sanitize" in os.fspath(TASKFLOWD)
 
 # 1,000 connections that send messages of 100 MB, and come again when they are ended; tasks as fast as they are answered, 5,000 at least.
 # It says how far it is, and goes on until its stdin ends.

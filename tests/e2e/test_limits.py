@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import N_CPUS, RawClient, read_proc, wait_until
+from harness import N_CPUS, SANITIZED, RawClient, read_proc, wait_until
 
 API = "io.taskflow.v1."
 MIB = 1 << 20
@@ -190,7 +190,7 @@ sys.stdin.read()
         wait_until(lambda: "sent" in proc.out, "all have asked", 40)
         wait_until(lambda: lines_of(daemon, "ended: of its user more than 64M waits to be read"), "some were cut", 40)
         assert is_served(daemon, shared.bob)
-        assert rss_bytes(daemon.pid) - before < 96 * MIB
+        assert SANITIZED or rss_bytes(daemon.pid) - before < 96 * MIB
         proc.popen.stdin.close()
         proc.wait()
     gate.open()
@@ -233,7 +233,7 @@ def test_messages_that_are_not_whole_have_a_limit_of_all_users_that_the_greedies
         for raw in (bob, alice):
             raw.send(call)
             assert "error" not in raw.receive()
-        assert rss_bytes(daemon.pid) - before < (128 + 22) * MIB
+        assert SANITIZED or rss_bytes(daemon.pid) - before < (128 + 22) * MIB
         assert not lines_of(daemon, "too much of its user's")
         ended = lines_of(daemon, "ended: ")
         assert all(f"connection of uid {uid}," not in line for line in ended for uid in (shared.alice.uid, shared.bob.uid))
