@@ -101,7 +101,13 @@ class Agent(RawClient):
         return self.reply()
 
     def ended(self, task_id, state="done", status=0, **more):
-        return self.say("Ended", id=task_id, state=state, exit_status=status, ended_at_us=int(time.time() * 1e6), **more)
+        more = {"ended_at_us": int(time.time() * 1e6), **more}
+        return self.say("Ended", id=task_id, state=state, exit_status=status, **more)
+
+    def ended_soon(self, task_id, after_us=1000):
+        """So long after its start, however long all this takes here."""
+        started_at_us = self.say("Show", id=task_id)["parameters"]["tasks"][0]["task"]["started_at_us"]
+        return self.ended(task_id, ended_at_us=started_at_us + after_us)
 
 
 def call(method, **parameters):
@@ -551,8 +557,7 @@ def test_the_next_start_comes_with_the_answer_to_an_end(daemon):
     with Agent(daemon) as agent:
         ids = [agent.submit(needs=ALL) for _ in range(3)]
         assert "granted" not in agent.accept(id=ids[0])
-        time.sleep(0.03)  # too long for a row
-        agent.ended(ids[0])
+        agent.ended_soon(ids[0], 21000)  # too long for a row
         offer = agent.next("Offer")
         assert (offer["id"], offer["offer"], offer["granted"]) == (ids[1], 0, True)
         assert "behind" not in offer
@@ -595,7 +600,7 @@ def test_short_ones_are_granted_in_a_row(daemon):
     with Agent(daemon) as agent:
         ids = [agent.submit(needs=ALL) for _ in range(50)]
         agent.accept(id=ids[0])
-        agent.ended(ids[0])
+        agent.ended_soon(ids[0])
         row = [agent.next("Offer") for _ in range(5)]
         assert [offer["id"] for offer in row] == ids[1:6]
         assert all(offer["granted"] for offer in row)
@@ -624,7 +629,7 @@ def row_of_two(daemon, agent):
     """The first and second of a row, of four tasks."""
     ids = [agent.submit(needs=ALL) for _ in range(4)]
     agent.accept(id=ids[0])
-    agent.ended(ids[0])
+    agent.ended_soon(ids[0])
     assert agent.next("Offer")["id"] == ids[1]
     assert agent.next("Offer")["behind"] == ids[1]
     return ids[1:]
@@ -636,7 +641,7 @@ def test_what_is_given_back_waits_in_its_place(daemon):
         agent.next("Offer")
         assert "error" not in agent.resume(second, 1)
         assert state_of(daemon, second) == "pending"
-        agent.ended(first)  # the third stood behind it from then on, and it is short: so it has one behind it again
+        agent.ended_soon(first)  # the third stood behind it from then on, and it is short: so it has one behind it again
         assert state_of(daemon, third) == "running"
         offer = agent.next("Offer")
         assert (offer["id"], offer["attempt"], offer.get("behind")) == (second, 2, third)
@@ -673,7 +678,7 @@ def test_a_row_lets_nobody_else_wait(daemon):
         ids = [agent.submit(needs=ALL) for _ in range(3)]
         agent.submit(needs=ALL, priority=50)
         agent.accept(id=ids[0])
-        agent.ended(ids[0])
+        agent.ended_soon(ids[0])
         assert agent.next("Offer")["id"] == ids[1]
         assert state_of(daemon, ids[2]) == "pending"
         assert "error" not in agent.say("Show", id=ids[2])
@@ -684,7 +689,7 @@ def test_what_is_measured_stands_in_no_row(daemon):
     with Agent(daemon) as agent:
         ids = [agent.submit(needs={**ALL, "memory_bytes": 1 << 20}) for _ in range(3)]
         agent.accept(id=ids[0])
-        agent.ended(ids[0])
+        agent.ended_soon(ids[0])
         offer = agent.next("Offer")
         assert (offer["id"], offer.get("behind")) == (ids[1], None)
         assert "error" not in agent.say("Show", id=ids[2])
