@@ -85,12 +85,12 @@ struct Entry {
         Task *task; /* owned; its needs are its class's */
         Class *class;
         Phase phase;
-        bool away;         /* the runner does not answer, or said that it is stopped */
         unsigned n_missed; /* offers in a row that were not answered */
+        unsigned n_shares;
+        bool away; /* the runner does not answer, or said that it is stopped */
         uint64_t
                 patient_boot_us; /* its patience begins no earlier: room was kept for it long enough */
         uint64_t offer;          /* the number of its last offer; 0: it ran before it came here */
-        unsigned n_shares;
         Share *shares; /* owned; of an offered or running task; RAM first, then GPUs as in needs */
         Entry *ahead, *behind; /* in a row, see row.h; NULL: nobody */
         AfterWait *wait;       /* owned; NULL: it waits for the end of no other */

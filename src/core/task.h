@@ -115,17 +115,17 @@ typedef struct Task {
         /* said by the submitter */
         uint64_t id; /* from 1; see above */
         uint8_t key[TASK_KEY_BYTES];
-        uid_t uid;     /* from the kernel, never from a message */
-        char *name;    /* NULL: none */
-        char *command; /* as shown: the shell line, or the words joined */
-        char **argv;   /* as shown; NULL: the command is all of it */
+        uid_t uid;         /* from the kernel, never from a message */
+        unsigned priority; /* 0 to TASK_PRIORITY_MAX */
+        char *name;        /* NULL: none */
+        char *command;     /* as shown: the shell line, or the words joined */
+        char **argv;       /* as shown; NULL: the command is all of it */
         char *cwd;
         Needs needs;
-        unsigned priority;      /* 0 to TASK_PRIORITY_MAX */
         uint64_t delay_us;      /* or TASK_TIME_INF */
-        bool delay_given;       /* -d was said: the strict form */
         uint64_t time_limit_us; /* or TASK_TIME_INF */
         PinMode pin;
+        bool delay_given; /* -d was said: the strict form */
         bool detached;
         bool requeue;       /* runs again if it was running when the machine went down */
         unsigned retry_max; /* so many times more if it fails or runs out of time */

@@ -26,9 +26,9 @@ struct Record {
         Record *owner_next;   /* others of the same connection */
         Record **owner_pprev; /* what points at this one */
 
-        bool reloaded; /* from last time, and no runner has come for it yet */
-
         uint64_t offer; /* number of the open offer; 0: none */
+        bool reloaded;  /* from last time, and no runner has come for it yet */
+        bool is_dirty;
         bool in_store;  /* it was written at least once: the next daemon will know it */
         bool fresh;     /* detached: queued in this turn, and not on the disk yet */
         bool granting;  /* its Submit is being answered: a start now is a grant in the reply */
@@ -44,7 +44,6 @@ struct Record {
 
         bool other_boot; /* while all are loaded: it is from before the machine went down */
 
-        bool is_dirty;
         Record *dirty_next;
         UT_hash_handle hh;
 };
