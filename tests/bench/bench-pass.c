@@ -112,7 +112,7 @@ static uint64_t submit(Core *core, uint64_t id, uint64_t class, Crowd crowd) {
 static void fill(Core *core, uint64_t id) {
         Event event;
 
-        (void)submit(core, id, 100 * 1024, CROWD_LIMITS); /* 600G, of which it uses 1G */
+        (void)submit(core, id, UINT64_C(100) * 1024, CROWD_LIMITS); /* 600G, of which it uses 1G */
         event = (Event){ .type = EVENT_OFFERED, .boot_us = NOW_US, .task_id = id };
         event.offered.gpus = &(GpuGrant){ .uuid = "GPU-0", .bytes = 10 * GIB };
         apply(core, &event);

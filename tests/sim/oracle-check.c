@@ -251,22 +251,30 @@ static void check_whole(Oracle *oracle, const OracleTask *task, const Plan *plan
                 oracle_fault(oracle, "elements of array %" PRIu64 " are left behind", task->id);
 }
 
-void oracle_check_plan(Oracle *oracle, const Plan *plan, uint64_t now_boot_us) {
-        Room former, kept;
-        uint64_t cpus = 0;
-        Sums sums;
-
+/* Whether nothing at all may start. */
+static bool is_shut(Oracle *oracle, const Plan *plan, uint64_t now_boot_us) {
         if (oracle->drained) {
                 if (plan->keeps || plan->n_offers > 0 || plan->want_ram || plan->want_gpus)
                         oracle_fault(oracle, "drained, and yet something is to be done");
-                return;
+                return true;
         }
 
         if (oracle->pressed || oracle->pressure_boot_us + US_PER_SEC < now_boot_us) {
                 if (plan->keeps || plan->n_offers > 0 || plan->want_gpus)
                         oracle_fault(oracle, "memory is under pressure, and yet something starts");
-                return;
+                return true;
         }
+
+        return false;
+}
+
+void oracle_check_plan(Oracle *oracle, const Plan *plan, uint64_t now_boot_us) {
+        Room former, kept;
+        uint64_t cpus = 0;
+        Sums sums;
+
+        if (is_shut(oracle, plan, now_boot_us))
+                return;
 
         oracle_sum_up_all(oracle, now_boot_us, NOBODY_ENDED, &sums);
         former = kept = oracle_former(oracle, now_boot_us);

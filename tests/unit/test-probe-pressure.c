@@ -19,8 +19,8 @@ static int parse(const char *text, unsigned *ret) {
         int r;
 
         assert_true(n == 0 || copy);
-        if (n > 0)
-                memcpy(copy, text, n);
+        for (size_t i = 0; i < n; i++)
+                copy[i] = text[i];
         r = pressure_parse(copy ? copy : "", n, ret);
         free(copy);
         return r;

@@ -275,24 +275,6 @@ static void test_a_bad_value_is_refused_with_what_is_allowed(void **state) {
                 { "sample_interval = inf", "a time from 100ms to " },
                 { "sample_interval = never", "a time from 100ms to " },
                 { "order = lifo", "'lifo' is neither 'fair' nor 'fifo'" },
-                { "weights = alice",
-                  "'alice' is none of these: a user or @group, a colon, and a number" },
-                { "weights = root:0", "a number from 0.001 to 1000" },
-                { "weights = root:1000.001", "a number from 0.001 to 1000" },
-                { "weights = root:1.0001", "a number from 0.001 to 1000" },
-                { "weights = :1", "a name is missing" },
-                { "weights = root:1,", "'' is none of these" },
-                { "weights = root:1, 0:2", "'0' is there twice" },
-                { "weights = nobody-at-all:1", "there is no user 'nobody-at-all'" },
-                { "weights = @nobody-at-all:1", "there is no group 'nobody-at-all'" },
-                { "max_running_per_user = some", "'some' is no limit: a number" },
-                { "max_running_per_user = -1", "is no limit" },
-                { "max_running_per_user = 1, 2", "'2' is the second one for everybody" },
-                { "max_running_per_user = root:", "is no limit" },
-                { "max_running_per_user = root:1, 0:2", "'0' is there twice" },
-                { "max_running_per_user = ,", "'' is no limit" },
-                { "max_memory_per_user = 4 apples", "is no limit: a size" },
-                { "max_time = @root:x", "is no limit: a time" },
                 { "share_half_life = 59s", "a time from 1m to " },
                 { "share_half_life = inf", "a time from 1m to " },
                 { "priority_limit = 201", "priority_limit: " },
@@ -304,14 +286,6 @@ static void test_a_bad_value_is_refused_with_what_is_allowed(void **state) {
                 { "whole_gpu_used = %", "no percentage" },
                 { "whole_gpu_used = 5%%", "no percentage" },
                 { "idle_exit = 0", "a time from 1s to inf" },
-                { "gpus = any", "'any' is no id of a GPU" },
-                { "gpus = all, 1", "'all' is no id of a GPU" },
-                { "gpus = 0, 0", "GPU '0' is there twice" },
-                { "gpus = 0, 00", "GPU '00' is there twice" },
-                { "gpus = 0,,1", "'' is no id of a GPU" },
-                { "gpus = 0,", "'' is no id of a GPU" },
-                { "gpus = 0 1", "'0 1' is no id of a GPU" },
-                { "gpus = GPU_1", "is no id of a GPU" },
                 { "gpu_pick = best", "neither 'spread' nor 'pack'" },
                 { "pin_gpus = on", "is none of 'any', 'always' and 'never'" },
                 { "admins = ,root", "a name is missing" },
@@ -330,6 +304,43 @@ static void test_a_bad_value_is_refused_with_what_is_allowed(void **state) {
                 { "log_days = 0", "log_days: " },
                 { "history_days = 30d", "history_days: " },
                 { "history_days = 36501", "history_days: " },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                assert_line_refused(cases[i].line, cases[i].says);
+}
+
+static void test_a_bad_value_of_users_or_gpus_is_refused(void **state) {
+        static const struct {
+                const char *line;
+                const char *says;
+        } cases[] = {
+                { "weights = alice",
+                  "'alice' is none of these: a user or @group, a colon, and a number" },
+                { "weights = root:0", "a number from 0.001 to 1000" },
+                { "weights = root:1000.001", "a number from 0.001 to 1000" },
+                { "weights = root:1.0001", "a number from 0.001 to 1000" },
+                { "weights = :1", "a name is missing" },
+                { "weights = root:1,", "'' is none of these" },
+                { "weights = root:1, 0:2", "'0' is there twice" },
+                { "weights = nobody-at-all:1", "there is no user 'nobody-at-all'" },
+                { "weights = @nobody-at-all:1", "there is no group 'nobody-at-all'" },
+                { "max_running_per_user = some", "'some' is no limit: a number" },
+                { "max_running_per_user = -1", "is no limit" },
+                { "max_running_per_user = 1, 2", "'2' is the second one for everybody" },
+                { "max_running_per_user = root:", "is no limit" },
+                { "max_running_per_user = root:1, 0:2", "'0' is there twice" },
+                { "max_running_per_user = ,", "'' is no limit" },
+                { "max_memory_per_user = 4 apples", "is no limit: a size" },
+                { "max_time = @root:x", "is no limit: a time" },
+                { "gpus = any", "'any' is no id of a GPU" },
+                { "gpus = all, 1", "'all' is no id of a GPU" },
+                { "gpus = 0, 0", "GPU '0' is there twice" },
+                { "gpus = 0, 00", "GPU '00' is there twice" },
+                { "gpus = 0,,1", "'' is no id of a GPU" },
+                { "gpus = 0,", "'' is no id of a GPU" },
+                { "gpus = 0 1", "'0 1' is no id of a GPU" },
+                { "gpus = GPU_1", "is no id of a GPU" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)
@@ -583,6 +594,7 @@ int main(void) {
                 cmocka_unit_test(
                         test_a_limit_is_that_of_the_user_else_the_largest_of_its_groups_else_that_of_all),
                 cmocka_unit_test(test_a_bad_value_is_refused_with_what_is_allowed),
+                cmocka_unit_test(test_a_bad_value_of_users_or_gpus_is_refused),
                 cmocka_unit_test(test_a_text_that_does_not_fit_is_refused),
                 cmocka_unit_test(test_too_many_gpus_are_refused),
                 cmocka_unit_test(test_an_unknown_key_names_its_neighbour),
