@@ -154,9 +154,11 @@ static void test_state_in_the_home_of_another_is_refused(_unused_ void **unused)
         assert_int_equal(setenv("XDG_STATE_HOME", local, 1), 0);
         assert_int_equal(places_check_state(&error), 0);
 
-        while (strlen(state) > strlen(folder)) {
-                assert_int_equal(rmdir(state), 0);
-                *strrchr(state, '/') = '\0';
+        for (size_t n = strlen(state); n > strlen(folder); n--) {
+                if (state[n] == '\0')
+                        assert_int_equal(rmdir(state), 0);
+                if (state[n - 1] == '/')
+                        state[n - 1] = '\0';
         }
         assert_int_equal(rmdir(folder), 0);
 }
