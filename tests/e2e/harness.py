@@ -343,7 +343,8 @@ class Place:
         """They would end by themselves, but not before they have been idle for a while."""
         for pid in self.agents():
             kill_quietly(pid, signal.SIGTERM)
-            kill_quietly(pid, signal.SIGCONT)
+            if proc_state(pid) == "T":  # no other: LeakSanitizer, which stops an agent at its end, waits for that for ever otherwise
+                kill_quietly(pid, signal.SIGCONT)
 
     def clean(self):
         """Ends everything, removes everything, and returns what should not have been there."""
