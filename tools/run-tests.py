@@ -194,7 +194,8 @@ class PytestRun:
 
 def run_side_by_side(tests):
     """All at once; what the first one says is seen at once, and what the others say after it."""
-    heading(f"{', '.join(test['name'] for test in tests)} (side by side, this takes some minutes)")
+    how = "side by side, this takes some minutes" if len(tests) > 1 else "alone"
+    heading(f"{', '.join(test['name'] for test in tests)} ({how})")
     total = Count()
     with contextlib.ExitStack() as stack:
         outs = [None] + [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in tests[1:]]
@@ -229,8 +230,10 @@ def main():
     heading("programs")
     total.add(run_meson(args.build, [test for test in tests if "e2e" not in suites_of(test)], args.wrapper))
     e2e = [test for test in tests if "e2e" in suites_of(test)]
-    if e2e:
-        total.add(run_side_by_side(e2e))
+    for together in (True, False):
+        group = [test for test in e2e if test["is_parallel"] == together]
+        if group:
+            total.add(run_side_by_side(group))
     print(f"\n{time.monotonic() - start:.0f} s", flush=True)
     print(total, flush=True)
     sys.exit(total.failed > 0)

@@ -17,9 +17,11 @@ import harness
 from machine import Impossible, Machine
 
 
-# Of the machine itself: its users, and what its RAM and its processors are taken by. Such tests must not meet each other.
+# They measure how much RAM the machine has left: nothing else may run beside them.
+RAM_FILES = {"test_demo", "test_gpu_use", "test_learned", "test_memory"}
+# Of the machine itself, its users for one. Such tests must not meet each other.
 MACHINE_FIXTURES = {"users", "machine"}
-MACHINE_FILES = {"test_demo", "test_flood", "test_gpu_use", "test_learned", "test_memory", "test_settings"}
+MACHINE_FILES = {"test_flood", "test_settings"}
 # With them, so that both parts take about as long.
 FILES_BESIDE = {"test_agent", "test_agents_of_daemon", "test_detached", "test_faults", "test_odd_agent", "test_restart"}
 IN_EACH_PART = {"test_zz_nothing_left"}
@@ -28,9 +30,19 @@ IN_EACH_PART = {"test_zz_nothing_left"}
 def pytest_addoption(parser):
     parser.addoption(
         "--part",
-        choices=("machine", "rest"),
-        help="only the tests of the machine itself and of detached tasks, or only the others; both may run side by side",
+        choices=("machine", "ram", "rest"),
+        help="only the tests of the machine itself and of detached tasks, those that measure its RAM, or the others; the first and "
+        "the last may run side by side",
     )
+
+
+def part_of(item):
+    name = item.path.stem
+    if name in RAM_FILES:
+        return "ram"
+    if name in MACHINE_FILES | FILES_BESIDE or MACHINE_FIXTURES & set(item.fixturenames):
+        return "machine"
+    return "rest"
 
 
 def pytest_collection_modifyitems(config, items):
@@ -39,9 +51,7 @@ def pytest_collection_modifyitems(config, items):
         return
     left_out = []
     for item in items[:]:
-        name = item.path.stem
-        of_machine = name in MACHINE_FILES | FILES_BESIDE or MACHINE_FIXTURES & set(item.fixturenames)
-        if name not in IN_EACH_PART and bool(of_machine) != (part == "machine"):
+        if item.path.stem not in IN_EACH_PART and part_of(item) != part:
             items.remove(item)
             left_out.append(item)
     config.hook.pytest_deselected(items=left_out)
