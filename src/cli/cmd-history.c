@@ -205,55 +205,37 @@ static int put_csv(const TaskView *view) {
 
 /* -- the table -- */
 
-typedef struct Cells {
-        Table *table;
-        size_t column;
-        int r;
-} Cells;
-
-static void set_cell(Cells *cells, const char *text, Tone tone) {
-        if (cells->r == 0)
-                cells->r = table_set(cells->table, cells->column++, text, tone);
-}
-
-static void set_owned_cell(Cells *cells, char *text) {
-        if (!text)
-                cells->r = -ENOMEM;
-        set_cell(cells, text, TONE_PLAIN);
-        free(text);
-}
-
-static void set_duration_cell(Cells *cells, uint64_t from_us, uint64_t to_us) {
+static void set_duration_cell(TableRow *cells, uint64_t from_us, uint64_t to_us) {
         char buf[UNITS_FORMAT_MAX];
 
-        set_cell(cells,
-                 from_us > 0 && to_us >= from_us ?
-                         units_format_duration(buf, sizeof(buf), to_us - from_us) :
-                         "-",
-                 TONE_PLAIN);
+        table_row_put(cells,
+                      from_us > 0 && to_us >= from_us ?
+                              units_format_duration(buf, sizeof(buf), to_us - from_us) :
+                              "-",
+                      TONE_PLAIN);
 }
 
 static int add_row(Table *table, const TaskView *view) {
         const Task *task = view->task;
         char buf[FORMAT_INSTANT_MAX], status[FORMAT_STATUS_MAX];
-        Cells cells = { .table = table };
+        TableRow cells = { .table = table };
 
         cells.r = table_add_row(table);
-        set_owned_cell(&cells, format_id(task, FORMAT_SET_SHORT));
-        set_cell(&cells, cli_user_name(task->uid, buf, sizeof(buf), NULL), TONE_PLAIN);
-        set_cell(&cells, task_state_to_string(task->state), format_state_tone(task->state));
-        set_cell(&cells, format_status(task, status), TONE_PLAIN);
-        set_cell(&cells, format_instant(task->ended_at_us, buf), TONE_PLAIN);
+        table_row_put_owned(&cells, format_id(task, FORMAT_SET_SHORT));
+        table_row_put(&cells, cli_user_name(task->uid, buf, sizeof(buf), NULL), TONE_PLAIN);
+        table_row_put(&cells, task_state_to_string(task->state), format_state_tone(task->state));
+        table_row_put(&cells, format_status(task, status), TONE_PLAIN);
+        table_row_put(&cells, format_instant(task->ended_at_us, buf), TONE_PLAIN);
         set_duration_cell(&cells, task->submitted_at_us,
                           task->started_at_us > 0 ? task->started_at_us : task->ended_at_us);
         set_duration_cell(&cells, task->started_at_us, task->ended_at_us);
-        set_owned_cell(&cells, format_needs(task));
-        set_owned_cell(&cells, format_used(task, true));
-        set_cell(&cells,
-                 view->hidden ? "(hidden)" :
-                 task->name   ? task->name :
-                                task->command,
-                 TONE_PLAIN);
+        table_row_put_owned(&cells, format_needs(task));
+        table_row_put_owned(&cells, format_used(task, true));
+        table_row_put(&cells,
+                      view->hidden ? "(hidden)" :
+                      task->name   ? task->name :
+                                     task->command,
+                      TONE_PLAIN);
         return cells.r;
 }
 

@@ -92,34 +92,15 @@ static bool is_wanted(const Values *values, TaskState state) {
         return values->pending || !either;
 }
 
-/* Text for the next cells of a row; the first failure stays. */
-typedef struct Row {
-        Table *table;
-        size_t column;
-        int r;
-} Row;
-
-static void put(Row *row, const char *text, Tone tone) {
-        if (row->r == 0)
-                row->r = table_set(row->table, row->column++, text, tone);
-}
-
-static void put_owned(Row *row, char *text) {
-        if (!text)
-                row->r = -ENOMEM;
-        put(row, text, TONE_PLAIN);
-        free(text);
-}
-
-static void put_id_and_user(Row *row, const Task *task, size_t max_set) {
+static void put_id_and_user(TableRow *row, const Task *task, size_t max_set) {
         char buf[64];
 
-        put_owned(row, format_id(task, max_set));
-        put(row, cli_user_name(task->uid, buf, sizeof(buf), NULL), TONE_PLAIN);
+        table_row_put_owned(row, format_id(task, max_set));
+        table_row_put(row, cli_user_name(task->uid, buf, sizeof(buf), NULL), TONE_PLAIN);
 }
 
-static void put_state(Row *row, const Task *task) {
-        put(row, task_state_to_string(task->state), format_state_tone(task->state));
+static void put_state(TableRow *row, const Task *task) {
+        table_row_put(row, task_state_to_string(task->state), format_state_tone(task->state));
 }
 
 static const char *shown(const TaskView *view, const char *text) {
@@ -128,16 +109,17 @@ static const char *shown(const TaskView *view, const char *text) {
 
 static int add_row(Table *table, const TaskView *view) {
         const Task *task = view->task;
-        Row row = { .table = table };
+        TableRow row = { .table = table };
         char buf[UNITS_FORMAT_MAX];
 
         row.r = table_add_row(table);
         put_id_and_user(&row, task, FORMAT_SET_SHORT);
         put_state(&row, task);
-        put(&row, format_time(task, clock_realtime_us(), clock_boottime_us(), buf, sizeof(buf)),
-            TONE_PLAIN);
-        put_owned(&row, format_needs(task));
-        put(&row, shown(view, task->name ? task->name : task->command), TONE_PLAIN);
+        table_row_put(&row,
+                      format_time(task, clock_realtime_us(), clock_boottime_us(), buf, sizeof(buf)),
+                      TONE_PLAIN);
+        table_row_put_owned(&row, format_needs(task));
+        table_row_put(&row, shown(view, task->name ? task->name : task->command), TONE_PLAIN);
         return row.r;
 }
 
@@ -146,29 +128,31 @@ static int add_verbose_row(Table *table,
                            bool with_reason,
                            uint64_t now_boot_us) {
         const Task *task = view->task;
-        Row row = { .table = table };
+        TableRow row = { .table = table };
         char sentence[VIEW_SENTENCE_MAX];
         char status[FORMAT_STATUS_MAX];
         char buf[UNITS_FORMAT_MAX];
 
         row.r = table_add_row(table);
         put_id_and_user(&row, task, FORMAT_SET_LONG);
-        put(&row, view->share > 0 ? format_share(view->share, buf, sizeof(buf)) : NULL, TONE_PLAIN);
+        table_row_put(&row, view->share > 0 ? format_share(view->share, buf, sizeof(buf)) : NULL,
+                      TONE_PLAIN);
         (void)snprintf(buf, sizeof(buf), "%u", task->priority);
-        put(&row, buf, TONE_PLAIN);
+        table_row_put(&row, buf, TONE_PLAIN);
         put_state(&row, task);
-        put(&row, task_state_is_final(task->state) ? format_status(task, status) : NULL,
-            TONE_PLAIN);
-        put(&row, format_time(task, clock_realtime_us(), clock_boottime_us(), buf, sizeof(buf)),
-            TONE_PLAIN);
-        put_owned(&row, format_needs(task));
-        put_owned(&row, format_used(task, false));
-        put_owned(&row, format_used(task, true));
-        put(&row, shown(view, task->name), TONE_PLAIN);
-        put(&row, shown(view, task->command), TONE_PLAIN);
-        put(&row, shown(view, task->cwd), TONE_PLAIN);
+        table_row_put(&row, task_state_is_final(task->state) ? format_status(task, status) : NULL,
+                      TONE_PLAIN);
+        table_row_put(&row,
+                      format_time(task, clock_realtime_us(), clock_boottime_us(), buf, sizeof(buf)),
+                      TONE_PLAIN);
+        table_row_put_owned(&row, format_needs(task));
+        table_row_put_owned(&row, format_used(task, false));
+        table_row_put_owned(&row, format_used(task, true));
+        table_row_put(&row, shown(view, task->name), TONE_PLAIN);
+        table_row_put(&row, shown(view, task->command), TONE_PLAIN);
+        table_row_put(&row, shown(view, task->cwd), TONE_PLAIN);
         if (with_reason)
-                put(&row, view_reason(view, now_boot_us, sentence), TONE_PLAIN);
+                table_row_put(&row, view_reason(view, now_boot_us, sentence), TONE_PLAIN);
         return row.r;
 }
 

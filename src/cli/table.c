@@ -334,3 +334,15 @@ int table_print(const Table *table) {
 
         return table_print_to(table, &layout, stdout);
 }
+
+void table_row_put(TableRow *row, const char *text, Tone tone) {
+        if (row->r == 0)
+                row->r = table_set(row->table, row->column++, text, tone);
+}
+
+void table_row_put_owned(TableRow *row, char *text) {
+        if (!text)
+                row->r = -ENOMEM;
+        table_row_put(row, text, TONE_PLAIN);
+        free(text);
+}

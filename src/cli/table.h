@@ -69,3 +69,15 @@ typedef struct TableLayout {
 } TableLayout;
 
 int table_print_to(const Table *table, const TableLayout *layout, FILE *out);
+
+/* Text for the next cells of a row, one after the other; the first failure stays in @r. */
+typedef struct TableRow {
+        Table *table;
+        size_t column;
+        int r;
+} TableRow;
+
+void table_row_put(TableRow *row, const char *text, Tone tone);
+
+/* @text: taken; NULL: there was no memory for it. */
+void table_row_put_owned(TableRow *row, char *text);
