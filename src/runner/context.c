@@ -107,11 +107,16 @@ static void put_limits(NulWriter *writer) {
 
 static void put_cpus(NulWriter *writer) {
         unsigned char cpus[CONTEXT_CPUS_BYTES];
-        char text[2 * CONTEXT_CPUS_BYTES + 1] = "";
+        static const char digits[] = "0123456789abcdef";
+        char text[2 * CONTEXT_CPUS_BYTES + 1];
+        char *end = text;
         long n = syscall(SYS_sched_getaffinity, 0, sizeof(cpus), cpus);
 
-        for (long i = 0; i < n; i++)
-                (void)snprintf(text + 2 * i, 3, "%02x", cpus[i]);
+        for (long i = 0; i < n; i++) {
+                *end++ = digits[cpus[i] >> 4];
+                *end++ = digits[cpus[i] & 0xf];
+        }
+        *end = '\0';
         nul_put_text(writer, text);
 }
 
