@@ -12,11 +12,31 @@
 
 #include "cli/shell-line.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/macro.h"
 #include "util/strv.h"
 #include "util/text.h"
+#include "util/units.h"
 
 #define SHELL_DEFAULT "/bin/sh"
+
+enum {
+        KEY_TIME_BYTES = 6, /* of milliseconds since 1970, as in UUIDs of version 7 */
+};
+
+/*
+ * Nobody else's. It begins with the time and the rest is random: so keys rise, and the indexes of them are written at their end and not
+ * at a page of their own for each of a hundred thousand.
+ */
+static int make_key(uint8_t key[static TASK_KEY_BYTES], Error *error) {
+        uint64_t realtime_ms = clock_realtime_us() / US_PER_MSEC;
+
+        if (getrandom(key, TASK_KEY_BYTES, 0) != TASK_KEY_BYTES)
+                return error_set(error, -errno, "no random numbers: %s", strerror(errno));
+        for (unsigned i = KEY_TIME_BYTES; i-- > 0; realtime_ms >>= 8)
+                key[i] = (uint8_t)realtime_ms;
+        return 0;
+}
 
 /* Accounts that nobody logs in to have a shell that runs nothing. */
 static bool is_usable(const char *shell) {
@@ -121,8 +141,9 @@ int new_task_make(const RunOptions *options, char *const *words, NewTask *ret, E
                 r = set_output(&task, options->output, cwd, error);
         if (r < 0)
                 return r;
-        if (getrandom(task.task->key, sizeof(task.task->key), 0) != sizeof(task.task->key))
-                return error_set(error, -errno, "no random numbers: %s", strerror(errno));
+        r = make_key(task.task->key, error);
+        if (r < 0)
+                return r;
 
         *ret = task;
         task = (NewTask){ 0 };
