@@ -27,7 +27,7 @@ void needs_done(Needs *needs) {
 }
 
 int needs_add_gpu(Needs *needs, const char *want, uint64_t bytes) {
-        size_t n_want = strnlen(want, GPU_WANT_MAX);
+        size_t n_want = strlen(want);
         GpuNeed *gpus;
 
         if (n_want == 0 || n_want >= GPU_WANT_MAX)
