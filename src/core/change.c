@@ -10,6 +10,7 @@
 #include "core/after.h"
 #include "core/array.h"
 #include "core/entry.h"
+#include "core/experience.h"
 #include "core/keep.h"
 #include "core/look.h"
 #include "core/queue.h"
@@ -287,6 +288,15 @@ static bool is_to_be_tried_again(const Entry *entry, TaskState end) {
                phase_is_active(entry->phase) && entry->task->n_retries < entry->task->retry_max;
 }
 
+/* What it took is how long the next run of the same may take, unless it was cut short. */
+static void learn(Core *core, const Entry *entry, const Event *event) {
+        const Task *task = entry->task;
+
+        if (task->state == TASK_STATE_DONE && phase_is_active(entry->phase) &&
+            task->started_at_us > 0 && event->at_us > task->started_at_us)
+                experience_learn(core, entry, event->at_us - task->started_at_us);
+}
+
 static int on_ended(Core *core, Entry *entry, const Event *event) {
         Task *task = entry->task;
         TaskState state = event->ended.state;
@@ -312,6 +322,7 @@ static int on_ended(Core *core, Entry *entry, const Event *event) {
         task->exit_status = event->ended.exit_status;
         task->signal = event->ended.signal;
         task->ended_at_us = event->at_us;
+        learn(core, entry, event);
         return 0;
 }
 
@@ -364,6 +375,7 @@ int change_apply(Core *core, Entry *entry, const Event *event) {
         case EVENT_DRAINED:
         case EVENT_USER:
         case EVENT_HISTORY:
+        case EVENT_LEARNED:
         case EVENT_KEPT:
                 break;
         }

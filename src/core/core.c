@@ -17,6 +17,7 @@
 #include "core/array.h"
 #include "core/change.h"
 #include "core/entry.h"
+#include "core/experience.h"
 #include "core/keep.h"
 #include "core/look.h"
 #include "core/queue.h"
@@ -63,6 +64,7 @@ static const int transitions[N_EVENT_TYPES][N_PHASES] = {
         [EVENT_DRAINED]        = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
         [EVENT_USER]           = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
         [EVENT_HISTORY]        = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
+        [EVENT_LEARNED]        = { NO,     NO,     NO,     NO,     NO,     NO,     NO,     NO },
 };
 /* clang-format on */
 
@@ -85,6 +87,7 @@ int core_new(Core **ret, const Policy *policy) {
         TAILQ_INIT(&core->active);
         TAILQ_INIT(&core->ended);
         TAILQ_INIT(&core->doomed);
+        TAILQ_INIT(&core->experiences);
         *ret = core;
         return 0;
 }
@@ -114,6 +117,7 @@ Core *core_free(Core *core) {
         }
 
         keep_clear(core);
+        experience_clear(core);
         HASH_ITER(hh, core->users_by_uid, user, next) {
                 table_remove_user(core, user);
                 free(user);
@@ -221,6 +225,8 @@ int core_apply(Core *core, const Event *event) {
                 return set_rules(core, event);
         case EVENT_HISTORY:
                 return turn_restore(core, event);
+        case EVENT_LEARNED:
+                return experience_restore(core, event);
         case EVENT_DRAINED:
                 core->drain = *event->drain;
                 if (core->drain.on)

@@ -86,13 +86,17 @@ typedef enum EventType {
         EVENT_KEPT,           /* whom a Plan keeps room for from here on; 0: for nobody */
         EVENT_USER,           /* what the settings say of a user */
         EVENT_HISTORY,        /* what a user had in an earlier life of the daemon */
+        EVENT_LEARNED,        /* how long a user's runs of a signature took, from the records */
 } EventType;
 
 enum {
-        N_EVENT_TYPES = EVENT_HISTORY + 1,
+        N_EVENT_TYPES = EVENT_LEARNED + 1,
         CORE_OFFERS_MISSED_MAX = 3,
         CORE_USERS_MAX =
                 4096, /* beyond this, those who had least and have no tasks are forgotten */
+        CORE_EXPERIENCES_MAX =
+                4096, /* signatures; beyond this, what had nothing new for longest is forgotten */
+        CORE_RUNS_MAX = 10, /* of a signature; the last ones */
 };
 
 /* All of the machine, in shares of it. */
@@ -111,7 +115,7 @@ typedef struct Event {
         EventType type;
         uint64_t boot_us; /* when, CLOCK_BOOTTIME */
         uint64_t at_us;   /* when, CLOCK_REALTIME; for records */
-        uint64_t task_id; /* of all but RAM, GPUS, DRAINED, SUBMITTED, USER and HISTORY */
+        uint64_t task_id; /* of all but RAM, GPUS, DRAINED, SUBMITTED, USER, HISTORY, LEARNED */
         union {
                 Task *submitted;    /* taken on success; its needs resolved by core_resolve() */
                 const char *reason; /* WITHDRAWN, ENDED (may be NULL), HELD (may be NULL) */
@@ -128,6 +132,12 @@ typedef struct Event {
                         uint64_t had;    /* of CORE_WHOLE */
                         uint64_t age_us; /* so long ago; the task that ran then are told since */
                 } history;
+                struct {
+                        uid_t uid;
+                        uint64_t signature;
+                        unsigned n_runs; /* at most CORE_RUNS_MAX; 0: there were none */
+                        uint64_t durations_us[CORE_RUNS_MAX]; /* the last one last */
+                } learned;                                    /* in place of what was known */
                 struct {
                         const GpuGrant *gpus; /* the task's needs.n_gpus of them; copied */
                         uint64_t
@@ -322,6 +332,9 @@ bool core_is_behind(const Core *core, uint64_t id);
  * Return: its id, or 0 if there is none.
  */
 uint64_t core_next_doomed(const Core *core, char *reason, size_t n_reason);
+
+/* The signature (signature.h) of a task of whose runs before nothing was told yet, nor seen: EVENT_LEARNED. 0: there is none. */
+uint64_t core_find_unlearned(const Core *core, uint64_t id);
 
 /* The task, owned by the core, valid until the next core_apply() or core_forget(), or NULL. */
 const Task *core_find(const Core *core, uint64_t id);

@@ -10,6 +10,7 @@
 #include "core/array.h"
 #include "core/queue.h"
 #include "core/share.h"
+#include "core/signature.h"
 #include "core/table.h"
 #include "core/turn.h"
 
@@ -119,6 +120,7 @@ static int entry_new(Core *core, Task *task, Phase phase, const Entry *array, En
                 return -ENOMEM;
 
         entry->task = task;
+        entry->signature = array ? array->signature : signature_of(task, NULL);
         if (task->array)
                 entry->n_waiting = (uint32_t)index_set_count(&task->array->waiting);
         if (phase == PHASE_RUNNING && task->needs.n_gpus > 0 && !task->gpu_usage) {

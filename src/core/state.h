@@ -15,6 +15,7 @@
  *  - A Gpu is a GPU that was seen, and its last figures.
  *  - A Holding is what a task, or all tasks of a user, have of the machine: by it users take turns.
  *  - An AfterWait is what a task still waits for, if it was told to wait for the end of others.
+ *  - An Experience is what the last runs of a user's signature took.
  *  - The Keep is who room is kept for, and since when; at most one task in all.
  *
  * An array and its elements are entries like all others. The array's counts (TaskArray) follow the
@@ -36,6 +37,7 @@
 typedef struct AfterWait AfterWait;
 typedef struct Class Class;
 typedef struct Entry Entry;
+typedef struct Experience Experience;
 typedef struct User User;
 typedef struct Waited Waited;
 
@@ -91,6 +93,7 @@ struct Entry {
         uint64_t
                 patient_boot_us; /* its patience begins no earlier: room was kept for it long enough */
         uint64_t offer;          /* the number of its last offer; 0: it ran before it came here */
+        uint64_t signature;      /* of what it executes */
         Share *shares; /* owned; of an offered or running task; RAM first, then GPUs as in needs */
         Entry *ahead, *behind; /* in a row, see row.h; NULL: nobody */
         AfterWait *wait;       /* owned; NULL: it waits for the end of no other */
@@ -216,7 +219,23 @@ typedef struct Keep {
                 *gpus; /* owned; chosen for it, in the order of its needs; NULL: it asks for none */
 } Keep;
 
+/* Of whom, and of what. */
+typedef struct ExperienceKey {
+        uint64_t signature;
+        uint64_t uid; /* of 64 bits: the bytes of the struct are what is hashed */
+} ExperienceKey;
+
+struct Experience {
+        ExperienceKey key;
+        unsigned n;    /* of the durations */
+        unsigned next; /* the place of the next one */
+        uint64_t durations_us[CORE_RUNS_MAX];
+        TAILQ_ENTRY(Experience) link; /* of Core.experiences */
+        UT_hash_handle hh;
+};
+
 typedef TAILQ_HEAD(EntryList, Entry) EntryList;
+typedef TAILQ_HEAD(ExperienceList, Experience) ExperienceList;
 typedef TAILQ_HEAD(UserList, User) UserList;
 
 struct Core {
@@ -251,6 +270,9 @@ struct Core {
         User *users_by_uid;
         Waited *waited_by_id;
         AfterWaitList doomed;
+        size_t n_experiences;
+        ExperienceList experiences; /* what had something new last is the last */
+        Experience *experiences_by_key;
 };
 
 static inline bool phase_is_active(Phase phase) {

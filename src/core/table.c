@@ -88,6 +88,22 @@ void table_remove_class(Core *core, Class *class) {
         HASH_DELETE(hh, core->classes_by_key, class);
 }
 
+Experience *table_find_experience(const Core *core, const ExperienceKey *key) {
+        Experience *experience;
+
+        HASH_FIND(hh, core->experiences_by_key, key, sizeof(*key), experience);
+        return experience;
+}
+
+int table_add_experience(Core *core, Experience *experience) {
+        HASH_ADD(hh, core->experiences_by_key, key, sizeof(experience->key), experience);
+        return experience->hh.tbl ? 0 : -ENOMEM;
+}
+
+void table_remove_experience(Core *core, Experience *experience) {
+        HASH_DELETE(hh, core->experiences_by_key, experience);
+}
+
 Waited *table_find_waited(const Core *core, uint64_t id) {
         Waited *waited;
 

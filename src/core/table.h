@@ -5,7 +5,7 @@
 /*
  * Tables
  *
- * Finding tasks, users, classes and who is waited for. The only module that uses the hash tables'
+ * Finding tasks, users, classes, experiences and who is waited for. The only module that uses the hash tables'
  * macros.
  */
 
@@ -31,6 +31,10 @@ void table_remove_user(Core *core, User *user);
 Class *table_find_class(const Core *core, const void *key, size_t n_key);
 int table_add_class(Core *core, Class *class); /* 0 or -ENOMEM */
 void table_remove_class(Core *core, Class *class);
+
+Experience *table_find_experience(const Core *core, const ExperienceKey *key);
+int table_add_experience(Core *core, Experience *experience); /* 0 or -ENOMEM */
+void table_remove_experience(Core *core, Experience *experience);
 
 Waited *table_find_waited(const Core *core, uint64_t id);
 int table_add_waited(Core *core, Waited *waited); /* 0 or -ENOMEM */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/after.h"
+#include "daemon/experiences.h"
 #include "daemon/log.h"
 #include "daemon/pasts.h"
 #include "daemon/peers.h"
@@ -209,6 +210,7 @@ static void settle_other_boot(Record *record) {
 
 static void settle_loaded(const Loading *loading) {
         Daemon *daemon = loading->daemon;
+        unsigned n_told = 0;
         Record *record, *next;
 
         for (const Doomed *doomed = loading->doomed; doomed; doomed = doomed->next) {
@@ -222,6 +224,8 @@ static void settle_loaded(const Loading *loading) {
                 if (record->other_boot && !task_state_is_final(task->state))
                         settle_other_boot(record);
                 record->other_boot = false;
+                if (n_told < CORE_EXPERIENCES_MAX) /* more would push out what was told first */
+                        n_told += experiences_tell(daemon, record->task_id);
                 task = core_find(daemon->core, record->task_id);
                 if (task_state_is_final(task->state))
                         continue;

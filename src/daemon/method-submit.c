@@ -18,6 +18,7 @@
 
 #include "daemon/after.h"
 #include "daemon/agents.h"
+#include "daemon/experiences.h"
 #include "daemon/log.h"
 #include "daemon/submit.h"
 #include "util/cleanup.h"
@@ -285,6 +286,7 @@ Record *submit_enter(Peer *peer, Task *task) {
                 core_forget(daemon->core, id);
                 return NULL;
         }
+        (void)experiences_tell(daemon, id);
         record_set_owner(record, peer);
         record_set_dirty_soon(record);
         daemon_want_turn(daemon);

@@ -381,6 +381,7 @@ static bool is_legal(const Oracle *oracle, const OracleTask *task, const Event *
         case EVENT_DRAINED:
         case EVENT_USER:
         case EVENT_HISTORY:
+        case EVENT_LEARNED:
         case EVENT_KEPT:
                 break;
         }
@@ -587,6 +588,7 @@ static void apply(Oracle *oracle, OracleTask *task, const Event *event) {
         case EVENT_DRAINED:
         case EVENT_USER:
         case EVENT_HISTORY:
+        case EVENT_LEARNED:
         case EVENT_KEPT:
                 return;
         }
@@ -670,7 +672,7 @@ void oracle_apply(Oracle *oracle, const Event *event, const Task *new, int r) {
         if (event->type == EVENT_SUBMITTED || event->type == EVENT_RAM ||
             event->type == EVENT_GPUS || event->type == EVENT_DRAINED ||
             event->type == EVENT_USER || event->type == EVENT_HISTORY ||
-            event->type == EVENT_KEPT) {
+            event->type == EVENT_LEARNED || event->type == EVENT_KEPT) {
                 apply_general(oracle, event, new, r);
         } else {
                 want = !task ? CORE_E_NO_TASK : is_legal(oracle, task, event) ? 0 : CORE_E_ILLEGAL;

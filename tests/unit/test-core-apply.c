@@ -105,7 +105,8 @@ static const int expected[N_EVENT_TYPES][N_STAGES] = {
 
 static bool is_of_task(EventType type) {
         return type != EVENT_SUBMITTED && type != EVENT_RAM && type != EVENT_GPUS &&
-               type != EVENT_DRAINED && type != EVENT_USER && type != EVENT_HISTORY;
+               type != EVENT_DRAINED && type != EVENT_USER && type != EVENT_HISTORY &&
+               type != EVENT_LEARNED;
 }
 
 static void test_an_event_leads_where_the_table_says(_unused_ void **state) {

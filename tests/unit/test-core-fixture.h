@@ -54,10 +54,11 @@ typedef struct Ask {
         TaskState state;
         unsigned retry_max;
         bool requeue;
-        const char *array; /* its indices; NULL: no array */
-        unsigned limit;    /* of the array */
-        uint64_t after[4]; /* 0: no more */
-        uint64_t any[4];   /* the same, however they end */
+        const char *command; /* NULL: none */
+        const char *array;   /* its indices; NULL: no array */
+        unsigned limit;      /* of the array */
+        uint64_t after[4];   /* 0: no more */
+        uint64_t any[4];     /* the same, however they end */
 } Ask;
 
 enum {
@@ -182,6 +183,10 @@ static inline Task *task_of(World *world, const Ask *ask) {
         task->requeue = ask->requeue;
         memcpy(task->key, &task->id, sizeof(task->id));
         needs_of(world, ask, &task->needs);
+        if (ask->command) {
+                task->command = strdup(ask->command);
+                assert_non_null(task->command);
+        }
         if (ask->array) {
                 task->array = calloc(1, sizeof(*task->array));
                 assert_non_null(task->array);
