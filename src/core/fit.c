@@ -200,12 +200,16 @@ static uint64_t fit_named(const Ledger *ledger, const Needs *needs, unsigned i, 
         return UINT64_C(1) << slot;
 }
 
-/* Whether a need for any may be met by the GPU in that slot. */
-bool fit_is_of_kind(const Ledger *ledger, const char *want, unsigned slot) {
+uint64_t fit_slots_of_kind(const Ledger *ledger, const char *want) {
+        uint64_t slots = 0;
         GpuKind kind;
 
-        return !gpu_word_is_any(want, ledger->first_kind, &kind) ||
-               ledger->core->gpus[slot].sample.kind == kind;
+        if (!gpu_word_is_any(want, ledger->first_kind, &kind))
+                return UINT64_MAX;
+        for (unsigned slot = 0; slot < ledger->n_gpus; slot++)
+                if (ledger->core->gpus[slot].sample.kind == kind)
+                        slots |= UINT64_C(1) << slot;
+        return slots;
 }
 
 /* The GPUs that could serve this need for any, were it not for what each lacks. */
@@ -214,6 +218,7 @@ static void explain_any(const Ledger *ledger,
                         unsigned i,
                         uint64_t named,
                         Fit *fit) {
+        uint64_t of_kind = fit_slots_of_kind(ledger, needs->gpus[i].want);
         size_t n_before = fit->n_lacks;
 
         fit->any_gpu = true;
@@ -222,9 +227,8 @@ static void explain_any(const Ledger *ledger,
                 uint64_t bytes;
                 int lack;
 
-                if ((named & (UINT64_C(1) << slot)) || !pool->allowed ||
+                if (!(of_kind & ~named & (UINT64_C(1) << slot)) || !pool->allowed ||
                     pool->use == GPU_USE_SPLIT || !gpus_is_for(ledger->core, (int)slot, needs) ||
-                    !fit_is_of_kind(ledger, needs->gpus[i].want, slot) ||
                     !fit_pool_bytes(pool, needs->gpus[i].bytes, &bytes))
                         continue;
                 lack = pool_lack(pool, any_bytes(ledger, needs, pool, bytes), &fit->asker);
@@ -261,20 +265,20 @@ static uint64_t can_serve(const Ledger *ledger,
                           const GpuNeed *need,
                           const FitAsker *asker,
                           uint64_t named) {
+        uint64_t may = fit_slots_of_kind(ledger, need->want) & ~named;
         uint64_t can = 0;
 
         for (unsigned slot = 0; slot < ledger->n_gpus; slot++) {
                 const Pool *pool = &ledger->gpus[slot];
                 uint64_t bytes;
 
-                if (gpus_is_for(ledger->core, (int)slot, needs) &&
-                    fit_is_of_kind(ledger, need->want, slot) &&
+                if ((may & (UINT64_C(1) << slot)) && gpus_is_for(ledger->core, (int)slot, needs) &&
                     fit_pool_bytes(pool, need->bytes, &bytes) &&
                     pool_lack(pool, any_bytes(ledger, needs, pool, bytes), asker) == FITS)
                         can |= UINT64_C(1) << slot;
         }
 
-        return can & ~named;
+        return can;
 }
 
 static void fit_any(const Ledger *ledger, const Needs *needs, uint64_t named, Fit *fit) {

@@ -55,5 +55,5 @@ bool fit_gpu_bytes(uint64_t bytes, uint64_t total_bytes, uint64_t reserved_bytes
 /* The same, by its pool. The whole of one without memory of its own is the GPU alone, not its RAM. */
 bool fit_pool_bytes(const Pool *pool, uint64_t bytes, uint64_t *ret);
 
-/* Whether a GPU is of the kind that a need for any is for. */
-bool fit_is_of_kind(const Ledger *ledger, const char *want, unsigned slot);
+/* The GPUs of the kind that a need for any is for, by slot. */
+uint64_t fit_slots_of_kind(const Ledger *ledger, const char *want);

@@ -132,10 +132,10 @@ static bool find_any(const Ledger *ledger,
                         continue;
                 for (unsigned slot = 0; slot < ledger->n_gpus; slot++)
                         if (gpus_is_for(ledger->core, (int)slot, needs) &&
-                            fit_is_of_kind(ledger, needs->gpus[i].want, slot) &&
                             gpu_could_serve(&ledger->gpus[slot], &needs->gpus[i], check, &bytes))
                                 assign.can[assign.n_needs] |= UINT64_C(1) << slot;
-                assign.can[assign.n_needs] &= ~named;
+                assign.can[assign.n_needs] &=
+                        fit_slots_of_kind(ledger, needs->gpus[i].want) & ~named;
                 order[assign.n_needs++] = i;
         }
         if (assign.n_needs == 0)
