@@ -35,8 +35,7 @@ enum {
 /* A scheduler, and (of taskflow) the settings that it goes by. */
 typedef struct Contender {
         const Scheduler *scheduler;
-        Policy policy;
-        uint64_t look_each_us;
+        Settings settings;
 } Contender;
 
 typedef struct Simulation {
@@ -98,21 +97,19 @@ static int add_contender(Simulation *simulation,
                          Error *error) {
         Contender *contender = &simulation->contenders[simulation->n_rows];
         ReportRow *row = &simulation->rows[simulation->n_rows];
-        Settings settings;
         int r;
 
-        r = settings_load(&settings, config, true, false, error);
+        r = settings_load(&contender->settings, config, true, false, error);
         if (r < 0)
                 return r;
-        *contender = (Contender){ scheduler, settings.policy, settings.sample_interval_us };
-        settings_done(&settings);
+        simulation->n_rows++;
+        contender->scheduler = scheduler;
 
         (void)snprintf(row->label, sizeof(row->label), "%s",
                        config ? last_part(config) : scheduler->name);
         row->metrics = calloc(simulation->options->n_seeds, sizeof(*row->metrics));
         if (!row->metrics)
                 return error_set(error, -ENOMEM, "out of memory");
-        simulation->n_rows++;
         return 0;
 }
 
@@ -163,7 +160,7 @@ static int run_one(Simulation *simulation,
         int r;
 
         r = run_all(&run, workload, &options->workload.machine, contender->scheduler,
-                    &contender->policy, contender->look_each_us, error);
+                    &contender->settings, error);
         if (r < 0)
                 return r;
         r = metrics_of(&run, metrics);
@@ -225,8 +222,10 @@ static int load_trace(Simulation *simulation, Error *error) {
 
 static void simulation_done(Simulation *simulation) {
         trace_done(&simulation->trace);
-        for (size_t i = 0; i < simulation->n_rows; i++)
+        for (size_t i = 0; i < simulation->n_rows; i++) {
+                settings_done(&simulation->contenders[i].settings);
                 free(simulation->rows[i].metrics);
+        }
 }
 
 static int simulate(const Options *options, const char *name) {

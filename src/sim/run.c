@@ -318,7 +318,7 @@ static bool is_stuck(const Run *run) {
                run->world.now_us - last_us > TRACE_DURATION_MAX;
 }
 
-static int init(Run *run, const Policy *policy) {
+static int init(Run *run, const Settings *settings) {
         size_t n_outsiders = run->workload->n_outsiders;
         int r;
 
@@ -335,7 +335,7 @@ static int init(Run *run, const Policy *policy) {
                         return -ENOMEM;
 
         world_init(&run->world, run->machine);
-        r = run->scheduler->create(&run->self, run, policy);
+        r = run->scheduler->create(&run->self, run, settings);
         if (r == 0)
                 r = alarms_set(&run->alarms, run->workload->jobs[0].arrival_us, ALARM_ARRIVAL, 0);
         if (r == 0 && n_outsiders > 0)
@@ -348,14 +348,13 @@ int run_all(Run *ret,
             const Workload *workload,
             const SimMachine *machine,
             const Scheduler *scheduler,
-            const Policy *policy,
-            uint64_t look_each_us,
+            const Settings *settings,
             Error *error) {
         Run run = {
                 .workload = workload,
                 .machine = machine,
                 .scheduler = scheduler,
-                .look_each_us = look_each_us,
+                .look_each_us = settings->sample_interval_us,
                 .n_open = workload->n_jobs,
                 .look_at_us = UINT64_MAX,
                 .wake_at_us = UINT64_MAX,
@@ -364,7 +363,7 @@ int run_all(Run *ret,
 
         /* what the scheduler keeps is where it stays */
         *ret = run;
-        r = init(ret, policy);
+        r = init(ret, settings);
         if (r < 0)
                 (void)error_set(error, r, "%s", strerror(-r));
         while (r == 0 && ret->n_open > 0) {

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/policy.h"
+#include "settings/settings.h"
 #include "sim/alarms.h"
 #include "sim/workload.h"
 #include "sim/world.h"
@@ -70,8 +70,7 @@ typedef struct Run {
 /**
  * run_all() - from the first arrival to the last end
  * @ret:        overwritten on success; release with run_done()
- * @policy:     of taskflow's own core
- * @look_each_us: between two regular looks at the machine
+ * @settings:   of taskflow; how often to look at the machine is of all
  *
  * Return: 0, or negative errno with @error (-EDEADLK: some task was never started).
  */
@@ -79,8 +78,7 @@ int run_all(Run *ret,
             const Workload *workload,
             const SimMachine *machine,
             const Scheduler *scheduler,
-            const Policy *policy,
-            uint64_t look_each_us,
+            const Settings *settings,
             Error *error);
 void run_done(Run *run);
 

@@ -12,18 +12,17 @@
 #include <string.h>
 
 #include "core/core.h"
+#include "sim/people.h"
 #include "sim/scheduler.h"
 #include "util/macro.h"
-
-enum {
-        FIRST_UID = 1000, /* of users that the trace does not tell */
-};
 
 /* The core's clock does not begin at 0, which stands for "never"; the calendar is of no matter. */
 #define CLOCK_BEGIN_US (1000 * US_PER_SEC)
 
 typedef struct CoreScheduler {
-        Run *run; /* borrowed */
+        Run *run;                 /* borrowed */
+        const Settings *settings; /* borrowed */
+        Person *people;           /* owned; by user of the workload */
         Core *core;
         size_t n_ids;
         size_t n_ids_allocated;
@@ -155,27 +154,66 @@ static int take_id(CoreScheduler *self, size_t job, uint64_t *ret) {
         return 0;
 }
 
+static const Person *person_of(const CoreScheduler *self, size_t job) {
+        return &self->people[self->run->workload->jobs[job].user];
+}
+
+/* As the daemon does when somebody comes: the core forgets those who have been away for long. */
+static int tell_rules(CoreScheduler *self, const Person *person) {
+        UserRules known = core_user_rules(self->core, person->uid);
+        Event event = make_event(self, EVENT_USER, 0);
+
+        if (user_rules_equal(&known, &person->rules))
+                return 0;
+        event.user.uid = person->uid;
+        event.user.rules = person->rules;
+        return apply(self, &event);
+}
+
+/* What counts of the delay that was asked for. */
+static void set_delay(const CoreScheduler *self, Task *task, const Job *job, bool is_admin) {
+        const Policy *policy = core_policy(self->core);
+
+        task->delay_given = job->delay_given;
+        task->delay_us = job->delay_given ? job->delay_us : policy->default_delay_us;
+        if (job->delay_given && !is_admin)
+                task->delay_us = MIN(task->delay_us, policy->max_delay_us);
+}
+
+/* What the daemon would answer to its submission. */
+static int judge_task(const CoreScheduler *self, Task *task, const Person *person) {
+        int r = core_resolve(self->core, &task->needs, NULL);
+
+        if (r == 0)
+                r = core_check_limits(self->core, &person->rules, &task->needs, task->time_limit_us,
+                                      NULL);
+        if (r != 0)
+                return r < 0 ? r : SCHEDULER_E_REFUSED;
+        return core_n_waiting_of(self->core, person->uid) < self->settings->max_pending_per_user ?
+                       0 :
+                       SCHEDULER_E_REFUSED;
+}
+
 static int fill_task(CoreScheduler *self, Task *task, size_t i) {
-        const Workload *workload = self->run->workload;
-        const Job *job = &workload->jobs[i];
+        const Job *job = &self->run->workload->jobs[i];
+        const Person *person = person_of(self, i);
         int r;
 
         r = needs_copy(&task->needs, &self->run->courses[i].needs);
         if (r < 0)
                 return r;
-        r = core_resolve(self->core, &task->needs, NULL);
+        task->time_limit_us = job->time_limit_us;
+        r = judge_task(self, task, person);
         if (r != 0)
-                return r < 0 ? r : SCHEDULER_E_REFUSED;
+                return r;
         r = take_id(self, i, &task->id);
         if (r < 0)
                 return r;
 
         memcpy(task->key, &task->id, sizeof(task->id));
-        task->uid = workload->uids ? (uid_t)workload->uids[job->user] : FIRST_UID + job->user;
+        task->uid = person->uid;
         task->priority = job->priority;
-        task->time_limit_us = job->time_limit_us;
-        task->delay_given = job->delay_given;
-        task->delay_us = job->delay_us;
+        set_delay(self, task, job, person->is_admin);
         return 0;
 }
 
@@ -185,6 +223,8 @@ static int submit(void *userdata, size_t job) {
         Task *task = task_new();
         int r = task ? fill_task(self, task, job) : -ENOMEM;
 
+        if (r == 0)
+                r = tell_rules(self, person_of(self, job));
         if (r == 0) {
                 event.submitted = task;
                 r = apply(self, &event);
@@ -281,20 +321,24 @@ static void destroy(void *userdata) {
         (void)core_free(self->core);
         free(self->jobs);
         free(self->ids);
+        free(self->people);
         free(self);
 }
 
-static int create(void **ret, Run *run, const Policy *policy) {
+static int create(void **ret, Run *run, const Settings *settings) {
         CoreScheduler *self = calloc(1, sizeof(*self));
-        Policy copy = *policy;
+        Policy policy = settings->policy;
         int r;
 
         if (!self)
                 return -ENOMEM;
         self->run = run;
+        self->settings = settings;
         self->ids = calloc(run->workload->n_jobs, sizeof(*self->ids));
-        copy.n_cpus = MAX(run->machine->n_cpus, 1U);
-        r = self->ids ? core_new(&self->core, &copy) : -ENOMEM;
+        policy.n_cpus = MAX(run->machine->n_cpus, 1U);
+        r = self->ids ? core_new(&self->core, &policy) : -ENOMEM;
+        if (r == 0)
+                r = people_make(&self->people, run->workload, settings);
         if (r == 0)
                 r = look(self);
         if (r < 0) {

@@ -34,7 +34,7 @@ static const Needs *needs_of(const Other *self, size_t job) {
         return &self->run->courses[job].needs;
 }
 
-static int create(void **ret, Run *run, const Policy *policy) {
+static int create(void **ret, Run *run, const Settings *settings) {
         Other *self = calloc(1, sizeof(*self));
 
         if (!self)
@@ -47,8 +47,8 @@ static int create(void **ret, Run *run, const Policy *policy) {
         return self->waiting && self->running ? 0 : -ENOMEM;
 }
 
-static int create_sjf(void **ret, Run *run, const Policy *policy) {
-        int r = create(ret, run, policy);
+static int create_sjf(void **ret, Run *run, const Settings *settings) {
+        int r = create(ret, run, settings);
 
         if (r == 0)
                 ((Other *)*ret)->by_duration = true;

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/policy.h"
+#include "settings/settings.h"
 #include "sim/run.h"
 #include "util/error.h"
 
@@ -26,8 +26,8 @@ struct Scheduler {
         const char *name;
         const char *help; /* a phrase */
 
-        /* @policy: of taskflow; others leave it alone. Return: 0 or negative errno. */
-        int (*create)(void **ret, Run *run, const Policy *policy);
+        /* @settings: of taskflow, borrowed; others leave them alone. Return: 0 or negative errno. */
+        int (*create)(void **ret, Run *run, const Settings *settings);
         void (*destroy)(void *self);
 
         int (*submit)(void *self, size_t job);

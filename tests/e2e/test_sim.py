@@ -2,6 +2,7 @@
 """taskflow-sim: what it prints of a workload, and what it says of files that are none."""
 
 import csv
+import datetime
 import io
 import os
 import pathlib
@@ -91,6 +92,96 @@ def test_settings_that_are_wrong_are_refused(tmp_path):
     assert done.stderr.startswith(f"taskflow-sim: '{wrong}' line 2: unknown key 'patienc'"), done.stderr
     done = sim("-g", "24G", "--config", tmp_path / "none.conf", JOBS)
     assert done.returncode == 1 and "none.conf" in done.stderr
+
+
+# What changes how a busy day goes, and to what; and what the simulation has no use for.
+PLANNING = {
+    "default_delay": "5m",
+    "delay_mode": "strict",
+    "ample_factor": "1",
+    "unfilled": "delay",
+    "reserved_memory": "20G",
+    "reserved_gpu_memory": "5G",
+    "sample_interval": "30s",
+    "order": "fifo",
+    "share_half_life": "10m",
+    "weights": "12:5, 13:0.2",
+    "patience": "never",
+    "keep_max": "1m",
+    "priority_limit": "0",
+    "priority_age": "1m",
+    "max_delay": "1s",
+    "whole_gpu_used": "60%",
+    "gpus": "0",
+    "gpu_pick": "pack",
+    "max_pending_per_user": "3",
+    "max_running_per_user": "1",
+    "max_memory_per_user": "10G, 12:none",
+    "max_gpus_per_user": "1",
+    "max_gpu_memory_per_user": "12G",
+    "max_time": "2h",
+}
+OTHER = {
+    "pressure_limit": "1%",
+    "idle_exit": "1m",
+    "pin_gpus": "never",
+    "nvml_library": "none.so",
+    "admins": "root, 0",
+    "allow_users": "root",
+    "deny_users": "11",
+    "client_timeout": "5s",
+    "show_commands": "owner",
+    "history_days": "1",
+    "log_limit": "1M",
+    "log_days": "1",
+}
+
+
+@pytest.fixture(scope="module", name="busy_day")
+def fixture_busy_day(tmp_path_factory):
+    """A history of tasks of each kind, of four users, and its figures with the settings as they are."""
+    trace = tmp_path_factory.mktemp("busy") / "day.csv"
+    columns = "submitted_at started_at ended_at uid priority memory_bytes gpus delay_seconds delay_given time_limit_seconds"
+    lines = [columns.replace(" ", ",")]
+    gib = 1 << 30
+    kinds = ["any:{0}", "any:all", "", "{1}:{2}", "any:all any:all"]
+    for i in range(160):
+        begin, took = i * 150, 300 + i * 7919 % 2700
+        came, gone = (datetime.datetime(2026, 1, 5) + datetime.timedelta(seconds=at) for at in (begin, begin + took))
+        came, gone = (f"{at:%Y-%m-%dT%H:%M:%S}.000Z" for at in (came, gone))
+        gpus = kinds[0 if i % 3 else i // 3 % 5].format((3 + i % 9) * gib, i % 2, 8 * gib)
+        delay = (240, 1) if i % 10 == 0 else (60, 0)
+        limit = "" if i % 2 else took + 600
+        row = [came, came, gone, 11 + i % 7 % 4, 90 + i % 11 // 9 * 10, (2 + i % 13) * gib, gpus, *delay, limit]
+        lines.append(",".join(map(str, row)))
+    trace.write_text("\n".join(lines) + "\n")
+    return trace
+
+
+def busy_figures(trace, folder, text):
+    config = folder / "tried.conf"
+    config.write_text(f"[taskflow]\n{text}\n")
+    args = ("-m", "64G", "-g", "2x20G", "--ramp", "5m", "--outside", "15", "--error", "30")
+    (row,) = rows(*args, "--config", config, trace)
+    return {key: value for key, value in row.items() if not key.startswith("decision")}
+
+
+@pytest.mark.parametrize("key", PLANNING)
+def test_a_setting_that_decides_who_may_start_acts(key, busy_day, tmp_path):
+    as_it_is = busy_figures(busy_day, tmp_path, "")
+    assert as_it_is["refused"] == "0"
+    assert busy_figures(busy_day, tmp_path, f"{key} = {PLANNING[key]}") != as_it_is
+
+
+def test_other_settings_are_taken_and_change_nothing(busy_day, tmp_path):
+    as_it_is = busy_figures(busy_day, tmp_path, "")
+    assert busy_figures(busy_day, tmp_path, "\n".join(f"{key} = {value}" for key, value in OTHER.items())) == as_it_is
+
+
+def test_of_each_setting_it_is_known_whether_it_acts():
+    example = pathlib.Path(__file__).parents[2] / "dist" / "taskflow.conf"
+    keys = re.findall(r"^#([a-z_]+) = ", example.read_text(), re.M)
+    assert sorted(keys) == sorted([*PLANNING, *OTHER])
 
 
 def test_the_table_is_for_people():

@@ -51,21 +51,22 @@ static void simulate(const Trace *trace, const Scheduler *scheduler) {
                 .n_users = 3,
                 .ramp_us = 60 * US_PER_SEC,
         };
-        Policy policy = policy_default();
+        Settings settings;
         Workload workload;
         Metrics metrics;
         Error error = { "" };
         Run run;
 
+        assert(settings_load(&settings, NULL, false, false, &error) == 0);
         assert(workload_make(&workload, trace, &options, 1) == 0);
-        assert(run_all(&run, &workload, &options.machine, scheduler, &policy, US_PER_SEC, &error) ==
-               0);
+        assert(run_all(&run, &workload, &options.machine, scheduler, &settings, &error) == 0);
         for (size_t i = 0; i < workload.n_jobs; i++)
                 assert(run.courses[i].over && !run.courses[i].running);
         assert(run.world.memory_bytes == 0);
         assert(metrics_of(&run, &metrics) == 0);
         run_done(&run);
         workload_done(&workload);
+        settings_done(&settings);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <math.h>
+#include <pwd.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/task.h"
 #include "sim/gantt.h"
@@ -63,19 +65,21 @@ static Job *with_gpu(Job *job, int gpu, uint64_t bytes) {
         return job;
 }
 
-static void run_policy(Day *day, const Scheduler *scheduler, const Policy *policy) {
+static void run_settings(Day *day, const Scheduler *scheduler, const char *text) {
         Error error = { "" };
+        Settings settings;
 
-        day->workload.jobs = day->jobs;
-        if (run_all(&day->run, &day->workload, &machine, scheduler, policy, US_PER_SEC, &error) < 0)
+        if (settings_parse(&settings, "settings", text, strlen(text), false, &error) < 0)
                 fail_msg("%s", error.text);
+        day->workload.jobs = day->jobs;
+        if (run_all(&day->run, &day->workload, &machine, scheduler, &settings, &error) < 0)
+                fail_msg("%s", error.text);
+        settings_done(&settings);
         assert_int_equal(metrics_of(&day->run, &day->metrics), 0);
 }
 
 static void run(Day *day, const Scheduler *scheduler) {
-        Policy policy = policy_default();
-
-        run_policy(day, scheduler, &policy);
+        run_settings(day, scheduler, "");
 }
 
 static void day_done(Day *day) {
@@ -159,7 +163,6 @@ static void test_sjf_takes_the_shortest_first(_unused_ void **state) {
 }
 
 static void test_the_core_goes_by_its_settings(_unused_ void **state) {
-        Policy policy = policy_default();
         Day day = {};
 
         /* 8G fit beside 8G that are not taken yet, but not if all may take twice as much */
@@ -174,10 +177,127 @@ static void test_the_core_goes_by_its_settings(_unused_ void **state) {
         expect_start(&day, 1, 1);
         run_done(&day.run);
 
-        policy.default_delay_us = 5 * MINUTE;
-        run_policy(&day, &scheduler_core, &policy);
+        run_settings(&day, &scheduler_core, "[taskflow]\ndefault_delay = 5m\n");
         expect_start(&day, 1, 5);
         day_done(&day);
+}
+
+/* Two users queue four each at once; each of the tasks needs all GPUs for 10 minutes. */
+static void fill_rivals(Day *day) {
+        *day = (Day){};
+        for (unsigned i = 0; i < 8; i++)
+                with_gpu(with_gpu(add(day, i / 4, 10), ANY, GPU_WHOLE), ANY, GPU_WHOLE)
+                        ->arrival_us = 0;
+}
+
+static void test_users_take_turns(_unused_ void **state) {
+        Day day;
+
+        fill_rivals(&day);
+        run(&day, &scheduler_core);
+        expect_start(&day, 4, 10);
+        expect_start(&day, 1, 20);
+        expect_start(&day, 5, 30);
+        day_done(&day);
+}
+
+static void test_who_weighs_more_has_more_turns(_unused_ void **state) {
+        Day day;
+
+        fill_rivals(&day);
+        run_settings(&day, &scheduler_core, "[taskflow]\npatience = never\nweights = 1001:3\n");
+        expect_start(&day, 4, 10);
+        expect_start(&day, 5, 20);
+        expect_start(&day, 6, 30);
+        expect_start(&day, 1, 40);
+        day_done(&day);
+}
+
+static void test_a_group_is_that_of_the_user_database(_unused_ void **state) {
+        const struct passwd *self = getpwuid(getuid());
+        int64_t uids[] = { 54321, getuid() };
+        char text[64];
+        Day day;
+
+        if (!self)
+                skip();
+        (void)snprintf(text, sizeof(text), "[taskflow]\npatience = never\nweights = @%u:3\n",
+                       self->pw_gid);
+        fill_rivals(&day);
+        day.workload.uids = uids;
+        run_settings(&day, &scheduler_core, text);
+        expect_start(&day, 4, 10);
+        expect_start(&day, 5, 20);
+        expect_start(&day, 6, 30);
+        day_done(&day);
+}
+
+static void test_limits_of_users_hold(_unused_ void **state) {
+        static const char *const limits[] = {
+                "max_running_per_user = 1",
+                "max_memory_per_user = 15G",
+                "max_gpus_per_user = 1",
+                "max_gpu_memory_per_user = 15G",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(limits); i++)
+                for (unsigned of_others = 0; of_others < 2; of_others++) {
+                        char text[128];
+                        Day day = {};
+
+                        for (unsigned k = 0; k < 2; k++)
+                                with_gpu(add(&day, 0, 10), (int)k, 8 * GIB)->needs.memory_bytes =
+                                        8 * GIB;
+                        (void)snprintf(text, sizeof(text), "[taskflow]\n%s%s\n", limits[i],
+                                       of_others ? ", 1000:none" : "");
+                        run_settings(&day, &scheduler_core, text);
+                        expect_start(&day, 0, 0);
+                        expect_start(&day, 1, of_others ? 1 : 10);
+                        day_done(&day);
+                }
+}
+
+static void test_what_the_daemon_would_refuse_is_refused(_unused_ void **state) {
+        Day day = {};
+
+        add(&day, 0, 10)->time_limit_us = 20 * MINUTE;
+        add(&day, 0, 10)->time_limit_us = 40 * MINUTE;
+        (void)add(&day, 0, 10);
+        add(&day, 1, 10)->needs.memory_bytes = 8 * GIB;
+        run_settings(&day, &scheduler_core,
+                     "[taskflow]\nmax_time = 30m, 1001:none\nmax_memory_per_user = 5G\n");
+        for (unsigned i = 0; i < 4; i++)
+                assert_int_equal(day.run.courses[i].refused, i > 0);
+        day_done(&day);
+
+        for (unsigned i = 0; i < 4; i++)
+                (void)with_gpu(add(&day, 0, 10), 0, GPU_WHOLE);
+        run_settings(&day, &scheduler_core, "[taskflow]\nmax_pending_per_user = 2\n");
+        for (unsigned i = 0; i < 4; i++)
+                assert_int_equal(day.run.courses[i].refused, i > 2);
+        day_done(&day);
+}
+
+static void test_a_delay_counts_as_the_longest_that_is_allowed(_unused_ void **state) {
+        static const char *const admins[] = { "root", "1000" };
+
+        for (unsigned i = 0; i < ELEMENTSOF(admins); i++) {
+                char text[64];
+                Day day = {};
+
+                for (unsigned k = 0; k < 2; k++) {
+                        Job *job = with_gpu(add(&day, 0, 60), 0, 8 * GIB);
+
+                        job->ramp_us = 30 * MINUTE;
+                        job->delay_given = k == 0;
+                        job->delay_us = 20 * MINUTE;
+                }
+                (void)snprintf(text, sizeof(text), "[taskflow]\nmax_delay = 5m\nadmins = %s\n",
+                               admins[i]);
+                run_settings(&day, &scheduler_core, text);
+                expect_start(&day, 1, i == 0 ? 5 : 20);
+                day_done(&day);
+        }
 }
 
 static void test_a_ledger_keeps_what_is_not_taken_yet(_unused_ void **state) {
@@ -347,6 +467,12 @@ int main(void) {
                 cmocka_unit_test(test_first_fit_starts_whatever_fits),
                 cmocka_unit_test(test_sjf_takes_the_shortest_first),
                 cmocka_unit_test(test_the_core_goes_by_its_settings),
+                cmocka_unit_test(test_users_take_turns),
+                cmocka_unit_test(test_who_weighs_more_has_more_turns),
+                cmocka_unit_test(test_a_group_is_that_of_the_user_database),
+                cmocka_unit_test(test_limits_of_users_hold),
+                cmocka_unit_test(test_what_the_daemon_would_refuse_is_refused),
+                cmocka_unit_test(test_a_delay_counts_as_the_longest_that_is_allowed),
                 cmocka_unit_test(test_a_ledger_keeps_what_is_not_taken_yet),
                 cmocka_unit_test(test_what_runs_out_of_memory_is_tried_again_and_given_up),
                 cmocka_unit_test(test_who_ran_out_of_memory_asks_for_more),
