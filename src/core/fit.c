@@ -281,6 +281,17 @@ static uint64_t can_serve(const Ledger *ledger,
         return can;
 }
 
+static void refuse_any(const Ledger *ledger,
+                       const Needs *needs,
+                       unsigned i,
+                       uint64_t named,
+                       Fit *fit) {
+        if (fit->asker.briefly)
+                add_lack(fit, WAIT_REASON_GPU_UNKNOWN, SLOT_NONE, i, needs->gpus[i].bytes);
+        else
+                explain_any(ledger, needs, i, named, fit);
+}
+
 static void fit_any(const Ledger *ledger, const Needs *needs, uint64_t named, Fit *fit) {
         unsigned order[NEEDS_GPUS_MAX];
         unsigned n = sort_any(needs, order);
@@ -301,6 +312,10 @@ static void fit_any(const Ledger *ledger, const Needs *needs, uint64_t named, Fi
 
                 assign.can[i] = as_before ? assign.can[i - 1] :
                                             can_serve(ledger, needs, need, &fit->asker, named);
+                if (assign.can[i] == 0 && fit->asker.briefly) {
+                        refuse_any(ledger, needs, order[i], named, fit);
+                        return;
+                }
         }
 
         (void)assign_all(&assign);
@@ -309,7 +324,7 @@ static void fit_any(const Ledger *ledger, const Needs *needs, uint64_t named, Fi
                 const Pool *pool;
 
                 if (assign.slot_of[i] < 0) {
-                        explain_any(ledger, needs, need, named, fit);
+                        refuse_any(ledger, needs, need, named, fit);
                         return;
                 }
                 pool = &ledger->gpus[assign.slot_of[i]];
@@ -339,6 +354,8 @@ bool fit_needs(const Ledger *ledger, const Needs *needs, const FitAsker *asker, 
         else if (needs->cpus > 0 && !asker->kept && !asker->overtakes &&
                  needs->cpus > sat_sub(ledger_free_cpus(ledger), ledger->kept_cpus))
                 add_lack(ret, WAIT_REASON_CPUS_KEPT, SLOT_NONE, 0, needs->cpus);
+        if (asker->briefly && ret->n_lacks > 0)
+                return false;
 
         n_before = ret->n_lacks;
         for (unsigned i = 0; i < needs->n_gpus; i++)

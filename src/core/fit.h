@@ -29,6 +29,7 @@ typedef struct FitAsker {
         bool kept;      /* it is kept for this one */
         bool overtakes; /* it will have ended before that room can be there */
         bool strict;    /* nobody is to start while it settles */
+        bool briefly;   /* the first lack that is found will do */
 } FitAsker;
 
 typedef struct Fit {

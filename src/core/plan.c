@@ -328,6 +328,7 @@ static int judge(Pass *pass, Lane *lane, const Entry *entry) {
         bool ram, gpus;
         int r;
 
+        asker.briefly = true;
         pass->asked_ram |= needs->memory_bytes > 0;
         pass->asked_gpus |= gpus_of(&pass->seen, needs);
 
