@@ -16,6 +16,7 @@
 #include "agent/runs.h"
 #include "agent/say.h"
 #include "agent/server.h"
+#include "agent/stop.h"
 #include "store/spool.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
@@ -74,10 +75,11 @@ static void turn(Agent *agent) {
         conversation_pump(agent->conversation);
         rows_drop_claims(agent);
         commit(agent);
-        if (agent_has_work(agent))
+        if (agent_has_work(agent) && !agent->stopping)
                 conversation_want(agent->conversation);
         server_answer_status(agent->server);
         arrange_idle(agent);
+        stop_go_on(agent);
 }
 
 static int on_write(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -251,6 +253,7 @@ Agent *agent_free(Agent *agent) {
         (void)sd_event_source_disable_unref(agent->row_source);
         (void)sd_event_source_disable_unref(agent->idle_source);
         (void)sd_event_source_disable_unref(agent->write_source);
+        (void)sd_event_source_disable_unref(agent->stop_source);
         sd_event_unref(agent->event);
         (void)fd_close(agent->run_fd);
         free(agent->whole.bytes);
@@ -259,17 +262,4 @@ Agent *agent_free(Agent *agent) {
         free(agent->lives);
         free(agent);
         return NULL;
-}
-
-int agent_stop(Agent *agent) {
-        _cleanup_free_ char *path = NULL;
-        int r;
-
-        if (asprintf(&path, "%s/stopped", agent->folder) < 0)
-                return -ENOMEM;
-        r = fd_write_file_atomic(AT_FDCWD, path, "", 0, 0600);
-        if (r < 0)
-                return r;
-        say_info("stopped; tasks that run go on");
-        return sd_event_exit(agent->event, 0);
 }

@@ -23,6 +23,7 @@
  *   answers.c       what the daemon says
  *   reconcile.c     after a connect: what the daemon lists against what is here, by the table of life.c
  *   server.c        the agent's own socket
+ *   stop.c          the end on somebody's word
  *   logs.c          taskflow's own logs: how long they become, and how long they stay
  */
 
@@ -65,6 +66,8 @@ struct Agent {
         char *lives; /* "systemd", "session", "detached" */
         int run_fd;  /* of FOLDER/run */
         uint64_t idle_us;
+        bool stopping;  /* nothing more is started */
+        bool stop_late; /* what was under way then took too long */
         bool restart; /* the nursery is gone, or the spool must be opened again: main() begins anew */
 
         Nursery *nursery;
@@ -95,6 +98,7 @@ struct Agent {
         sd_event_source *turn_source;
         sd_event_source *idle_source;
         sd_event_source *write_source; /* on while a commit has failed */
+        sd_event_source *stop_source;
         sd_event_source *look_source;
         sd_event_source *row_source;   /* gives back what has stood in a row for long */
         sd_event_source *adopt_source; /* looks again at records whose keeper is about to start */
@@ -120,6 +124,3 @@ void agent_want_turn(Agent *agent);
 
 /* Whether there is something to run, or to tell the daemon. */
 bool agent_has_work(const Agent *agent);
-
-/* Stop on a user's word: marks the folder as stopped, and ends the loop. Return: 0 or negative errno. */
-int agent_stop(Agent *agent);

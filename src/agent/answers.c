@@ -210,6 +210,8 @@ static bool keep_early(Conversation *conversation, Call *offer) {
 }
 
 static void on_offer(Conversation *conversation, Call *offer) {
+        if (conversation->agent->stopping && !offer->offer.granted)
+                return; /* it goes back with the connection */
         if (!keep_early(conversation, offer))
                 reconcile_task(conversation->agent,
                                &(Said){ .said = offer->offer.granted ? LIFE_SAID_GRANTED :

@@ -444,6 +444,21 @@ bool conversation_is_settled(const Conversation *conversation) {
                conversation->next_question == conversation->n_questions;
 }
 
+bool conversation_may_bring_starts(const Conversation *conversation) {
+        if (!conversation->client)
+                return false;
+        for (size_t i = 0; i < conversation->n_asked; i++) {
+                const Asked *asked = &conversation->asked[(conversation->first_asked + i) &
+                                                          (conversation->n_asked_room - 1)];
+
+                if (asked->type != CALL_SUBMIT && asked->type != CALL_SUBMIT_MANY)
+                        return true;
+        }
+        return conversation->next_question != conversation->n_questions ||
+               conversation->n_early > 0 ||
+               (client_poll_events(conversation->client) & EPOLLOUT) != 0;
+}
+
 void conversation_begin_again(Conversation *conversation) {
         conversation->again = true;
         agent_want_turn(conversation->agent);

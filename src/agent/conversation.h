@@ -43,6 +43,9 @@ bool conversation_has_failed(const Conversation *conversation);
 /* Whether all that it was asked is answered. */
 bool conversation_is_settled(const Conversation *conversation);
 
+/* Whether an answer may still come that is a start, or gives one back; or something of a start waits to be sent. */
+bool conversation_may_bring_starts(const Conversation *conversation);
+
 /* Once a turn: says what waits for room, and sends what waits to be sent. */
 void conversation_pump(Conversation *conversation);
 

@@ -24,6 +24,7 @@
 #include "agent/agent.h"
 #include "agent/nursery.h"
 #include "agent/say.h"
+#include "agent/stop.h"
 #include "client/agent.h"
 #include "client/connect.h"
 #include "util/cleanup.h"
@@ -200,7 +201,7 @@ static void block_signals(void) {
 static int on_end_signal(sd_event_source *source,
                          const struct signalfd_siginfo *si,
                          void *userdata) {
-        return sd_event_exit(sd_event_source_get_event(source), 0);
+        return stop_by_signal(userdata);
 }
 
 static int add_signals(Agent *agent) {
@@ -208,7 +209,7 @@ static int add_signals(Agent *agent) {
         int r = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(signals) && r >= 0; i++)
-                r = sd_event_add_signal(agent->event, NULL, signals[i], on_end_signal, NULL);
+                r = sd_event_add_signal(agent->event, NULL, signals[i], on_end_signal, agent);
         return r;
 }
 

@@ -93,9 +93,13 @@ static void resume_not_started(Agent *agent, const Said *said) {
 
 /* The daemon has written it down: in answer to our Accept, or with an offer that needs none. */
 static void start(Agent *agent, const Said *said) {
-        Run *run =
-                said->offer ? take_offer(agent, said) : run_find(agent, said->ref, said->attempt);
+        Run *run;
 
+        if (said->offer && agent->stopping) {
+                resume_not_started(agent, said);
+                return;
+        }
+        run = said->offer ? take_offer(agent, said) : run_find(agent, said->ref, said->attempt);
         if (run && run->phase == RUN_PHASE_ACCEPTING)
                 row_take(run, said->offer ? said->offer->offer.behind : 0);
         else if (said->offer)

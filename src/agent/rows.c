@@ -182,6 +182,15 @@ void row_cancel(Run *run, int signal) {
         give_back(run);
 }
 
+void rows_give_back(Agent *agent) {
+        Run *run, *next;
+
+        HASH_ITER(hh, agent->runs, run, next) {
+                if (run->phase == RUN_PHASE_IN_ROW)
+                        give_back_from(run);
+        }
+}
+
 /* The daemon will ask about those that could be claimed. */
 void rows_forget(Agent *agent) {
         Run *run, *next;

@@ -189,6 +189,9 @@ void row_note_over(const Run *run);
 /* Claims that no keeper comes to any more, of what is over. */
 void rows_drop_claims(Agent *agent);
 
+/* Whatever stands in one is given back, but for what a keeper is about to start. */
+void rows_give_back(Agent *agent);
+
 /* The connection is lost: the daemon asks how far they are when it is there again. */
 void rows_forget(Agent *agent);
 

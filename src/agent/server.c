@@ -25,6 +25,7 @@
 #include "agent/queue.h"
 #include "agent/runs.h"
 #include "agent/say.h"
+#include "agent/stop.h"
 #include "runner/where.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
@@ -131,7 +132,7 @@ void peer_refuse(Peer *peer, CallType to, ErrorName name, const char *fmt, ...) 
 static void stop(Peer *peer) {
         int r;
 
-        r = agent_stop(peer->server->agent);
+        r = stop_by_user(peer->server->agent);
         if (r < 0)
                 peer_refuse(peer, CALL_AGENT_STOP, ERROR_FAILED, "cannot write '%s/stopped': %s",
                             peer->server->agent->folder, strerror(-r));

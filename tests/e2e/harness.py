@@ -339,6 +339,18 @@ class Place:
     def named(self, comm):
         return [pid for pid in pids_that_mention(self.folder) if read_proc(pid, "comm").strip() == comm]
 
+    def stop_nurseries(self):
+        """SIGSTOP to what starts commands for agents, with all the keepers that it has; the processes."""
+        nurseries = [pid for pid in self.named(b"taskflow-nurse") if is_alive(pid)]
+        for pid in nurseries:
+            os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: all(proc_state(pid) == "T" for pid in nurseries), "it forks no more")
+        keepers = [keeper for pid in nurseries for keeper in children_of(pid)]
+        for pid in keepers:
+            os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: all(proc_state(pid) in "TZ" for pid in keepers), "its keepers take nothing")
+        return nurseries + keepers
+
     def end_agents(self):
         """They would end by themselves, but not before they have been idle for a while."""
         for pid in self.agents():

@@ -3,6 +3,7 @@
 agent was killed at each step. Each command leaves a line when it runs, so that a second start would be seen.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -625,6 +626,94 @@ def test_a_stopped_agent_is_not_started_by_a_keeper(odd, folder):
     connection.list(listed(task, "running", 1))
     assert connection.over()["exit_status"] == 6
     assert not (odd.home / "stopped").exists()
+
+
+def stop(odd):
+    """Has the agent begin to stop; what waits for its end."""
+    proc = odd.popen("agent", "stop")
+    wait_until((odd.home / "stopped").exists, "it has begun to stop")
+    return proc
+
+
+def is_stopped(odd, proc):
+    assert not proc or proc.wait() == 0, proc.err
+    odd.agent_is_gone()
+
+
+def expect_not_started(connection, *ids):
+    """They are given back; a slow answer may come when the agent waits no more."""
+    resumes = [connection.expect("Resume") for _ in ids]
+    assert sorted(resume["id"] for resume in resumes) == list(ids)
+    assert {(resume["attempt"], resume.get("running", False)) for resume in resumes} == {(1, False)}
+    with contextlib.suppress(OSError):
+        for _ in ids:
+            connection.reply(state="pending")
+
+
+def test_a_stop_sees_a_start_through_that_was_accepted(odd, folder):
+    """Else it would run, as far as the daemon knows, and have no process that anybody could end."""
+    gate = odd.place.gate()
+    connection, _ = odd.detach(f"{touch(folder)}; {gate.line}")
+    connection.offer()
+    connection.expect("Accept")
+    stopping = stop(odd)
+    connection.reply()
+    assert connection.expect("Started")["id"] == 12
+    connection.expect_end()
+    is_stopped(odd, stopping)
+    gate.open()
+    wait_until(lambda: n_runs(folder) == 1, "it has run")
+
+
+def test_a_stop_gives_back_what_is_granted_meanwhile(odd, folder):
+    gate = odd.place.gate()
+    connection, _ = odd.detach(gate.line)
+    for task_id in (13, 14):
+        proc = odd.popen("run", "-D", touch(folder))
+        connection.queued(task_id)
+        assert proc.wait() == 0, proc.err
+    connection.run()
+    gate.open()
+    assert connection.expect("Ended")["id"] == 12
+    stopping = stop(odd)
+    connection.offer(14)  # goes back with the connection
+    connection.reply()
+    connection.offer(13, offer=0, granted=True)
+    expect_not_started(connection, 13)
+    connection.expect_end()
+    is_stopped(odd, stopping)
+    assert n_runs(folder) == 0
+
+
+@pytest.mark.parametrize("how", ["stop", "SIGTERM"])
+def test_a_stop_gives_back_a_row(odd, folder, how):
+    gate = odd.place.gate()
+    connection = queue_row(odd, folder, gate.line, ":", ":")
+    assert connection.expect("Started")["id"] == 12
+    stopping = stop(odd) if how == "stop" else kill_quietly(odd.agent_pid(), signal.SIGTERM)
+    expect_not_started(connection, 13, 14)
+    connection.expect_end()
+    is_stopped(odd, stopping)
+    keepers = odd.place.keepers()
+    gate.open()
+    wait_until(lambda: "12 ended" in (folder / "ran").read_text(), "the first has ended")
+    wait_until(lambda: not any(is_alive(pid) for pid in keepers), "nobody is left who had the row")
+    assert (folder / "ran").read_text() == "12 began\n12 ended\n"
+
+
+def test_a_stop_gives_back_what_nobody_takes(odd, folder):
+    connection, _ = odd.detach(touch(folder))
+    asleep = odd.place.stop_nurseries()
+    connection.offer()
+    connection.accepted()
+    stopping = stop(odd)
+    expect_not_started(connection, 12)
+    for pid in asleep:
+        kill_quietly(pid, signal.SIGCONT)
+    connection.expect_end()
+    is_stopped(odd, stopping)
+    wait_until(lambda: not any(is_alive(pid) for pid in asleep), "nobody is left who could start it")
+    assert n_runs(folder) == 0
 
 
 def test_a_keeper_that_was_killed_is_lost_when_its_command_has_ended(odd, folder):
