@@ -11,7 +11,8 @@
  *                      stopped is continued; where there is none any more the processes get the signal
  *                      from here
  *      after 2 s       runners are looked at again: one may have been stopped meanwhile, or have ended
- *                      just when it was told
+ *                      just when it was told; what only an agent can end, that could not be had, is named:
+ *                      status 1
  *      after 12 s      what is left gets SIGKILL from here
  *      after 15 s      what is left is named: status 1
  */
@@ -57,6 +58,7 @@ typedef struct Ending {
         IdResult task;
         bool ended;
         uint64_t gone_boot_us; /* since when its command is seen to be gone; 0: it is there */
+        bool lacks_agent;      /* it is detached, and its agent can't be had from here */
         Error error;           /* why the last attempt from here failed; empty: it did not */
 } Ending;
 
@@ -79,11 +81,14 @@ static void signal_from_here(Ending *ending, int signal) {
         (void)end_task_signal(&ending->task, signal, &ending->error);
 }
 
-/* The first step, for each that runs. */
+/* The first step, for each that runs. A keeper does nothing that its agent does not tell it. */
 static void help_now(Ending *ending, int signal) {
+        bool has_runner;
+
         if (ending->task.outcome != ID_OUTCOME_NO_RUNNER)
                 return;
-        if (!end_task_wake_runner(&ending->task) && !end_task_has_runner(&ending->task))
+        has_runner = end_task_wake_runner(&ending->task) || end_task_has_runner(&ending->task);
+        if (!has_runner || ending->lacks_agent)
                 signal_from_here(ending, signal ? signal : SIGTERM);
 }
 
@@ -178,6 +183,19 @@ static void kill_all(Endings *endings) {
                         signal_from_here(&endings->items[i], SIGKILL);
 }
 
+/* Those that are out of reach: somebody else's, or without a process that is known. Their agent will be told by the daemon. */
+static bool is_left_to_agent(const Ending *ending) {
+        return ending->lacks_agent && ending->task.outcome == ID_OUTCOME_NO_RUNNER &&
+               (ending->task.pid == 0 || ending->error.text[0]);
+}
+
+static bool is_all_left_to_agents(const Endings *endings) {
+        for (size_t i = 0; i < endings->n; i++)
+                if (!endings->items[i].ended && !is_left_to_agent(&endings->items[i]))
+                        return false;
+        return true;
+}
+
 /* Names what could not be ended; an exit status. */
 static int report(Endings *endings) {
         char id[TASK_REF_FORMAT_MAX];
@@ -190,7 +208,13 @@ static int report(Endings *endings) {
                 if (ending->ended || (ending->task.pid > 0 && !end_task_is_alive(&ending->task)))
                         continue;
                 (void)task_ref_format(id, sizeof(id), ending->task.id);
-                if (ending->error.text[0])
+                if (is_left_to_agent(ending))
+                        status = cli_fail(
+                                CLI_STATUS_REFUSED,
+                                "task %s has not ended%s%s: it ends as soon as its agent runs again, which "
+                                "'taskflow agent' of its user starts",
+                                id, ending->error.text[0] ? ", " : "", ending->error.text);
+                else if (ending->error.text[0])
                         status = cli_fail(CLI_STATUS_REFUSED, "cannot end task %s: %s", id,
                                           ending->error.text);
                 else if (ending->task.pid == 0)
@@ -245,15 +269,35 @@ static void ask_again(Endings *endings) {
                 take_second(endings, &reply.ids.results[i]);
 }
 
+static bool is_detached(Client *client, uint64_t id) {
+        const Call call = { .type = CALL_SHOW, .show = { .id = id } };
+        _cleanup_(reply_done) Reply reply = { 0 };
+
+        return session_call(client, &call, &reply) == 0 && reply.list.n == 1 &&
+               reply.list.tasks[0].task->detached;
+}
+
+static void look_who_lacks_an_agent(Endings *endings) {
+        for (size_t i = 0; i < endings->n; i++) {
+                Ending *ending = &endings->items[i];
+
+                if (!ending->ended && ending->task.outcome == ID_OUTCOME_NO_RUNNER)
+                        ending->lacks_agent = is_detached(endings->client, ending->task.id);
+        }
+}
+
 static int wait_for_ends(Endings *endings) {
         uint64_t start_us;
 
         ask_again(endings);
+        look_who_lacks_an_agent(endings);
         start_us = clock_boottime_us();
         for (size_t i = 0; i < endings->n; i++)
                 help_now(&endings->items[i], endings->signal);
         collect_ends(endings, start_us + WAKE_US);
         ask_again(endings);
+        if (is_all_left_to_agents(endings))
+                return report(endings);
         wake_all(endings);
         collect_ends(endings, start_us + KILL_US);
         kill_all(endings);

@@ -36,12 +36,12 @@ static int drain_call(const Call *call) {
         _cleanup_(reply_done) Reply reply = { .to = call->type };
         int status;
 
-        status = session_open(&client, SESSION_ACT);
+        status = session_open(&client, SESSION_CHANGE);
         if (status != 0)
                 return status;
         if (!client)
                 return cli_fail(CLI_STATUS_REFUSED, "no taskflowd runs: there is no queue yet");
-        return session_call(client, call, &reply);
+        return session_change(client, call, &reply);
 }
 
 static int drain_run(_unused_ const Command *command,

@@ -108,7 +108,7 @@ static int send_update(const Values *values, uint64_t id) {
         Call call = { .type = CALL_UPDATE };
         int status;
 
-        status = session_open(&client, SESSION_ACT);
+        status = session_open(&client, SESSION_CHANGE);
         if (status != 0)
                 return status;
         if (!client)
@@ -125,7 +125,7 @@ static int send_update(const Values *values, uint64_t id) {
         call.update.priority = values->priority;
         call.update.time_limit_us = values->time_limit_us;
         call.update.name = (char *)(uintptr_t)values->name;
-        return session_call(client, &call, &reply);
+        return session_change(client, &call, &reply);
 }
 
 static int update_run(const Command *command, void *v, _unused_ int n, char **operands) {

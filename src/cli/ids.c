@@ -90,7 +90,7 @@ int ids_call(CallType type, const IdList *ids, int signal, Client **ret_client, 
         Call call = { .type = type };
         int status;
 
-        status = session_open(&client, SESSION_ACT);
+        status = session_open(&client, SESSION_CHANGE);
         if (status != 0)
                 return status;
         if (!client) {
@@ -101,7 +101,7 @@ int ids_call(CallType type, const IdList *ids, int signal, Client **ret_client, 
 
         call.ids.ids = *ids;
         call.ids.signal = signal;
-        status = session_call(client, &call, reply);
+        status = session_change(client, &call, reply);
         if (status != 0)
                 return status;
 

@@ -52,9 +52,10 @@ int session_open(Client **ret, SessionMode mode) {
         Error error;
         int r;
 
-        agent_deliver(); /* as records_deliver() below, for detached tasks */
+        if (mode != SESSION_CHANGE)
+                agent_deliver(); /* as records_deliver() below, for detached tasks */
 
-        if (personal && mode == SESSION_ACT && has_personal_state())
+        if (personal && mode != SESSION_LOOK && has_personal_state())
                 flags = CLIENT_START | CLIENT_QUIET;
 
         r = session_connect(ret, flags, &error);
@@ -139,6 +140,13 @@ int session_call(Client *client, const Call *call, Reply *reply) {
                 return cli_fail(CLI_STATUS_UNREACHABLE, "cannot talk with taskflowd at '%s': %s",
                                 client_path(client), error.text);
         return session_read(client, reply);
+}
+
+int session_change(Client *client, const Call *call, Reply *reply) {
+        int status = session_call(client, call, reply);
+
+        agent_deliver();
+        return status;
 }
 
 int session_no_task(uint64_t id) {

@@ -15,8 +15,9 @@
 #include "util/error.h"
 
 typedef enum SessionMode {
-        SESSION_LOOK, /* a personal daemon is not started only to look at an empty queue */
-        SESSION_ACT,  /* it is, if it has run before: its records may know the task */
+        SESSION_LOOK,   /* a personal daemon is not started only to look at an empty queue */
+        SESSION_ACT,    /* it is, if it has run before: its records may know the task */
+        SESSION_CHANGE, /* that too; for session_change() */
 } SessionMode;
 
 /* Takes descriptors 0 to 2 where they are closed: a socket in the place of stdout would be sent what is meant for people. */
@@ -26,7 +27,7 @@ void session_occupy_descriptors(void);
 int session_connect(Client **ret, unsigned flags, Error *error);
 
 /**
- * session_open() - connect, once all ends have got to the daemon
+ * session_open() - connect, once all ends have got to the daemon, but for SESSION_CHANGE
  * @ret:        set to the connection, or to NULL if there can be no task: the queue is personal and
  *              nobody serves it
  *
@@ -41,6 +42,12 @@ int session_open(Client **ret, SessionMode mode);
  * Return: 0, CLI_STATUS_REFUSED or CLI_STATUS_UNREACHABLE after saying so.
  */
 int session_call(Client *client, const Call *call, Reply *reply);
+
+/*
+ * session_call() of what changes tasks: ends get to the daemon behind it. The agent that brings them would else first start what was
+ * to be held, or cancelled.
+ */
+int session_change(Client *client, const Call *call, Reply *reply);
 
 /* Waits for the next answer to a call with `more`; otherwise as session_call(). */
 int session_read(Client *client, Reply *reply);

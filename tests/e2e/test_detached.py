@@ -381,6 +381,67 @@ def test_one_without_an_agent_can_be_cancelled(daemon, place):
     assert daemon.wait_id(running, "cancelled")
 
 
+def test_one_whose_agent_died_before_it_could_start_can_be_cancelled(daemon, place, folder):
+    """The daemon has granted it: it runs, and has no process yet."""
+    daemon.detach("true")
+    asleep = place.stop_nurseries()
+    task_id = daemon.detach(f"echo ran >{folder}/ran")
+    assert daemon.wait_id(task_id, "running")["pid"] is None
+    for pid in place.agents() + asleep:
+        harness.kill_quietly(pid)
+    done = daemon.run("cancel", task_id)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert daemon.show(task_id)["state"] == "cancelled"
+    assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize("command, state", [("cancel", "cancelled"), ("hold", "held")])
+def test_what_is_done_to_a_waiting_one_comes_before_an_agent_that_would_start_it(daemon, place, folder, command, state):
+    filler, gate = daemon.fill()
+    task_id = daemon.detach("-c", "1", f"echo ran >{folder}/ran")
+    for pid in place.agents():
+        harness.kill_quietly(pid)
+    wait_until(lambda: not place.agents(), "it is gone")
+    gate.open()
+    assert filler.wait() == 0
+    done = daemon.run(command, task_id)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert daemon.show(task_id)["state"] == state
+    assert not (folder / "ran").exists()
+
+
+def test_an_admin_is_told_what_only_the_agent_can_end(make_shared, users, place):
+    """Not allowed to end another user's processes; the agent does it when it comes back."""
+    shared = make_shared(settings={"admins": users[1].name})
+    daemon, home = shared.daemon, place.make_folder("alice")
+    os.chown(home, shared.alice.uid, shared.alice.gid)
+    alice = {"env": {"HOME": home}, "user": shared.alice, "cwd": "/"}
+    task_id = daemon.detach("sleep 1000", **alice)
+    wait_until(lambda: daemon.show(task_id)["pid"], "its process is known")
+    assert daemon.run("agent", "stop", **alice).returncode == 0
+    done = daemon.run("cancel", task_id, user=shared.bob, cwd="/")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"task {task_id} has not ended, process" in done.stderr and "as soon as its agent runs again" in done.stderr
+    assert daemon.show(task_id)["state"] == "running"
+    assert daemon.run("agent", **alice).returncode == 0
+    daemon.wait_id(task_id, "cancelled")
+
+
+def test_root_ends_what_has_no_agent(shared, place):
+    """At once, and as an agent would: a command that minds SIGTERM can tidy up."""
+    daemon, home = shared.daemon, place.make_folder("alice")
+    os.chown(home, shared.alice.uid, shared.alice.gid)
+    alice = {"env": {"HOME": home}, "user": shared.alice, "cwd": "/"}
+    task_id = daemon.detach("trap 'echo tidy; exit 3' TERM; echo began; while :; do sleep 0.05; done", **alice)
+    wait_until(lambda: daemon.run("logs", task_id, **alice).stdout == "began\n", "it minds the signal")
+    assert daemon.run("agent", "stop", **alice).returncode == 0
+    done = daemon.run("cancel", task_id, cwd="/")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert daemon.logs(task_id, **alice).endswith("tidy\n")
+    assert daemon.run("agent", **alice).returncode == 0
+    daemon.wait_id(task_id, "cancelled")
+
+
 def test_without_systemd_there_is_nothing_to_enable(daemon):
     if os.path.isdir("/run/systemd/system"):
         pytest.skip("this machine runs systemd")
