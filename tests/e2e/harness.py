@@ -123,6 +123,11 @@ def command_line(pid):
     return read_proc(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
 
 
+def n_sleeps(pid):
+    """How often it had nothing to do: what spins never has."""
+    return int(re.search(rb"^voluntary_ctxt_switches:\s+(\d+)", read_proc(pid, "status"), re.M)[1])
+
+
 def kill_quietly(pid, number=signal.SIGKILL):
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)

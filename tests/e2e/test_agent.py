@@ -619,7 +619,7 @@ def test_a_stopped_agent_is_not_started_by_a_keeper(odd, folder):
     odd.agent_is_gone()
     gate.open()
     wait_until(lambda: b"\0" in (odd.home / "run" / "12.1").read_bytes(), "it is there")
-    time.sleep(0.5)
+    wait_until(lambda: not odd.place.keepers(), "its keeper is through with it")
     assert not odd.place.agents()
     odd.start_agent()
     connection = odd.accept_agent()

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """With nothing waiting and nothing running the daemon is asleep: no timer, no wake-up, no probe."""
 
+import math
+import os
 import re
 import time
 
-from harness import children_of, command_line, read_proc
+from harness import children_of, command_line, proc_state, read_proc, wait_until
 
 
 def activity(pid):
@@ -15,12 +17,20 @@ def activity(pid):
     return (int(fields[11]) + int(fields[12]), switches[0])
 
 
-def assert_asleep(pid, seconds=3):
-    """Not one wake-up in that time (an observation, so that it takes it)."""
-    time.sleep(1.5)  # what the start, and the last command, have set going may end
-    before = activity(pid)
-    time.sleep(seconds)
-    assert activity(pid) == before
+def next_timer(pid):
+    """Seconds until one of its timers goes off, as the kernel has them."""
+    infos = [read_proc(pid, f"fdinfo/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    values = [re.search(rb"^it_value: \((\d+), (\d+)\)", info, re.M) for info in infos]
+    return min((float(s) + float(ns) / 1e9 for s, ns in (v.groups() for v in values if v) if (s, ns) != (b"0", b"0")), default=math.inf)
+
+
+def assert_asleep(pid):
+    """Nothing of its own will wake it for a while, and nothing does it now: what was set going before may end."""
+
+    def sleeps():
+        return proc_state(pid) == "S" and next_timer(pid) > 15 and len({activity(pid) for _ in range(20)}) == 1
+
+    wait_until(sleeps, "it sleeps, and has no timer that goes off soon")
 
 
 def test_a_daemon_that_never_had_anything_to_do_sleeps(daemon):
@@ -72,7 +82,7 @@ def test_a_gpu_task_that_is_over_leaves_it_asleep_and_the_probe_too(gpu_daemon):
     assert len(probes) <= 1
     assert_asleep(gpu_daemon.pid)
     for probe in probes:
-        assert_asleep(probe, 1)
+        assert_asleep(probe)
 
 
 def test_without_gpu_tasks_there_never_is_a_probe(gpu_daemon):

@@ -52,10 +52,10 @@ class Alice:
         assert "error" not in call(self.agent, "Agent", more=True)
         self.later = self.submit(self.agent, 3, needs={"cpus": 1}, detached=True)["id"]
         self.detached = self.submit(self.agent, 4, detached=True)["id"]
-        self.accept(self.detached)
+        self.accept(self.agent, self.detached)
         self.started(self.agent, self.detached)
         self.over = self.submit(self.agent, 5, detached=True)["id"]
-        self.accept(self.over)
+        self.accept(self.agent, self.over)
         ended = {"id": self.over, "state": "failed", "exit_status": 3, "ended_at_us": int(time.time() * 1e6)}
         assert "error" not in call(self.agent, "Ended", ended)
         self.ids = [self.running, self.waiting, self.later, self.detached, self.over]
@@ -74,12 +74,13 @@ class Alice:
         socket.send_fds(raw.socket, [json.dumps(message).encode() + b"\0"], [pidfd])
         os.close(pidfd)
 
-    def accept(self, task_id):
+    @staticmethod
+    def accept(raw, task_id):
         while True:
-            offer = self.agent.receive()
+            offer = raw.receive()
             if offer.get("method") == API + "Offer" and offer["parameters"]["id"] == task_id:
                 break
-        assert "error" not in call(self.agent, "Accept", {"id": task_id, "offer": offer["parameters"]["offer"]})
+        assert "error" not in call(raw, "Accept", {"id": task_id, "offer": offer["parameters"]["offer"]})
 
     def look(self):
         def of(task):
@@ -160,6 +161,14 @@ def is_agent(raw):
     return answer["error"] != API + "NotPermitted"
 
 
+def granted_to(raw):
+    """A task that runs, as far as the daemon knows, and has no process yet."""
+    own = Alice.submit(raw, 9, **({"detached": True} if is_agent(raw) else {}))
+    if not own.get("granted"):
+        Alice.accept(raw, own["id"])
+    return own["id"]
+
+
 def test_attach_takes_no_task_of_another(alice, bob):
     """Also not with its key, should that have become known."""
     for task_id, key in zip(alice.ids[:-1], range(1, 5)):
@@ -237,35 +246,30 @@ def test_what_nobody_may_say_is_refused_by_its_name(alice, shared):
 
 def test_a_process_of_another_is_not_taken_for_ones_own(alice, bob, shared):
     """By its pidfd, on a task that has been granted; and by its number."""
-    if is_agent(bob):
-        pytest.skip("is about a runner")
-    own = Alice.submit(bob, 9)
-    assert own["granted"]
+    own = granted_to(bob)
     alice_fd = os.pidfd_open(alice.pid)
-    message = {"method": API + "Started", "parameters": {"id": own["id"]}, "oneway": True}
+    message = {"method": API + "Started", "parameters": {"id": own}, "oneway": True}
     socket.send_fds(bob.socket, [json.dumps(message).encode() + b"\0"], [alice_fd])
     os.close(alice_fd)
     assert "error" not in call(bob, "org.varlink.service.GetInfo")
-    assert alice.daemon.show(own["id"])["pid"] is None
+    assert alice.daemon.show(own)["pid"] is None
     assert "left out" in alice.daemon.log_text()
     # An admin who ends it ends nobody else's.
-    alice.daemon.run("cancel", "-s", "KILL", str(own["id"]))
+    alice.daemon.run("cancel", "-s", "KILL", str(own))
     alice.check()
 
 
 def test_descriptors_of_any_kind_are_no_process(alice, bob):
-    if is_agent(bob):
-        pytest.skip("is about a runner")
-    own = Alice.submit(bob, 9)
+    own = granted_to(bob)
     pairs = socket.socketpair()
     read_end, write_end = os.pipe()
     for fd in (pairs[0].fileno(), read_end, os.open("/dev/null", os.O_RDWR), os.open("/proc/self/fdinfo/0", os.O_RDONLY),
                os.open("/", os.O_PATH)):
-        message = {"method": API + "Started", "parameters": {"id": own["id"]}, "oneway": True}
+        message = {"method": API + "Started", "parameters": {"id": own}, "oneway": True}
         socket.send_fds(bob.socket, [json.dumps(message).encode() + b"\0"], [fd])
         assert "error" not in call(bob, "org.varlink.service.GetInfo")
         os.close(fd) if fd != pairs[0].fileno() else pairs[0].close()
     os.close(write_end)
     pairs[1].close()
-    assert alice.daemon.show(own["id"])["pid"] is None
+    assert alice.daemon.show(own)["pid"] is None
     alice.check()

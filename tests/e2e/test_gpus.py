@@ -296,7 +296,8 @@ def test_what_a_program_outside_takes_of_a_gpu_makes_a_task_wait_by_exactly_so_m
     assert gpu_daemon.run("run", "-w", "0", "--gpu", f"0:{most}", "true").returncode == 0
     assert gpu_daemon.run("run", "-w", "0", "--gpu", f"0:{most + 1}", "true").returncode == 125
     proc = gpu_daemon.queue("t", "--gpu", f"0:{most + 1}")
-    time.sleep(1.0)  # five looks
+    for _ in range(3):  # each start comes after a look
+        assert gpu_daemon.run("run", "--gpu", "0:1M", "true").returncode == 0
     assert gpu_daemon.task("t")["state"] == "pending"
     outside.end()
     ended = time.time()

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from harness import PATIENCE, Commands, is_alive, proc_state, read_proc, wait_until
+from harness import PATIENCE, Commands, children_of, is_alive, proc_state, read_proc, wait_until
 
 INTERFACE = "io.taskflow.v1."
 DATABASE = "0123456789abcdef0123456789abcdef"
@@ -487,7 +487,7 @@ def test_who_does_not_want_to_wait_for_the_daemon_need_not(odd):
     proc, gate, connection = run_gate(odd)
     odd.go()
     gate.open()
-    time.sleep(1)
+    wait_until(lambda: not children_of(proc.pid), "its command has ended")
     begin = time.monotonic()
     proc.signal(signal.SIGINT)
     assert proc.wait() == 5
@@ -499,7 +499,7 @@ def test_a_daemon_that_comes_back_within_the_5_seconds_hears_of_the_end(odd):
     proc, gate, connection = run_gate(odd)
     odd.go()
     gate.open()
-    time.sleep(1)
+    wait_until(lambda: not children_of(proc.pid), "its command has ended")
     odd.listen()
     connection = odd.accept()
     attach = connection.expect("Attach")

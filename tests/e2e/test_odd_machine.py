@@ -92,8 +92,8 @@ def test_an_agent_without_descriptors_keeps_its_tasks_and_does_not_spin(place, d
     before = resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (4, resource.prlimit(agent.pid, resource.RLIMIT_NOFILE)[1]))
     new = daemon.popen("run", "-D", "exit 5")
     wait_until(lambda: "new connections wait: Too many open files" in agent.err, "it says why")
-    spent = cpu_seconds(agent.pid)
-    time.sleep(1.5)  # an observation
+    spent, slept = cpu_seconds(agent.pid), harness.n_sleeps(agent.pid)
+    wait_until(lambda: harness.n_sleeps(agent.pid) >= slept + 5, "it rests between one try and the next")
     assert cpu_seconds(agent.pid) - spent < 0.3
     assert agent.err.count("\n") < 10, agent.err
     gates[0].open()
