@@ -104,8 +104,12 @@ static void print_size(const char *what, uint64_t bytes) {
         (void)printf("  %s %s", what, units_format_bytes(buf, sizeof(buf), bytes));
 }
 
+static bool is_of_cores(const Lack *lack) {
+        return lack->reason == WAIT_REASON_CPUS || lack->reason == WAIT_REASON_CPUS_KEPT;
+}
+
 static void print_numbers(const Lack *lack) {
-        if (lack->reason == WAIT_REASON_CPUS) {
+        if (is_of_cores(lack)) {
                 (void)printf("  asked %" PRIu64 "  free %" PRIu64 "  missing %" PRIu64
                              "  total %" PRIu64,
                              lack->asked_bytes, lack->free_bytes, lack->missing_bytes,
@@ -142,6 +146,7 @@ static bool has_numbers(WaitReason reason) {
         case WAIT_REASON_HELD:
         case WAIT_REASON_AWAY:
         case WAIT_REASON_OFFERS:
+        case WAIT_REASON_ACTIVE:
         case WAIT_REASON_LOOK:
         case WAIT_REASON_GPU_KEPT:
         case WAIT_REASON_GPU_EXCLUSIVE:
@@ -163,16 +168,20 @@ static bool has_numbers(WaitReason reason) {
         return false;
 }
 
-static bool is_of_cores(const Lack *lack) {
-        return lack->reason == WAIT_REASON_CPUS || lack->reason == WAIT_REASON_CPUS_KEPT;
+/* Room is kept for it. */
+static void print_claim(const Lack *lack, const Holder *holder) {
+        if (is_of_cores(lack))
+                (void)printf("  has first claim to %" PRIu64, holder->promised_bytes);
+        else
+                print_size("has first claim to", holder->promised_bytes);
 }
 
 static void print_holder(const Lack *lack, const Holder *holder) {
-        if (lack->reason == WAIT_REASON_ROOM_KEPT) {
-                print_size("has first claim to", holder->promised_bytes);
-        } else if (lack->reason == WAIT_REASON_CPUS_KEPT) {
-                (void)printf("  has first claim to %" PRIu64, holder->promised_bytes);
-        } else if (lack->reason != WAIT_REASON_CPUS) {
+        if (lack->reason == WAIT_REASON_ROOM_KEPT || lack->reason == WAIT_REASON_CPUS_KEPT) {
+                print_claim(lack, holder);
+        } else if (lack->reason == WAIT_REASON_CPUS) {
+                (void)printf("  has %" PRIu64, holder->used_bytes);
+        } else {
                 print_size("uses", holder->used_bytes);
                 if (holder->promised_bytes > 0)
                         print_size("still has to come:", holder->promised_bytes);
@@ -193,6 +202,13 @@ static void print_holders(const Lack *lack) {
         }
         if (lack->n_more_holders > 0)
                 (void)printf("    and %zu tasks more\n", lack->n_more_holders);
+        if (lack->kept_for.task_id == 0)
+                return;
+
+        (void)printf("    task %s of ", ref(lack->kept_for.task_id, id));
+        output_text(user(lack->kept_for.uid, name));
+        print_claim(lack, &lack->kept_for);
+        (void)putchar('\n');
 }
 
 static void print_outsider(const OutsideProcess *outsider) {

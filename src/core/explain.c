@@ -14,14 +14,13 @@
 #include "core/array.h"
 #include "core/fit.h"
 #include "core/gpus.h"
+#include "core/holders.h"
 #include "core/keep.h"
 #include "core/limit.h"
 #include "core/look.h"
 #include "core/place.h"
 #include "core/queue.h"
 #include "core/sat.h"
-#include "core/share.h"
-#include "core/stray.h"
 #include "core/table.h"
 
 static const char *const wait_reason_table[] = {
@@ -55,183 +54,62 @@ static const char *const wait_reason_table[] = {
         [WAIT_REASON_MAX_MEMORY] = "max-memory",
         [WAIT_REASON_MAX_GPUS] = "max-gpus",
         [WAIT_REASON_MAX_GPU_MEMORY] = "max-gpu-memory",
+        [WAIT_REASON_ACTIVE] = "active",
 };
 
 DEFINE_STRING_TABLE(wait_reason, WaitReason);
 
-static uint64_t weight(const Holder *holder) {
-        return sat_add(holder->used_bytes, holder->promised_bytes);
-}
-
-/* Keep those that hold most, the largest first. */
-static void add_holder(Lack *lack, const Holder *holder) {
-        size_t at = lack->n_holders;
-
-        if (at == EXPLAIN_HOLDERS_MAX) {
-                lack->n_more_holders++;
-                if (weight(holder) <= weight(&lack->holders[at - 1]))
-                        return;
-                at--;
-        } else {
-                lack->n_holders++;
-        }
-
-        for (; at > 0 && weight(&lack->holders[at - 1]) < weight(holder); at--)
-                lack->holders[at] = lack->holders[at - 1];
-        lack->holders[at] = *holder;
-}
-
-static bool is_over(const Ledger *ledger, const Entry *entry) {
-        return ledger->now_boot_us >= entry_delay_end_us(entry) &&
-               entry_delay_end_us(entry) != TASK_TIME_INF;
-}
-
-/* Whether a share is a cause of such a lack. */
-static bool is_cause(const Ledger *ledger,
-                     const Entry *entry,
-                     const Share *share,
-                     WaitReason reason) {
-        bool settles = !is_over(ledger, entry) && !share_is_filled(share);
-
-        switch (reason) {
-        case WAIT_REASON_DELAY:
-                return settles && (entry->task->delay_given || ledger->core->policy.delay_strict);
-        case WAIT_REASON_SETTLING:
-                return settles;
-        case WAIT_REASON_GPU_WHOLE:
-                return share_is_whole(share);
-        case WAIT_REASON_MEMORY:
-        case WAIT_REASON_GPU_MEMORY:
-        case WAIT_REASON_GPU_SHARED:
-        case WAIT_REASON_GPU_EXCLUSIVE:
-                return true;
-        case WAIT_REASON_GPU_UNKNOWN:
-        case WAIT_REASON_GPU_LOST:
-        case WAIT_REASON_CPUS:
-        case WAIT_REASON_HELD:
-        case WAIT_REASON_AWAY:
-        case WAIT_REASON_OFFERS:
-        case WAIT_REASON_LOOK:
-        case WAIT_REASON_GPU_KEPT:
-        case WAIT_REASON_AFTER:
-        case WAIT_REASON_AFTER_ANY:
-        case WAIT_REASON_LIMIT:
-        case WAIT_REASON_ELEMENTS:
-        case WAIT_REASON_OTHER:
-        case WAIT_REASON_DRAINED:
-        case WAIT_REASON_GPU_PROHIBITED:
-        case WAIT_REASON_GPU_SPLIT:
-        case WAIT_REASON_ROOM_KEPT:
-        case WAIT_REASON_CPUS_KEPT:
-        case WAIT_REASON_PRESSURE:
-        case WAIT_REASON_MAX_RUNNING:
-        case WAIT_REASON_MAX_MEMORY:
-        case WAIT_REASON_MAX_GPUS:
-        case WAIT_REASON_MAX_GPU_MEMORY:
-                break;
-        }
-
-        return false;
-}
-
-static void add_share_holder(const Ledger *ledger,
-                             const Entry *entry,
-                             const Share *share,
-                             Lack *lack) {
-        const Pool *pool = ledger_pool_const(ledger, share->slot);
-        uint64_t whole = sat_sub(pool->total_bytes, pool->reserved_bytes);
-        bool given_up = is_over(ledger, entry) && share_is_given_up(share, &ledger->core->policy);
-        Holder holder = {
-                .task_id = entry->task->id,
-                .uid = entry->task->uid,
-                .used_bytes = share_used_bytes(entry, share),
-                .promised_bytes = given_up ? 0 : share_missing_bytes(share, 1000, whole),
+/* Whom room is kept for, and how much of a resource. */
+static Holder kept_holder(const Ledger *ledger, uint64_t kept_bytes) {
+        return (Holder){
+                .task_id = ledger->kept_for->task->id,
+                .uid = ledger->kept_for->task->uid,
+                .promised_bytes = kept_bytes,
         };
-
-        if (weight(&holder) > 0 || lack->reason != WAIT_REASON_MEMORY)
-                add_holder(lack, &holder);
 }
 
-/* Whether what holds one of two slots is in the way of who wants the other. */
-static bool is_there(const Core *core, int a, int b, WaitReason reason) {
-        bool is_memory = reason == WAIT_REASON_MEMORY || reason == WAIT_REASON_GPU_MEMORY ||
-                         reason == WAIT_REASON_DELAY || reason == WAIT_REASON_SETTLING;
-
-        return is_memory ? gpus_are_one(core, a, b) : a == b;
+/* An end that there is; 0 for one that never comes. */
+static uint64_t end_or_none(uint64_t end_us) {
+        return end_us == TASK_TIME_INF ? 0 : end_us;
 }
 
-/* One that holds some of a GPU without having asked for it. */
-static void add_stray_holder(const Ledger *ledger, const Entry *entry, int slot, Lack *lack) {
-        Holder holder = {
-                .task_id = entry->task->id,
-                .uid = entry->task->uid,
-                .used_bytes = stray_used_bytes(ledger->core, entry, slot),
-        };
-
-        if (holder.used_bytes > 0 &&
-            (lack->reason == WAIT_REASON_MEMORY || lack->reason == WAIT_REASON_GPU_MEMORY ||
-             lack->reason == WAIT_REASON_GPU_SHARED || lack->reason == WAIT_REASON_GPU_EXCLUSIVE))
-                add_holder(lack, &holder);
-}
-
-static void add_holders(const Ledger *ledger, int slot, Lack *lack) {
-        const Entry *entry;
-
-        TAILQ_FOREACH(entry, &ledger->core->active, link) {
-                for (unsigned i = 0; i < entry->n_shares; i++)
-                        if (is_there(ledger->core, entry->shares[i].slot, slot, lack->reason) &&
-                            is_cause(ledger, entry, &entry->shares[i], lack->reason))
-                                add_share_holder(ledger, entry, &entry->shares[i], lack);
-                add_stray_holder(ledger, entry, slot, lack);
-        }
-}
-
-static void add_cpu_holders(const Ledger *ledger, Lack *lack) {
-        const Entry *entry;
-
-        TAILQ_FOREACH(entry, &ledger->core->active, link) {
-                Holder holder = {
-                        .task_id = entry->task->id,
-                        .uid = entry->task->uid,
-                        .used_bytes = entry->task->needs.cpus,
-                };
-
-                if (holder.used_bytes > 0)
-                        add_holder(lack, &holder);
-        }
-}
-
-/* Whom room is kept for, and how much. */
-static void add_kept_for(const Ledger *ledger, uint64_t kept_bytes, Lack *lack) {
-        Holder holder = { .promised_bytes = kept_bytes };
+/* There is room, but it is kept. */
+static void explain_kept(const Ledger *ledger, uint64_t kept_bytes, Lack *lack) {
+        Holder holder;
 
         if (!ledger->kept_for)
                 return;
-        holder.task_id = ledger->kept_for->task->id;
-        holder.uid = ledger->kept_for->task->uid;
-        add_holder(lack, &holder);
+        holder = kept_holder(ledger, kept_bytes);
+        holders_add(lack, &holder);
+        lack->until_boot_us = end_or_none(keep_until_us(ledger->core));
 }
 
-static void explain_cpus(const Ledger *ledger, Lack *lack) {
+/* There is none, and some of what will be there is kept. */
+static void add_kept(const Ledger *ledger, const FitAsker *asker, uint64_t kept_bytes, Lack *lack) {
+        if (ledger->kept_for && kept_bytes > 0 && !asker->kept && !asker->overtakes)
+                lack->kept_for = kept_holder(ledger, kept_bytes);
+}
+
+static void explain_cpus(const Ledger *ledger, const FitAsker *asker, Lack *lack) {
         uint64_t free_cpus = ledger_free_cpus(ledger);
 
         lack->total_bytes = ledger->n_cpus;
         lack->free_bytes = free_cpus;
         if (lack->reason == WAIT_REASON_CPUS_KEPT) {
                 free_cpus = sat_sub(free_cpus, ledger->kept_cpus);
-                add_kept_for(ledger, ledger->kept_cpus, lack);
+                explain_kept(ledger, ledger->kept_cpus, lack);
         } else {
-                add_cpu_holders(ledger, lack);
+                holders_of_cpus(ledger, lack);
+                add_kept(ledger, asker, ledger->kept_cpus, lack);
         }
         lack->missing_bytes = sat_sub(lack->asked_bytes, free_cpus);
 }
 
-static void explain_kept(const Ledger *ledger, const Pool *pool, Lack *lack) {
-        bool whole = pool->is_gpu && lack->asked_bytes == GPU_WHOLE;
-
-        lack->missing_bytes = whole ? 0 : sat_sub(lack->asked_bytes, pool_free_beside_bytes(pool));
-        add_kept_for(ledger,
-                     MIN(pool->kept_bytes, sat_sub(pool->total_bytes, pool->reserved_bytes)), lack);
+/* A whole GPU that is kept: all that tasks can have of it. */
+static uint64_t kept_bytes(const Pool *pool) {
+        if (!pool->is_kept)
+                return 0;
+        return MIN(pool->kept_bytes, sat_sub(pool->total_bytes, pool->reserved_bytes));
 }
 
 /* Who beside tasks is in the way there: those that hold most. */
@@ -242,9 +120,39 @@ static void add_outsiders(const Outsiders *outsiders, Lack *lack) {
                 lack->outsiders[i] = outsiders->items[i];
 }
 
-static void explain_pool(const Ledger *ledger, int slot, Lack *lack) {
-        const Pool *pool = ledger_pool_const(ledger, slot);
+static bool names_outsiders(WaitReason reason) {
+        return reason == WAIT_REASON_GPU_MEMORY || reason == WAIT_REASON_GPU_SHARED ||
+               reason == WAIT_REASON_GPU_EXCLUSIVE;
+}
+
+/* What is missing of what can be measured. */
+static void explain_figures(const Ledger *ledger,
+                            const FitAsker *asker,
+                            const Pool *pool,
+                            Lack *lack) {
+        bool whole = pool->is_gpu && lack->asked_bytes == GPU_WHOLE;
         uint64_t used = sat_sub(pool->total_bytes, pool->measured_bytes);
+
+        lack->free_bytes = pool->is_whole ? 0 : pool_free_bytes(pool);
+        if (lack->reason == WAIT_REASON_ROOM_KEPT) {
+                lack->missing_bytes =
+                        whole ? 0 : sat_sub(lack->asked_bytes, pool_free_beside_bytes(pool));
+                return;
+        }
+        if (lack->reason == WAIT_REASON_SETTLING)
+                lack->free_bytes = fit_ample_free_bytes(pool, asker);
+        lack->missing_bytes =
+                whole ? sat_sub(sat_sub(used, pool->idle_bytes), pool->whole_used_bytes) :
+                        sat_sub(lack->asked_bytes, lack->free_bytes);
+        if (lack->reason == WAIT_REASON_DELAY)
+                lack->until_boot_us = end_or_none(fit_strict_end_us(pool, asker));
+        if (lack->reason == WAIT_REASON_SETTLING)
+                lack->until_boot_us = end_or_none(asker->kept ? pool->kept_settling_end_us :
+                                                                pool->settling_end_us);
+}
+
+static void explain_pool(const Ledger *ledger, const FitAsker *asker, int slot, Lack *lack) {
+        const Pool *pool = ledger_pool_const(ledger, slot);
 
         if (slot != SLOT_RAM) {
                 lack->gpu_index = (int)ledger->core->gpus[slot].sample.index;
@@ -258,24 +166,15 @@ static void explain_pool(const Ledger *ledger, int slot, Lack *lack) {
 
         lack->reserved_bytes = pool->reserved_bytes;
         lack->outside_bytes = pool_outside_bytes(pool);
-        if (lack->reason == WAIT_REASON_GPU_MEMORY || lack->reason == WAIT_REASON_GPU_SHARED)
+        if (names_outsiders(lack->reason))
                 add_outsiders(&ledger->core->gpus[slot].outsiders, lack);
-        lack->free_bytes = pool->is_whole ? 0 : pool_free_bytes(pool);
+        explain_figures(ledger, asker, pool, lack);
         if (lack->reason == WAIT_REASON_ROOM_KEPT) {
-                explain_kept(ledger, pool, lack);
+                explain_kept(ledger, kept_bytes(pool), lack);
                 return;
         }
-        if (lack->reason == WAIT_REASON_SETTLING)
-                lack->free_bytes = pool_ample_free_bytes(pool);
-        lack->missing_bytes =
-                lack->asked_bytes == GPU_WHOLE && slot != SLOT_RAM ?
-                        sat_sub(sat_sub(used, pool->idle_bytes), pool->whole_used_bytes) :
-                        sat_sub(lack->asked_bytes, lack->free_bytes);
-        if (lack->reason == WAIT_REASON_DELAY)
-                lack->until_boot_us = pool->strict_end_us;
-        if (lack->reason == WAIT_REASON_SETTLING)
-                lack->until_boot_us = pool->settling_end_us;
-        add_holders(ledger, slot, lack);
+        add_kept(ledger, asker, kept_bytes(pool), lack);
+        holders_of_pool(ledger, asker, slot, lack);
 }
 
 static Lack *add_lack(Explain *explain, WaitReason reason) {
@@ -298,17 +197,18 @@ static void explain_unseen(const GpuNeed *need, Lack *lack) {
 
 static void explain_lack(const Ledger *ledger,
                          const Needs *needs,
+                         const FitAsker *asker,
                          const FitLack *found,
                          Explain *ret) {
         Lack *lack = add_lack(ret, found->reason);
 
         lack->asked_bytes = found->asked_bytes;
         if (found->reason == WAIT_REASON_CPUS || found->reason == WAIT_REASON_CPUS_KEPT)
-                explain_cpus(ledger, lack);
+                explain_cpus(ledger, asker, lack);
         else if (found->slot == SLOT_NONE)
                 explain_unseen(&needs->gpus[found->need], lack);
         else
-                explain_pool(ledger, found->slot, lack);
+                explain_pool(ledger, asker, found->slot, lack);
 }
 
 static void explain_grants(const Ledger *ledger, const Needs *needs, const Fit *fit, Explain *ret) {
@@ -337,19 +237,18 @@ static void explain_keep(const Ledger *ledger, const Entry *entry, Explain *ret)
         ret->keep.kept = entry == ledger->kept_for;
         if (ret->keep.kept) {
                 ret->keep.since_boot_us = core->keep.since_boot_us;
-                if (keep_until_us(core) != TASK_TIME_INF)
-                        ret->keep.until_boot_us = keep_until_us(core);
+                ret->keep.until_boot_us = end_or_none(keep_until_us(core));
         } else if (past_us <= ledger->now_boot_us && lacks_room(ret)) {
                 ret->keep.hopeless = !keep_find(ledger, entry, KEEP_GOES_ON, &room);
         }
 }
 
-/* @entry: NULL: a task that was not submitted. */
-static void explain_needs(const Core *core,
-                          const Task *task,
-                          const Entry *entry,
-                          uint64_t now_boot_us,
-                          Explain *ret) {
+/* @entry: NULL: a task that was not submitted. Returns whom room is kept for; NULL: nobody. */
+static const Entry *explain_needs(const Core *core,
+                                  const Task *task,
+                                  const Entry *entry,
+                                  uint64_t now_boot_us,
+                                  Explain *ret) {
         Alike alike = queue_alike(task);
         const Needs *needs = &task->needs;
         KeepRoom room = {};
@@ -364,14 +263,25 @@ static void explain_needs(const Core *core,
         if (fit_needs(&ledger, needs, &asker, &fit)) {
                 if (ret->n_lacks == 0)
                         explain_grants(&ledger, needs, &fit, ret);
-                return;
+                return ledger.kept_for;
         }
 
         ret->any_gpu = fit.any_gpu;
         for (size_t i = 0; i < fit.n_lacks; i++)
-                explain_lack(&ledger, needs, &fit.lacks[i], ret);
+                explain_lack(&ledger, needs, &asker, &fit.lacks[i], ret);
         if (entry)
                 explain_keep(&ledger, entry, ret);
+        return ledger.kept_for;
+}
+
+static size_t n_before(const Core *core, const Entry *entry, uint64_t now_boot_us) {
+        return place_in_order(core, entry->task->uid, entry->class->priority, entry->task->id,
+                              entry->task->queued_boot_us, now_boot_us);
+}
+
+/* The place behind @n others; whom room is kept for is asked before all of them, wherever it stands. */
+static size_t place_behind(const Core *core, size_t n, const Entry *kept, uint64_t now_boot_us) {
+        return n + 1 + (kept && n_before(core, kept, now_boot_us) >= n);
 }
 
 /* An offer is open: nothing is missing, it is up to its runner. */
@@ -441,9 +351,19 @@ static void explain_pressure(const Core *core, Explain *ret) {
 }
 
 /* Whether its user has as many open offers, or tasks that run, as one may have. */
-static bool is_full(const Core *core, const User *user) {
-        return user->n_offers >= core->policy.max_offers_per_uid ||
-               user->n_running + user->n_offers >= core->policy.max_active_per_uid;
+static bool explain_full(const Core *core, const User *user, Explain *ret) {
+        const Policy *policy = &core->policy;
+        bool offers = user->n_offers >= policy->max_offers_per_uid;
+        Lack *lack;
+
+        if (!offers && user->n_running + user->n_offers < policy->max_active_per_uid)
+                return false;
+        lack = add_lack(ret, offers ? WAIT_REASON_OFFERS : WAIT_REASON_ACTIVE);
+        lack->asked_bytes = 1;
+        lack->missing_bytes = 1;
+        lack->total_bytes = offers ? policy->max_offers_per_uid : policy->max_active_per_uid;
+        lack->used_bytes = offers ? user->n_offers : user->n_running + user->n_offers;
+        return true;
 }
 
 /* Whether its user's tasks have as much as they may. */
@@ -457,15 +377,17 @@ static void explain_limit(const Core *core, const User *user, const Needs *needs
         lack = add_lack(ret, found.reason);
         lack->asked_bytes = found.asked;
         lack->total_bytes = found.most;
+        lack->used_bytes = found.used;
         lack->free_bytes = sat_sub(found.most, found.used);
         lack->missing_bytes = found.asked - lack->free_bytes;
+        holders_of_user(core, user, lack);
 }
 
 static void explain_waiting(const Core *core,
                             const Entry *entry,
                             uint64_t now_boot_us,
                             Explain *ret) {
-        const Task *task = entry->task;
+        const Entry *kept;
 
         explain_drain(core, ret);
         explain_pressure(core, ret);
@@ -475,18 +397,18 @@ static void explain_waiting(const Core *core,
                 return;
         }
 
-        ret->place = 1 + place_in_order(core, task->uid, entry->class->priority, task->id,
-                                        task->queued_boot_us, now_boot_us);
         if (entry->phase == PHASE_AWAY)
                 (void)add_lack(ret, WAIT_REASON_AWAY);
-        if (is_full(core, entry->class->user))
-                (void)add_lack(ret, WAIT_REASON_OFFERS);
-        else
-                explain_limit(core, entry->class->user, &task->needs, ret);
-        explain_needs(core, task, entry, now_boot_us, ret);
+        if (!explain_full(core, entry->class->user, ret))
+                explain_limit(core, entry->class->user, &entry->class->needs, ret);
+        kept = explain_needs(core, entry->task, entry, now_boot_us, ret);
+        ret->place = entry == kept ? 1 :
+                                     place_behind(core, n_before(core, entry, now_boot_us), kept,
+                                                  now_boot_us);
 }
 
-static void explain_clear(Explain *ret) {
+static void explain_clear(Explain *ret, uid_t uid) {
+        ret->uid = uid;
         ret->n_lacks = 0;
         ret->any_gpu = false;
         ret->drain = (Drain){};
@@ -504,24 +426,26 @@ int core_explain(const Core *core, uint64_t id, uint64_t now_boot_us, Explain *r
 
         switch (entry->phase) {
         case PHASE_HELD:
-                explain_clear(ret);
+                explain_clear(ret, entry->task->uid);
                 (void)add_lack(ret, WAIT_REASON_HELD);
                 (void)explain_blocked(core, entry, ret);
+                if (entry->away)
+                        (void)add_lack(ret, WAIT_REASON_AWAY);
                 return 0;
         case PHASE_OFFERED:
-                explain_clear(ret);
+                explain_clear(ret, entry->task->uid);
                 explain_offered(entry->task, ret);
                 return 0;
         case PHASE_WAITING:
         case PHASE_AWAY:
         case PHASE_BLOCKED:
-                explain_clear(ret);
+                explain_clear(ret, entry->task->uid);
                 explain_waiting(core, entry, now_boot_us, ret);
                 return 0;
         case PHASE_RUNNING:
                 if (!entry->ahead)
                         break;
-                explain_clear(ret);
+                explain_clear(ret, entry->task->uid);
                 explain_offered(entry->task, ret);
                 return 0;
         case PHASE_LOST:
@@ -538,16 +462,17 @@ int core_explain_new(const Core *core,
                      uint64_t now_boot_us,
                      Explain *ret) {
         const User *user = table_find_user(core, uid);
+        const Entry *kept;
 
-        explain_clear(ret);
+        explain_clear(ret, uid);
         explain_drain(core, ret);
         explain_pressure(core, ret);
-        ret->place =
-                1 + place_in_order(core, uid, task->priority, UINT64_MAX, now_boot_us, now_boot_us);
-        if (user && is_full(core, user))
-                (void)add_lack(ret, WAIT_REASON_OFFERS);
-        else if (user)
+        if (user && !explain_full(core, user, ret))
                 explain_limit(core, user, &task->needs, ret);
-        explain_needs(core, task, NULL, now_boot_us, ret);
+        kept = explain_needs(core, task, NULL, now_boot_us, ret);
+        ret->place = place_behind(core,
+                                  place_in_order(core, uid, task->priority, UINT64_MAX, now_boot_us,
+                                                 now_boot_us),
+                                  kept, now_boot_us);
         return 0;
 }

@@ -28,7 +28,7 @@ typedef enum WaitReason {
         WAIT_REASON_SETTLING, /* a task that just started there may still take more (ample) */
         WAIT_REASON_HELD,
         WAIT_REASON_AWAY,           /* its taskflow does not answer (stopped?) */
-        WAIT_REASON_OFFERS,         /* its user has too many open offers, or tasks that run */
+        WAIT_REASON_OFFERS,         /* as many starts of its user's are offered as may be at once */
         WAIT_REASON_LOOK,           /* it waits for a look at the machine: at most an instant */
         WAIT_REASON_GPU_KEPT,       /* the settings no longer give this GPU out */
         WAIT_REASON_AFTER,          /* it waits until its holders have succeeded */
@@ -47,10 +47,11 @@ typedef enum WaitReason {
         WAIT_REASON_MAX_MEMORY,     /* of RAM, */
         WAIT_REASON_MAX_GPUS,       /* of GPUs, */
         WAIT_REASON_MAX_GPU_MEMORY, /* of memory on GPUs */
+        WAIT_REASON_ACTIVE, /* as many of its user's tasks run, or are about to, as may at once */
 } WaitReason;
 
 enum {
-        N_WAIT_REASONS = WAIT_REASON_MAX_GPU_MEMORY + 1,
+        N_WAIT_REASONS = WAIT_REASON_ACTIVE + 1,
         EXPLAIN_HOLDERS_MAX = 8,
         EXPLAIN_OUTSIDERS_MAX = 3,
         EXPLAIN_LACKS_MAX = GPU_MAX + 5,
@@ -74,14 +75,18 @@ typedef struct Lack {
         uint64_t free_bytes;  /* for it, after reserve and ledger; CPUS: cores */
         uint64_t
                 missing_bytes; /* CPUS: cores; PRESSURE: hundredths of a percent that it is over the limit */
-        uint64_t total_bytes; /* CPUS: cores; LIMIT, ELEMENTS: elements; PRESSURE: the limit */
+        uint64_t
+                total_bytes; /* CPUS: cores; LIMIT, ELEMENTS: elements; PRESSURE, OFFERS and what is set for a user: the limit */
+        uint64_t used_bytes; /* what is set for a user: of it; 0: not known */
         uint64_t reserved_bytes;
         uint64_t outside_bytes; /* used there by what taskflow did not start */
         size_t n_outsiders;     /* filled in below: who that is, of a GPU */
         OutsideProcess outsiders[EXPLAIN_OUTSIDERS_MAX];
         size_t n_more_outsiders;
-        uint64_t until_boot_us; /* DELAY, SETTLING: when it is over at the latest; else 0 */
-        size_t n_holders;       /* filled in below */
+        uint64_t
+                until_boot_us; /* DELAY, SETTLING, ROOM_KEPT, CPUS_KEPT: when it is over at the latest; 0: never, or another reason */
+        Holder kept_for; /* of what is free, or will be, its promised_bytes are kept for this one; task_id 0: nothing is */
+        size_t n_holders; /* filled in below */
         Holder holders[EXPLAIN_HOLDERS_MAX];
         size_t n_more_holders;
 } Lack;
@@ -96,7 +101,11 @@ typedef struct ExplainKeep {
         uint64_t until_boot_us; /* kept: at the latest; 0: for as long as it takes */
 } ExplainKeep;
 
+/* Explain.uid that an older daemon does not say. */
+#define EXPLAIN_UID_UNKNOWN ((uid_t)-1)
+
 typedef struct Explain {
+        uid_t uid;      /* whose task it is */
         size_t n_lacks; /* 0: nothing is missing; for a GPU `any`: one for each of them */
         Lack lacks[EXPLAIN_LACKS_MAX];
         bool any_gpu; /* the GPU lacks are alternatives: one of them would do */

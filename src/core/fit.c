@@ -85,13 +85,16 @@ static bool is_kept_from(const Pool *pool, uint64_t bytes, bool whole, const Fit
                (!asker->overtakes && (alone || bytes > pool_free_beside_bytes(pool)));
 }
 
-/* What may be taken although others settle. */
-static uint64_t ample_free_bytes(const Pool *pool, const FitAsker *asker) {
+uint64_t fit_ample_free_bytes(const Pool *pool, const FitAsker *asker) {
         if (asker->kept)
                 return sat_sub(pool->measured_bytes,
                                sat_add(pool->reserved_bytes, pool->kept_ample_bytes));
 
         return asker->overtakes ? pool_ample_free_bytes(pool) : pool_ample_free_beside_bytes(pool);
+}
+
+uint64_t fit_strict_end_us(const Pool *pool, const FitAsker *asker) {
+        return asker->kept ? pool->kept_strict_end_us : pool->strict_end_us;
 }
 
 /* A WaitReason, or FITS. What is short comes before what only has to be waited for. */
@@ -113,9 +116,9 @@ static int pool_lack(const Pool *pool, uint64_t bytes, const FitAsker *asker) {
                 return WAIT_REASON_ROOM_KEPT;
         if (whole && pool->shares_ram)
                 return pool->taken ? WAIT_REASON_LOOK : FITS; /* of RAM it takes nothing */
-        if ((asker->kept ? pool->kept_strict_end_us : pool->strict_end_us) > 0)
+        if (fit_strict_end_us(pool, asker) > 0)
                 return WAIT_REASON_DELAY;
-        if (!whole && bytes > ample_free_bytes(pool, asker) && !is_small(pool, bytes))
+        if (!whole && bytes > fit_ample_free_bytes(pool, asker) && !is_small(pool, bytes))
                 return WAIT_REASON_SETTLING;
         if (pool->taken)
                 return WAIT_REASON_LOOK;

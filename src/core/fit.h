@@ -56,5 +56,11 @@ bool fit_gpu_bytes(uint64_t bytes, uint64_t total_bytes, uint64_t reserved_bytes
 /* The same, by its pool. The whole of one without memory of its own is the GPU alone, not its RAM. */
 bool fit_pool_bytes(const Pool *pool, uint64_t bytes, uint64_t *ret);
 
+/* What who asks may take although others settle. */
+uint64_t fit_ample_free_bytes(const Pool *pool, const FitAsker *asker);
+
+/* When the last strict delay is over that holds up who asks; 0: none does. */
+uint64_t fit_strict_end_us(const Pool *pool, const FitAsker *asker);
+
 /* The GPUs of the kind that a need for any is for, by slot. */
 uint64_t fit_slots_of_kind(const Ledger *ledger, const char *want);

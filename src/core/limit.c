@@ -64,6 +64,13 @@ LimitUse limit_asked(const Core *core, const Needs *needs, const GpuGrant *grant
         return use;
 }
 
+LimitUse limit_of_active(const Core *core, const Entry *entry) {
+        LimitUse use = limit_asked(core, &entry->class->needs, entry->task->gpus);
+
+        use.memory_bytes = turn_holding(core, entry).memory_bytes;
+        return use;
+}
+
 LimitUse limit_used(const Core *core, const User *user) {
         LimitUse used = {};
         const Entry *entry;
@@ -73,8 +80,7 @@ LimitUse limit_used(const Core *core, const User *user) {
 
                 if (entry->class->user != user || entry->ahead)
                         continue;
-                use = limit_asked(core, &entry->class->needs, entry->task->gpus);
-                use.memory_bytes = turn_holding(core, entry).memory_bytes;
+                use = limit_of_active(core, entry);
                 used = limit_sum(&used, &use);
         }
         return used;

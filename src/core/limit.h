@@ -29,6 +29,9 @@ typedef struct LimitLack {
 /* Whether there are any for a user. */
 bool limit_is_set(const UserRules *rules);
 
+/* What an offered or running task has. */
+LimitUse limit_of_active(const Core *core, const Entry *entry);
+
 /* What the user's offered and running tasks have. Looks at all that run. */
 LimitUse limit_used(const Core *core, const User *user);
 

@@ -3,502 +3,217 @@
 /*
  * The wait in words
  *
- * Every lack becomes a part of one line: what is needed where, what is free, what is missing, who
- * holds it, how long it still lasts. Parts about the same need share its beginning.
+ * Every lack becomes a part of one line. Parts about the same need share its beginning.
  */
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 
-#include "core/explain.h"
 #include "core/gpu-word.h"
-#include "core/sat.h"
-#include "util/units.h"
+#include "core/ref.h"
+#include "core/sentence-room.h"
+#include "core/words.h"
 
 enum {
-        USER_NAME_MAX = 64,
-        WHERE_MAX = GPU_UUID_MAX + 16,
         NAMED_MAX = 3, /* of the tasks whose end is waited for; the others are counted */
 };
 
-typedef struct Line {
-        char *buf;
-        size_t n;
-        size_t at; /* at most n - 1 */
-        uint64_t now_boot_us;
-        explain_user_fn user_name;
-        void *userdata;
-} Line;
-
-typedef struct Bytes {
-        char text[UNITS_FORMAT_MAX];
-} Bytes;
-
-static void say(Line *line, const char *fmt, ...) _printf_(2, 3);
-
-static void say(Line *line, const char *fmt, ...) {
-        va_list args;
-        int r;
-
-        va_start(args, fmt);
-        r = vsnprintf(line->buf + line->at, line->n - line->at, fmt, args);
-        va_end(args);
-
-        if (r > 0)
-                line->at = MIN(line->at + (size_t)r, line->n - 1);
-}
-
-static const char *show(Bytes *buf, uint64_t bytes) {
-        return units_format_bytes(buf->text, sizeof(buf->text), bytes);
-}
-
-static const char *show_user(const Line *line, uid_t uid, char buf[static USER_NAME_MAX]) {
-        if (line->user_name)
-                return line->user_name(uid, buf, USER_NAME_MAX, line->userdata);
-
-        (void)snprintf(buf, USER_NAME_MAX, "uid %u", (unsigned)uid);
-        return buf;
-}
-
-/* `GPU 0`, `GPU GPU-12ab…`, `RAM` */
-static const char *show_where(const Lack *lack, char buf[static WHERE_MAX]) {
-        char id[GPU_ID_MAX];
-
-        if (lack->gpu_index >= 0)
-                (void)snprintf(buf, WHERE_MAX, "GPU %s",
-                               gpu_id_or_index(lack->gpu_id, (unsigned)lack->gpu_index, id));
-        else if (lack->gpu_uuid[0] != '\0')
-                (void)snprintf(buf, WHERE_MAX, "GPU %s", lack->gpu_uuid);
+/* Others' tasks with their user. */
+static void say_awaited(Words *words, const Holder *holder) {
+        if (words->uid != EXPLAIN_UID_UNKNOWN && holder->uid != words->uid)
+                words_task(words, holder);
         else
-                (void)snprintf(buf, WHERE_MAX, "RAM");
-
-        return buf;
+                words_say(words, "task %" PRIu64, task_ref_id(holder->task_id));
 }
 
-static bool is_of_gpu(const Lack *lack) {
-        switch (lack->reason) {
-        case WAIT_REASON_GPU_MEMORY:
-        case WAIT_REASON_GPU_SHARED:
-        case WAIT_REASON_GPU_WHOLE:
-        case WAIT_REASON_GPU_UNKNOWN:
-        case WAIT_REASON_GPU_LOST:
-        case WAIT_REASON_GPU_KEPT:
-        case WAIT_REASON_GPU_EXCLUSIVE:
-        case WAIT_REASON_GPU_PROHIBITED:
-        case WAIT_REASON_GPU_SPLIT:
-                return true;
-        case WAIT_REASON_DELAY:
-        case WAIT_REASON_SETTLING:
-        case WAIT_REASON_LOOK:
-        case WAIT_REASON_ROOM_KEPT:
-                return lack->gpu_index >= 0 || lack->gpu_uuid[0] != '\0';
-        case WAIT_REASON_MEMORY:
-        case WAIT_REASON_CPUS:
-        case WAIT_REASON_HELD:
-        case WAIT_REASON_AWAY:
-        case WAIT_REASON_OFFERS:
-        case WAIT_REASON_AFTER:
-        case WAIT_REASON_AFTER_ANY:
-        case WAIT_REASON_LIMIT:
-        case WAIT_REASON_ELEMENTS:
-        case WAIT_REASON_OTHER:
-        case WAIT_REASON_DRAINED:
-        case WAIT_REASON_MAX_RUNNING:
-        case WAIT_REASON_MAX_MEMORY:
-        case WAIT_REASON_MAX_GPUS:
-        case WAIT_REASON_MAX_GPU_MEMORY:
-        case WAIT_REASON_CPUS_KEPT:
-        case WAIT_REASON_PRESSURE:
-                break;
-        }
-
-        return false;
-}
-
-static void say_task(Line *line, const Holder *holder) {
-        char user[USER_NAME_MAX];
-
-        say(line, "task %" PRIu64, task_ref_id(holder->task_id));
-        if (task_ref_index(holder->task_id) >= 0)
-                say(line, "_%" PRId64, task_ref_index(holder->task_id));
-        say(line, " of %s", show_user(line, holder->uid, user));
-}
-
-/* `task 12 of alice holds 3G and may take 17G more` */
-static void say_holder(Line *line, const Holder *holder) {
-        Bytes used, promised;
-
-        say_task(line, holder);
-        if (holder->used_bytes > 0)
-                say(line, " holds %s", show(&used, holder->used_bytes));
-        if (holder->promised_bytes > 0)
-                say(line, "%s %s%s", holder->used_bytes > 0 ? " and may take" : " may take",
-                    show(&promised, holder->promised_bytes), holder->used_bytes > 0 ? " more" : "");
-        if (holder->used_bytes == 0 && holder->promised_bytes == 0)
-                say(line, " is there");
-}
-
-/* `5G is used outside taskflow: 4G by process 4711 of bob, 900M by process 812 of root, 2 more` */
-static void say_outside(Line *line, const Lack *lack) {
-        Bytes bytes;
-
-        say(line, "%s is used outside taskflow", show(&bytes, lack->outside_bytes));
-        for (size_t i = 0; i < lack->n_outsiders; i++) {
-                const OutsideProcess *outsider = &lack->outsiders[i];
-                char user[USER_NAME_MAX];
-
-                say(line, "%s ", i == 0 ? ":" : ",");
-                if (outsider->used_bytes != OUTSIDER_BYTES_UNKNOWN)
-                        say(line, "%s ", show(&bytes, outsider->used_bytes));
-                say(line, "by process %d", (int)outsider->pid);
-                if (outsider->uid != OUTSIDER_UID_UNKNOWN)
-                        say(line, " of %s", show_user(line, outsider->uid, user));
-        }
-        if (lack->n_more_outsiders > 0)
-                say(line, ", %zu more", lack->n_more_outsiders);
-}
-
-/* ` (task 12 of alice holds 20G, 2 more tasks; 1G is used outside taskflow)` */
-static void say_who(Line *line, const Lack *lack) {
-        bool outside = lack->outside_bytes > 0;
-
-        if (lack->n_holders == 0 && !outside)
-                return;
-
-        say(line, " (");
-        for (size_t i = 0; i < lack->n_holders; i++) {
-                say(line, "%s", i > 0 ? ", " : "");
-                say_holder(line, &lack->holders[i]);
-        }
-        if (lack->n_more_holders > 0)
-                say(line, " and %zu more task%s", lack->n_more_holders,
-                    lack->n_more_holders > 1 ? "s" : "");
-        if (outside && lack->n_holders > 0)
-                say(line, "; ");
-        if (outside)
-                say_outside(line, lack);
-        say(line, ")");
-}
-
-static void say_tasks(Line *line, const Lack *lack) {
-        for (size_t i = 0; i < lack->n_holders; i++) {
-                say(line, "%s", i > 0 ? ", " : "");
-                say_task(line, &lack->holders[i]);
-        }
-        if (lack->n_more_holders > 0)
-                say(line, " and %zu more", lack->n_more_holders);
-        if (lack->n_holders == 0)
-                say(line, "another task");
-}
-
-/* `, at most 45s more` */
-static void say_until(Line *line, const Lack *lack) {
-        char text[UNITS_FORMAT_MAX];
-        uint64_t left = sat_sub(lack->until_boot_us, line->now_boot_us);
-
-        if (lack->until_boot_us == TASK_TIME_INF)
-                return;
-
-        /* Rounded up: the last second before the end is not 0s. */
-        left = sat_add(left, US_PER_SEC - 1);
-        say(line, ", at most %s more", units_format_duration(text, sizeof(text), left));
-}
-
-static void say_short(Line *line, const Lack *lack) {
-        Bytes has, missing;
-
-        say(line, "%s free, %s missing", show(&has, lack->free_bytes),
-            show(&missing, lack->missing_bytes));
-        say_who(line, lack);
-}
-
-/* Nothing is short, but a task that has just started there must settle first. */
-static void say_settling(Line *line, const Lack *lack) {
-        Bytes has, missing;
-
-        if (lack->reason == WAIT_REASON_DELAY) {
-                say(line, "kept for ");
-                say_tasks(line, lack);
-                say(line, " until it has taken what it asked for");
-        } else {
-                say_tasks(line, lack);
-                say(line, " just started and may take more than it asked for: %s free beyond that",
-                    show(&has, lack->free_bytes));
-                say(line, ", %s missing", show(&missing, lack->missing_bytes));
-        }
-        say_until(line, lack);
-}
-
-static void say_shared(Line *line, const Lack *lack) {
-        say(line, "in use");
-        say_who(line, lack);
-}
-
-static void say_cores(Line *line, const Lack *lack) {
-        say(line, "needs %" PRIu64 " core%s: %" PRIu64 " of %" PRIu64 " free, %" PRIu64 " missing",
-            lack->asked_bytes, lack->asked_bytes == 1 ? "" : "s", lack->free_bytes,
-            lack->total_bytes, lack->missing_bytes);
-
-        for (size_t i = 0; i < lack->n_holders; i++) {
-                say(line, "%s", i > 0 ? ", " : " (");
-                say_task(line, &lack->holders[i]);
-                say(line, " has %" PRIu64, lack->holders[i].used_bytes);
-        }
-        if (lack->n_more_holders > 0)
-                say(line, " and %zu more", lack->n_more_holders);
-        if (lack->n_holders > 0)
-                say(line, ")");
-}
-
-/* `12G free, but 20G are kept for task 7 of bob` */
-static void say_kept(Line *line, const Lack *lack) {
-        Bytes bytes;
-
-        say(line, "%s free, but ", show(&bytes, lack->free_bytes));
-        if (lack->n_holders == 0) {
-                say(line, "room is kept for another task");
-                return;
-        }
-
-        say(line, "%s kept for ", show(&bytes, lack->holders[0].promised_bytes));
-        say_task(line, &lack->holders[0]);
-        if (lack->missing_bytes == 0 && lack->asked_bytes != GPU_WHOLE)
-                say(line, ", which a delay (-d) would hold up");
-}
-
-/* `needs 4 cores: 6 of 8 free, but 8 kept for task 7 of bob` */
-static void say_kept_cores(Line *line, const Lack *lack) {
-        say(line, "needs %" PRIu64 " core%s: %" PRIu64 " of %" PRIu64 " free, but ",
-            lack->asked_bytes, lack->asked_bytes == 1 ? "" : "s", lack->free_bytes,
-            lack->total_bytes);
-        if (lack->n_holders == 0) {
-                say(line, "kept for another task");
-                return;
-        }
-
-        say(line, "%" PRIu64 " kept for ", lack->holders[0].promised_bytes);
-        say_task(line, &lack->holders[0]);
-}
-
-/* `waits for task 12, task 13 and 4 more to succeed` */
-static void say_after(Line *line, const Lack *lack, const char *what) {
+/* `waits for task 12, task 13 of bob and 4 more to succeed` */
+static void say_after(Words *words, const Lack *lack, const char *what) {
         size_t n_named = MIN(lack->n_holders, (size_t)NAMED_MAX);
         size_t n_more = lack->n_holders - n_named + lack->n_more_holders;
 
-        say(line, "waits for ");
-        for (size_t i = 0; i < n_named; i++)
-                say(line, "%stask %" PRIu64,
-                    i == 0                          ? "" :
-                    i + 1 == n_named && n_more == 0 ? " and " :
-                                                      ", ",
-                    task_ref_id(lack->holders[i].task_id));
+        words_say(words, "waits for ");
+        for (size_t i = 0; i < n_named; i++) {
+                words_say(words, "%s",
+                          i == 0                          ? "" :
+                          i + 1 == n_named && n_more == 0 ? " and " :
+                                                            ", ");
+                say_awaited(words, &lack->holders[i]);
+        }
         if (n_more > 0)
-                say(line, " and %zu more", n_more);
-        say(line, " to %s", what);
+                words_say(words, " and %zu more", n_more);
+        words_say(words, " to %s", what);
 }
 
-static void say_limit(Line *line, const Lack *lack) {
+static void say_limit(Words *words, const Lack *lack) {
         bool one = lack->total_bytes == 1;
 
-        say(line, "%" PRIu64 " %s of the array run%s, as many as --array allows", lack->total_bytes,
-            one ? "element" : "elements", one ? "s" : "");
+        words_say(words, "%" PRIu64 " %s of the array run%s, as many as --array allows",
+                  lack->total_bytes, one ? "element" : "elements", one ? "s" : "");
 }
 
-static void say_elements(Line *line, const Lack *lack) {
+static void say_elements(Words *words, const Lack *lack) {
         bool one = lack->total_bytes == 1;
 
-        say(line, "no element waits in it any more, %" PRIu64 " %s not over", lack->total_bytes,
-            one ? "is" : "are");
+        words_say(words, "no element waits in it any more, %" PRIu64 " %s not over",
+                  lack->total_bytes, one ? "is" : "are");
 }
 
-static void say_exclusive(Line *line, const Lack *lack) {
+/* What one task has of a limit. */
+typedef void (*say_part_fn)(Words *words, uint64_t used);
+
+static void say_nothing(_unused_ Words *words, _unused_ uint64_t used) {
+}
+
+static void say_number(Words *words, uint64_t used) {
+        words_say(words, " has %" PRIu64, used);
+}
+
+static void say_size(Words *words, uint64_t used) {
+        Bytes bytes;
+
+        words_say(words, " has %s", words_bytes(&bytes, used));
+}
+
+/* ` (task 12 has 10G, task 13_4 has 5G and 2 more)`: those of the user, of whom the sentence is. */
+static void say_own_tasks(Words *words, const Lack *lack, say_part_fn say_part) {
+        char id[TASK_REF_FORMAT_MAX];
+
+        for (size_t i = 0; i < lack->n_holders; i++) {
+                words_say(words, "%stask %s", i == 0 ? " (" : ", ",
+                          task_ref_format(id, sizeof(id), lack->holders[i].task_id));
+                say_part(words, lack->holders[i].used_bytes);
+        }
+        if (lack->n_more_holders > 0)
+                words_say(words, " and %zu more", lack->n_more_holders);
         if (lack->n_holders > 0)
-                say_tasks(line, lack);
-        else
-                say(line, "a program outside taskflow");
-        say(line, " has it, and its compute mode lets only one process use it");
+                words_say(words, ")");
 }
 
-/* What is the matter with the place that was named just before. */
-static void say_matter(Line *line, const Lack *lack) {
-        switch (lack->reason) {
-        case WAIT_REASON_MEMORY:
-        case WAIT_REASON_GPU_MEMORY:
-                say_short(line, lack);
-                return;
-        case WAIT_REASON_GPU_SHARED:
-                say_shared(line, lack);
-                return;
-        case WAIT_REASON_GPU_WHOLE:
-                say_tasks(line, lack);
-                say(line, " has it alone");
-                return;
-        case WAIT_REASON_GPU_UNKNOWN:
-                say(line, "the driver does not answer");
-                return;
-        case WAIT_REASON_GPU_LOST:
-                say(line, "the driver says that it is gone");
-                return;
-        case WAIT_REASON_GPU_KEPT:
-                say(line, "the settings no longer give it out");
-                return;
-        case WAIT_REASON_GPU_EXCLUSIVE:
-                say_exclusive(line, lack);
-                return;
-        case WAIT_REASON_GPU_PROHIBITED:
-                say(line, "its compute mode is 'prohibited'");
-                return;
-        case WAIT_REASON_GPU_SPLIT:
-                say(line, "it was split into instances (MIG)");
-                return;
-        case WAIT_REASON_DELAY:
-        case WAIT_REASON_SETTLING:
-                say_settling(line, lack);
-                return;
-        case WAIT_REASON_LOOK:
-                say(line, "about to be measured");
-                return;
-        case WAIT_REASON_ROOM_KEPT:
-                say_kept(line, lack);
-                return;
-        case WAIT_REASON_CPUS:
-        case WAIT_REASON_HELD:
-        case WAIT_REASON_AWAY:
-        case WAIT_REASON_OFFERS:
-        case WAIT_REASON_AFTER:
-        case WAIT_REASON_AFTER_ANY:
-        case WAIT_REASON_LIMIT:
-        case WAIT_REASON_ELEMENTS:
-        case WAIT_REASON_OTHER:
-        case WAIT_REASON_DRAINED:
-        case WAIT_REASON_CPUS_KEPT:
-        case WAIT_REASON_PRESSURE:
-        case WAIT_REASON_MAX_RUNNING:
-        case WAIT_REASON_MAX_MEMORY:
-        case WAIT_REASON_MAX_GPUS:
-        case WAIT_REASON_MAX_GPU_MEMORY:
+/* `4 tasks of alice run or are about to, max_running_per_user allows 4 (task 1, task 2 and 2 more)` */
+static void say_max_running(Words *words, const Lack *lack) {
+        uint64_t n = lack->used_bytes > 0 ? lack->used_bytes : lack->total_bytes;
+        char user[WORDS_USER_MAX];
+
+        words_say(words,
+                  "%" PRIu64
+                  " task%s of %s run%s or %s about to, max_running_per_user allows %" PRIu64,
+                  n, n == 1 ? "" : "s", words_own_user(words, user), n == 1 ? "s" : "",
+                  n == 1 ? "is" : "are", lack->total_bytes);
+        say_own_tasks(words, lack, say_nothing);
+}
+
+/* `needs 2 GPUs: max_gpus_per_user allows alice 4 in all, 3 used, 1 missing (task 1 has 3)` */
+static void say_max_gpus(Words *words, const Lack *lack) {
+        char user[WORDS_USER_MAX];
+
+        words_say(words,
+                  "needs %" PRIu64 " GPU%s: max_gpus_per_user allows %s %" PRIu64
+                  " in all, %" PRIu64 " used, %" PRIu64 " missing",
+                  lack->asked_bytes, lack->asked_bytes == 1 ? "" : "s", words_own_user(words, user),
+                  lack->total_bytes, lack->used_bytes, lack->missing_bytes);
+        say_own_tasks(words, lack, say_number);
+}
+
+/* `needs 9G of RAM: max_memory_per_user allows alice 20G in all, 15G used, 4G missing (task 1 has 15G)` */
+static void say_max_memory(Words *words, const Lack *lack, const char *name, const char *where) {
+        Bytes asked, most, used, missing;
+        char user[WORDS_USER_MAX];
+
+        words_say(words, "needs %s %s: %s allows %s %s in all, %s used, %s missing",
+                  words_bytes(&asked, lack->asked_bytes), where, name, words_own_user(words, user),
+                  words_bytes(&most, lack->total_bytes), words_bytes(&used, lack->used_bytes),
+                  words_bytes(&missing, lack->missing_bytes));
+        say_own_tasks(words, lack, say_size);
+}
+
+/* `64 other tasks of alice are about to start, of at most 64 at once` */
+static void say_full(Words *words, const Lack *lack) {
+        bool offers = lack->reason == WAIT_REASON_OFFERS;
+        bool one = lack->used_bytes == 1;
+        char user[WORDS_USER_MAX];
+
+        if (lack->total_bytes == 0) { /* of an older daemon */
+                words_say(words, "too many other tasks of its user run or are about to start");
                 return;
         }
-}
-
-static void say_place(Line *line, const Lack *lack) {
-        char where[WHERE_MAX];
-        char id[GPU_ID_MAX];
-        bool is_gpu = is_of_gpu(lack);
-        Bytes asked;
-
-        (void)show_where(lack, where);
-        if (is_gpu && lack->gpu_index < 0 && lack->gpu_uuid[0] == '\0')
-                (void)snprintf(where, sizeof(where), "a GPU");
-
-        if (is_gpu && lack->asked_bytes == GPU_WHOLE)
-                say(line, "needs %s alone: %s", where,
-                    lack->reason == WAIT_REASON_GPU_SHARED ? "it is " : "");
-        else if (is_gpu)
-                say(line, "needs %s on %s: ", show(&asked, lack->asked_bytes), where);
-        else
-                say(line, "needs %s of RAM: ", show(&asked, lack->asked_bytes));
-        say_matter(line, lack);
-        if (lack->reason == WAIT_REASON_GPU_SHARED && lack->gpu_index >= 0)
-                say(line, "; --gpu %s:SIZE would share it",
-                    gpu_id_or_index(lack->gpu_id, (unsigned)lack->gpu_index, id));
-}
-
-/* `4 tasks of its user run, as many as max_running_per_user allows` */
-static void say_max_running(Line *line, const Lack *lack) {
-        bool one = lack->total_bytes == 1;
-
-        say(line, "%" PRIu64 " %s of its user run%s, as many as max_running_per_user allows",
-            lack->total_bytes, one ? "task" : "tasks", one ? "s" : "");
-}
-
-/* `needs 2 GPUs: max_gpus_per_user allows its user 4 in all, 1 left, 1 missing` */
-static void say_max_gpus(Line *line, const Lack *lack) {
-        say(line,
-            "needs %" PRIu64 " GPU%s: max_gpus_per_user allows its user %" PRIu64
-            " in all, %" PRIu64 " left, %" PRIu64 " missing",
-            lack->asked_bytes, lack->asked_bytes == 1 ? "" : "s", lack->total_bytes,
-            lack->free_bytes, lack->missing_bytes);
-}
-
-static void say_max_memory(Line *line, const Lack *lack, const char *name, const char *where) {
-        Bytes asked, most, left, missing;
-
-        say(line, "needs %s %s: %s allows its user ", show(&asked, lack->asked_bytes), where, name);
-        say(line, "%s in all, %s left, %s missing", show(&most, lack->total_bytes),
-            show(&left, lack->free_bytes), show(&missing, lack->missing_bytes));
+        words_say(words, "%" PRIu64 " other task%s of %s ", lack->used_bytes, one ? "" : "s",
+                  words_own_user(words, user));
+        words_say(words, "%s%s about to%s, of at most %" PRIu64 " at once",
+                  offers ? "" :
+                  one    ? "runs or " :
+                           "run or ",
+                  one ? "is" : "are", offers ? " start" : "", lack->total_bytes);
 }
 
 /* `nothing starts: drained by root (kernel update)` */
-static void say_drained(Line *line, const Drain *drain) {
-        char user[USER_NAME_MAX];
+static void say_drained(Words *words, const Drain *drain) {
+        char user[WORDS_USER_MAX];
 
-        say(line, "nothing starts: drained by %s", show_user(line, drain->by_uid, user));
+        words_say(words, "nothing starts: drained by %s", words_user(words, drain->by_uid, user));
         if (drain->reason[0] != '\0')
-                say(line, " (%s)", drain->reason);
+                words_say(words, " (%s)", drain->reason);
 }
 
 /* `nothing starts: programs waited for memory in 34.5 % of the last 10 seconds, more than 20 % (pressure_limit)` */
-static void say_pressure(Line *line, const Lack *lack) {
+static void say_pressure(Words *words, const Lack *lack) {
         uint64_t pressure = lack->total_bytes + lack->missing_bytes;
 
-        say(line,
-            "nothing starts: programs waited for memory in %" PRIu64 ".%" PRIu64
-            " %% of the last 10 seconds, more than %" PRIu64 ".%" PRIu64 " %% (pressure_limit)",
-            pressure / 100, pressure % 100 / 10, lack->total_bytes / 100,
-            lack->total_bytes % 100 / 10);
+        words_say(words,
+                  "nothing starts: programs waited for memory in %" PRIu64 ".%" PRIu64
+                  " %% of the last 10 seconds, more than %" PRIu64 ".%" PRIu64
+                  " %% (pressure_limit)",
+                  pressure / 100, pressure % 100 / 10, lack->total_bytes / 100,
+                  lack->total_bytes % 100 / 10);
 }
 
-static void say_lack(Line *line, const Drain *drain, const Lack *lack) {
+static void say_lack(Words *words, const Drain *drain, const Lack *lack) {
         switch (lack->reason) {
         case WAIT_REASON_HELD:
-                say(line, "held: it does not start before it is released");
+                words_say(words, "held: it does not start before it is released");
                 return;
         case WAIT_REASON_AWAY:
-                say(line, "its taskflow does not answer (stopped?)");
+                words_say(words, "its taskflow does not answer (stopped?)");
                 return;
         case WAIT_REASON_OFFERS:
-                say(line, "too many other tasks of its user run or are about to start");
+        case WAIT_REASON_ACTIVE:
+                say_full(words, lack);
                 return;
         case WAIT_REASON_CPUS:
-                say_cores(line, lack);
-                return;
         case WAIT_REASON_CPUS_KEPT:
-                say_kept_cores(line, lack);
+                room_say_cores(words, lack);
                 return;
         case WAIT_REASON_PRESSURE:
-                say_pressure(line, lack);
+                say_pressure(words, lack);
                 return;
         case WAIT_REASON_MAX_RUNNING:
-                say_max_running(line, lack);
+                say_max_running(words, lack);
                 return;
         case WAIT_REASON_MAX_GPUS:
-                say_max_gpus(line, lack);
+                say_max_gpus(words, lack);
                 return;
         case WAIT_REASON_MAX_MEMORY:
-                say_max_memory(line, lack, "max_memory_per_user", "of RAM");
+                say_max_memory(words, lack, "max_memory_per_user", "of RAM");
                 return;
         case WAIT_REASON_MAX_GPU_MEMORY:
-                say_max_memory(line, lack, "max_gpu_memory_per_user", "on GPUs");
+                say_max_memory(words, lack, "max_gpu_memory_per_user", "on GPUs");
                 return;
         case WAIT_REASON_AFTER:
-                say_after(line, lack, "succeed");
+                say_after(words, lack, "succeed");
                 return;
         case WAIT_REASON_AFTER_ANY:
-                say_after(line, lack, "end");
+                say_after(words, lack, "end");
                 return;
         case WAIT_REASON_LIMIT:
-                say_limit(line, lack);
+                say_limit(words, lack);
                 return;
         case WAIT_REASON_ELEMENTS:
-                say_elements(line, lack);
+                say_elements(words, lack);
                 return;
         case WAIT_REASON_OTHER:
-                say(line, "waits for something that this taskflow is too old to know");
+                words_say(words, "waits for something that this taskflow is too old to know");
                 return;
         case WAIT_REASON_DRAINED:
-                say_drained(line, drain);
+                say_drained(words, drain);
                 return;
         case WAIT_REASON_MEMORY:
         case WAIT_REASON_GPU_MEMORY:
@@ -517,51 +232,33 @@ static void say_lack(Line *line, const Drain *drain, const Lack *lack) {
                 break;
         }
 
-        say_place(line, lack);
+        room_say_place(words, lack);
 }
 
-/* GPUs that are alternatives: what is needed is said once. `GPU 0 has 3.9G free, …` */
-static void say_alternative(Line *line, const Lack *lack, bool first) {
-        char where[WHERE_MAX];
-        Bytes asked;
-
-        if (first && lack->asked_bytes == GPU_WHOLE)
-                say(line, "needs a GPU alone: ");
-        else if (first)
-                say(line, "needs %s on a GPU: ", show(&asked, lack->asked_bytes));
-        else
-                say(line, "; ");
-
-        if (lack->gpu_index < 0 && lack->gpu_uuid[0] == '\0') {
-                say(line, "none is there now");
+static void say_keep(Words *words, const ExplainKeep *keep) {
+        if (keep->hopeless)
+                words_say(words, "; no room is kept for it: all that running tasks hold would not "
+                                 "be enough");
+        if (!keep->kept)
                 return;
-        }
 
-        say(line, "%s%s", show_where(lack, where),
-            lack->reason == WAIT_REASON_GPU_MEMORY || lack->reason == WAIT_REASON_ROOM_KEPT ?
-                    " has " :
-            lack->reason == WAIT_REASON_GPU_SHARED ? " is " :
-                                                     ": ");
-        say_matter(line, lack);
+        words_say(words, "; room is kept for it");
+        if (keep->until_boot_us == 0)
+                return;
+        words_say(words, ", at most ");
+        words_until(words, keep->until_boot_us);
+        words_say(words, " more");
 }
 
-static void say_keep(Line *line, const ExplainKeep *keep) {
-        if (keep->kept)
-                say(line, "; room is kept for it");
-        else if (keep->hopeless)
-                say(line,
-                    "; no room is kept for it: all that running tasks hold would not be enough");
-}
-
-static void say_nothing_missing(Line *line, const Explain *explain) {
-        say(line, "nothing is missing: it can start now");
+static void say_nothing_missing(Words *words, const Explain *explain) {
+        words_say(words, "nothing is missing: it can start now");
         for (size_t i = 0; i < ELEMENTSOF(explain->grants); i++) {
                 const GpuGrant *grant = &explain->grants[i];
                 char id[GPU_ID_MAX];
 
                 if (grant->uuid[0] != '\0')
-                        say(line, "%s %s", i == 0 ? ", on GPU" : " and",
-                            gpu_id_or_index(grant->id, grant->index, id));
+                        words_say(words, "%s %s", i == 0 ? ", on GPU" : " and",
+                                  gpu_id_or_index(grant->id, grant->index, id));
         }
 }
 
@@ -571,10 +268,11 @@ void explain_sentence(const Explain *explain,
                       void *userdata,
                       char *buf,
                       size_t n) {
-        Line line = {
+        Words words = {
                 .buf = buf,
                 .n = n,
                 .now_boot_us = now_boot_us,
+                .uid = explain->uid,
                 .user_name = user_name,
                 .userdata = userdata,
         };
@@ -586,25 +284,25 @@ void explain_sentence(const Explain *explain,
         buf[0] = '\0';
 
         if (explain->n_lacks == 0)
-                say_nothing_missing(&line, explain);
+                say_nothing_missing(&words, explain);
 
         for (size_t i = 0; i < explain->n_lacks; i++) {
                 const Lack *lack = &explain->lacks[i];
 
-                if (explain->any_gpu && is_of_gpu(lack)) {
+                if (explain->any_gpu && room_is_of_gpu(lack)) {
                         if (i > 0 && first_alternative)
-                                say(&line, "; ");
-                        say_alternative(&line, lack, first_alternative);
+                                words_say(&words, "; ");
+                        room_say_alternative(&words, lack, first_alternative);
                         first_alternative = false;
                         shared |= lack->reason == WAIT_REASON_GPU_SHARED;
                         continue;
                 }
                 if (i > 0)
-                        say(&line, "; ");
-                say_lack(&line, &explain->drain, lack);
+                        words_say(&words, "; ");
+                say_lack(&words, &explain->drain, lack);
         }
 
         if (shared)
-                say(&line, "; --gpu any:SIZE would share one");
-        say_keep(&line, &explain->keep);
+                words_say(&words, "; --gpu any:SIZE would share one");
+        say_keep(&words, &explain->keep);
 }

@@ -146,9 +146,20 @@ static size_t collect(const EntryList *list,
         return n;
 }
 
+/* Whom room is kept for: it is asked first (plan.c). */
+static const Entry *find_kept(const Core *core, uint64_t now_boot_us) {
+        KeepRoom room;
+        Ledger ledger;
+
+        if (core->keep.task_id == 0)
+                return NULL;
+        ledger_build(&ledger, core, now_boot_us, LEDGER_AS_SEEN);
+        return keep_find_current(&ledger, &room) ? room.entry : NULL;
+}
+
 /* In the order they would start, as if it were now that the last one came. Others' lanes are left out whole. */
 static int collect_queued(const Core *core, Whose whose, const Task **out, size_t *ret_n) {
-        const Entry *entry;
+        const Entry *entry, *kept;
         const User *user;
         const Class *class;
         uint64_t now_us = 0;
@@ -167,7 +178,16 @@ static int collect_queued(const Core *core, Whose whose, const Task **out, size_
         if (r < 0)
                 return r;
 
+        kept = find_kept(core, now_us);
+        if (kept && is_whose(whose, kept->task->uid))
+                out[n++] = kept->task;
+        if (kept)
+                order_take_apart(&order, kept->class);
         while ((entry = order_first(&order))) {
+                if (entry == kept) {
+                        order_next(&order);
+                        continue;
+                }
                 if (!is_whose(whose, entry->task->uid)) {
                         order_skip_lane(&order);
                         continue;

@@ -44,6 +44,7 @@ static const Field lack_fields[] = {
         ROW_NUMBER("free_bytes", Lack, free_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
         ROW_NUMBER("missing_bytes", Lack, missing_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
         ROW_NUMBER("total_bytes", Lack, total_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_NUMBER("used_bytes", Lack, used_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
         ROW_NUMBER("reserved_bytes", Lack, reserved_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
         ROW_NUMBER("outside_bytes", Lack, outside_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
         ROW_WITHIN("outsiders",
@@ -54,6 +55,9 @@ static const Field lack_fields[] = {
                    EXPLAIN_OUTSIDERS_MAX),
         ROW_NUMBER("n_more_outsiders", Lack, n_more_outsiders, FIELD_OMIT_ZERO, 0, INT64_MAX),
         ROW_NUMBER("until_boot_us", Lack, until_boot_us, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_REF_OR_NONE("kept_for", Lack, kept_for.task_id),
+        ROW_NUMBER("kept_for_uid", Lack, kept_for.uid, FIELD_OMIT_ZERO, 0, UINT32_MAX),
+        ROW_NUMBER("kept_bytes", Lack, kept_for.promised_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
         ROW_WITHIN("holders", Lack, holders, n_holders, &object_holder, EXPLAIN_HOLDERS_MAX),
         ROW_NUMBER("n_more_holders", Lack, n_more_holders, FIELD_OMIT_ZERO, 0, INT64_MAX),
         {},
@@ -73,6 +77,7 @@ static const Field keep_fields[] = {
 static const Object object_explain_keep = { "ExplainKeep", keep_fields };
 
 static const Field explain_fields[] = {
+        ROW_OR_NULL("uid", Explain, uid, EXPLAIN_UID_UNKNOWN, 0, 0, UINT32_MAX - 1),
         ROW_WITHIN("lacks", Explain, lacks, n_lacks, &object_lack, EXPLAIN_LACKS_MAX),
         ROW_BOOL("any_gpu", Explain, any_gpu),
         ROW_NUMBER("place", Explain, place, FIELD_OMIT_ZERO, 0, INT64_MAX),

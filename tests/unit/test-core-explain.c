@@ -122,7 +122,7 @@ static void test_a_delay_without_end_has_none(_unused_ void **state) {
         submit(world, (Ask){ .memory_bytes = 5 * GIB });
         assert_string_equal(why(world, 2), "needs 5G of RAM: kept for task 1 of bob until it has "
                                            "taken what it asked for");
-        assert_true(explain.lacks[0].until_boot_us == TASK_TIME_INF);
+        assert_true(explain.lacks[0].until_boot_us == 0);
 }
 
 static void test_of_several_delays_the_last_end_counts(_unused_ void **state) {
@@ -272,7 +272,8 @@ static void test_a_gpu_in_use_is_not_had_whole_but_shared(_unused_ void **state)
         assert_true(explain.lacks[0].asked_bytes == GPU_WHOLE);
         assert_string_equal(why(world, 3), "needs a GPU alone: GPU 0 is in use (task 1 of bob "
                                            "holds 5G); GPU 1 is in use (4G is used outside "
-                                           "taskflow); --gpu any:SIZE would share one");
+                                           "taskflow), 2.8G more than whole_gpu_used allows; --gpu "
+                                           "any:SIZE would share one");
 }
 
 static void test_everything_that_is_missing_is_told(_unused_ void **state) {
@@ -308,11 +309,18 @@ static void test_held_away_and_too_many_offers_are_told(_unused_ void **state) {
                             "its taskflow does not answer (stopped?); needs 100G of RAM: 40G free, "
                             "60G missing (60G is used outside taskflow)");
 
-        policy.max_offers_per_uid = 0;
+        policy.max_offers_per_uid = 1;
         core_set_policy(world->core, &policy);
         submit(world, (Ask){});
-        assert_string_equal(why(world, 3),
-                            "too many other tasks of its user run or are about to start");
+        assert_int_equal(offer_next(world), 3);
+        submit(world, (Ask){});
+        assert_string_equal(why(world, 4),
+                            "1 other task of alice is about to start, of at most 1 at once");
+        assert_int_equal(apply(world, EVENT_ACCEPTED, 3), 0);
+        policy.max_active_per_uid = 1;
+        core_set_policy(world->core, &policy);
+        assert_string_equal(why(world, 4),
+                            "1 other task of alice runs or is about to, of at most 1 at once");
 }
 
 static void say_drained(World *world, const Drain *drain) {
@@ -353,7 +361,8 @@ static void test_a_gpu_that_the_settings_keep_back_is_told(_unused_ void **state
         submit(world, (Ask){ .gpu = { "any" }, .gpu_bytes = { GIB } });
         policy.gpus_all = false;
         core_set_policy(world->core, &policy);
-        assert_string_equal(why(world, 1), "needs 1G on GPU 0: the settings no longer give it out");
+        assert_string_equal(why(world, 1),
+                            "needs 1G on GPU 0: the settings (gpus) no longer give it out");
         assert_string_equal(why(world, 2), "needs 1G on a GPU: none is there now");
 }
 

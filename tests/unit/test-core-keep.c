@@ -4,6 +4,8 @@
  * Room that is kept: for whom, of what, for how long, and who starts beside it (decisions.md 5, 6)
  */
 
+#include "util/cleanup.h"
+
 #include "test-core-fixture.h"
 
 #define PATIENCE (600 * SEC)
@@ -488,6 +490,60 @@ static void test_those_do_not_that_started_after(_unused_ void **state) {
         assert_true(starts(world, (Ask){ .memory_bytes = MIB, .delay_given = true }));
 }
 
+/* -- what people see -- */
+
+static void assert_listed(const World *world, size_t i, uint64_t id, size_t place) {
+        _cleanup_free_ const Task **tasks = NULL;
+        static Explain explain;
+
+        assert_true(core_list(world->core, &tasks) > (ssize_t)i);
+        assert_int_equal(tasks[i]->id, id);
+        assert_int_equal(core_explain(world->core, id, world->now_us, &explain), 0);
+        assert_int_equal(explain.place, place);
+}
+
+static void test_it_is_the_first_in_line(_unused_ void **state) {
+        CALM_WORLD(0);
+        uint64_t big, urgent, late;
+        static Explain explain;
+        Task *task;
+
+        start(world, (Ask){ .memory_bytes = 40 * GIB });
+        big = submit(world, (Ask){ .memory_bytes = 80 * GIB });
+        pass_time(world, PATIENCE);
+        urgent = submit(world, (Ask){ .memory_bytes = 70 * GIB, .priority = 200 });
+        late = submit(world, (Ask){ .memory_bytes = 70 * GIB });
+        assert_listed(world, 1, urgent, 1);
+        assert_listed(world, 2, big, 2);
+        (void)settle(world);
+        assert_int_equal(kept_for(world), big);
+        assert_listed(world, 1, big, 1);
+        assert_listed(world, 2, urgent, 2);
+        assert_listed(world, 3, late, 3);
+
+        task = task_of(world, &(Ask){ .memory_bytes = 70 * GIB, .priority = 200 });
+        assert_int_equal(core_explain_new(world->core, task, CHUCK, world->now_us, &explain), 0);
+        assert_int_equal(explain.place, 2);
+        (void)task_free(task);
+}
+
+static void test_what_is_ample_beside_it_is_told(_unused_ void **state) {
+        KEEPING_WORLD(1, 60 * SEC);
+        uint64_t kept, late;
+
+        start(world, (Ask){ .gpu = { "0" } });
+        kept = submit(world, (Ask){ .memory_bytes = 40 * GIB, .gpu = { "0" } });
+        pass_time(world, PATIENCE);
+        (void)settle(world);
+        assert_int_equal(kept_for(world), kept);
+        assert_true(starts(world, (Ask){ .uid = CHUCK, .memory_bytes = 20 * GIB }));
+        late = submit(world, (Ask){ .uid = BOB, .memory_bytes = 30 * GIB });
+        assert_int_equal(settle(world), 0);
+        assert_says(world, late,
+                    "20G free beyond that, 10G missing, at most 1m more, and 40G is kept for task "
+                    "2 of uid 1000");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_others_overtake_until_its_patience_is_over),
@@ -512,6 +568,8 @@ int main(void) {
                 cmocka_unit_test(test_what_it_waits_for_longest_says_how_long_others_may_take),
                 cmocka_unit_test(test_those_settle_towards_it_that_started_before),
                 cmocka_unit_test(test_those_do_not_that_started_after),
+                cmocka_unit_test(test_it_is_the_first_in_line),
+                cmocka_unit_test(test_what_is_ample_beside_it_is_told),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,8 +50,9 @@ static void test_no_more_run_than_may(_unused_ void **state) {
         assert_int_equal(settle(world), 3);
         assert_int_equal(core_find(world->core, other)->state, TASK_STATE_RUNNING);
         assert_int_equal(core_n_running_of(world->core, ALICE), 2);
-        assert_why(world, ids[2], WAIT_REASON_MAX_RUNNING,
-                   "2 tasks of its user run, as many as max_running_per_user allows");
+        assert_why(
+                world, ids[2], WAIT_REASON_MAX_RUNNING,
+                "2 tasks of uid 1000 run or are about to, max_running_per_user allows 2 (task 1, task 2)");
 
         assert_int_equal(end(world, ids[0], TASK_STATE_DONE), 0);
         assert_int_equal(settle(world), 1);
@@ -86,7 +87,7 @@ static void test_smaller_ones_go_on_and_what_is_taken_counts(_unused_ void **sta
         assert_int_equal(start_next(world), 0);
         assert_why(
                 world, large, WAIT_REASON_MAX_MEMORY,
-                "needs 12G of RAM: max_memory_per_user allows its user 20G in all, 1G left, 11G missing");
+                "needs 12G of RAM: max_memory_per_user allows uid 1000 20G in all, 19G used, 11G missing (task 1 has 10G, task 3 has 9G)");
         assert_int_equal(end(world, small, TASK_STATE_DONE), 0);
         assert_int_equal(start_next(world), 0);
         assert_int_equal(end(world, first, TASK_STATE_DONE), 0);
@@ -106,12 +107,13 @@ static void test_gpus_are_counted_and_weighed(_unused_ void **state) {
         assert_int_equal(start_next(world), 0);
         assert_why(
                 world, id, WAIT_REASON_MAX_GPU_MEMORY,
-                "needs 24G on GPUs: max_gpu_memory_per_user allows its user 30G in all, 6G left");
+                "needs 24G on GPUs: max_gpu_memory_per_user allows uid 1000 30G in all, 24G used, 18G missing (task 1 has 24G)");
         start(world, (Ask){ .uid = ALICE, .gpu = { "any" }, .gpu_bytes = { 6 * GIB } });
         id = submit(world, (Ask){ .uid = ALICE, .gpu = { "3" }, .gpu_bytes = { GIB } });
         assert_int_equal(start_next(world), 0);
-        assert_why(world, id, WAIT_REASON_MAX_GPUS,
-                   "needs 1 GPU: max_gpus_per_user allows its user 2 in all");
+        assert_why(
+                world, id, WAIT_REASON_MAX_GPUS,
+                "needs 1 GPU: max_gpus_per_user allows uid 1000 2 in all, 2 used, 1 missing (task 1 has 1, task 3 has 1)");
 }
 
 /* Else the room would stand empty until others of its user have ended. */

@@ -128,6 +128,7 @@ static void assert_outsiders(const OutsideProcess *have, const OutsideProcess *w
 }
 
 static void assert_explain(const Explain *have, const Explain *want) {
+        assert_int_equal(have->uid, want->uid);
         assert_int_equal(have->n_lacks, want->n_lacks);
         assert_int_equal(have->any_gpu, want->any_gpu);
         assert_int_equal(have->place, want->place);
@@ -147,7 +148,11 @@ static void assert_explain(const Explain *have, const Explain *want) {
                 assert_int_equal(a->free_bytes, b->free_bytes);
                 assert_int_equal(a->missing_bytes, b->missing_bytes);
                 assert_int_equal(a->total_bytes, b->total_bytes);
+                assert_int_equal(a->used_bytes, b->used_bytes);
                 assert_int_equal(a->reserved_bytes, b->reserved_bytes);
+                assert_int_equal(a->kept_for.task_id, b->kept_for.task_id);
+                assert_int_equal(a->kept_for.uid, b->kept_for.uid);
+                assert_int_equal(a->kept_for.promised_bytes, b->kept_for.promised_bytes);
                 assert_int_equal(a->outside_bytes, b->outside_bytes);
                 assert_int_equal(a->until_boot_us, b->until_boot_us);
                 assert_int_equal(a->n_holders, b->n_holders);

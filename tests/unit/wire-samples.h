@@ -129,6 +129,7 @@ static inline Explain *sample_explain(void) {
         Explain *explain = sample_zeroed(1, sizeof(*explain));
         Lack *lack = &explain->lacks[0];
 
+        explain->uid = 1003;
         explain->n_lacks = 2;
         *lack = (Lack){ .reason = WAIT_REASON_GPU_MEMORY,
                         .gpu_index = 0,
@@ -137,7 +138,9 @@ static inline Explain *sample_explain(void) {
                         .free_bytes = 11,
                         .missing_bytes = 12,
                         .total_bytes = 13,
+                        .used_bytes = 17,
                         .reserved_bytes = 14,
+                        .kept_for = { .task_id = 18, .uid = 19, .promised_bytes = 20 },
                         .outside_bytes = 15,
                         .until_boot_us = 16,
                         .n_holders = 2,
