@@ -7,6 +7,7 @@
  */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,6 +211,10 @@ static int fill_task(CoreScheduler *self, Task *task, size_t i) {
         if (r < 0)
                 return r;
 
+        if (asprintf(&task->command, "%016" PRIx64, job->program) < 0) {
+                task->command = NULL;
+                return -ENOMEM;
+        }
         memcpy(task->key, &task->id, sizeof(task->id));
         task->uid = person->uid;
         task->priority = job->priority;

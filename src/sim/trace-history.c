@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/signature.h"
 #include "core/task.h"
 #include "sim/trace-read.h"
 #include "util/macro.h"
@@ -30,6 +31,7 @@ typedef enum Column {
         COLUMN_DELAY_SECONDS,
         COLUMN_DELAY_GIVEN,
         COLUMN_TIME_LIMIT_SECONDS,
+        COLUMN_COMMAND,
 } Column;
 
 static const char *const names[] = {
@@ -46,6 +48,7 @@ static const char *const names[] = {
         [COLUMN_DELAY_SECONDS] = "delay_seconds",
         [COLUMN_DELAY_GIVEN] = "delay_given",
         [COLUMN_TIME_LIMIT_SECONDS] = "time_limit_seconds",
+        [COLUMN_COMMAND] = "command",
 };
 
 enum {
@@ -203,6 +206,15 @@ static int read_gpus(const HistoryRow *row, TraceTask *task) {
         return 0;
 }
 
+/* By the command as it is shown; in which folder is not there. */
+static uint64_t program_of(const char *command) {
+        char *copy = command[0] != '\0' ? strdup(command) : NULL;
+        uint64_t program = copy ? signature_of(&(Task){ .command = copy }, NULL) : 0;
+
+        free(copy);
+        return program;
+}
+
 static int read_row(const HistoryRow *row) {
         TraceTask task = trace_task();
         uint64_t uid = UINT32_MAX, priority = task.priority, cpus = 0, delay_given = 0;
@@ -237,6 +249,7 @@ static int read_row(const HistoryRow *row) {
         task.priority = (unsigned)priority;
         task.cpus = (unsigned)cpus;
         task.delay_given = delay_given == 1;
+        task.program = program_of(row->fields[COLUMN_COMMAND]);
         r = read_gpus(row, &task);
         return r < 0 ? r : trace_add(row->reading, row->line, &task);
 }

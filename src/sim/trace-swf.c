@@ -22,6 +22,7 @@ enum {
         FIELD_ASKED_TIME = 8,
         FIELD_ASKED_MEMORY = 9,
         FIELD_USER = 11,
+        FIELD_PROGRAM = 13,
         N_FIELDS = 18,
         LINE_MAX_BYTES = 1024, /* 18 numbers */
 };
@@ -110,7 +111,7 @@ static int read_sizes(TraceReading *reading, const Line *line, TraceTask *task) 
 
 static int read_line(TraceReading *reading, const Line *line) {
         TraceTask task = trace_task();
-        uint64_t limit_us = 0, user = 0;
+        uint64_t limit_us = 0, user = 0, program = 0;
         int r;
 
         r = read_time(reading, line, FIELD_SUBMIT, &task.submitted_us);
@@ -120,6 +121,8 @@ static int read_line(TraceReading *reading, const Line *line) {
                 r = read_time(reading, line, FIELD_ASKED_TIME, &limit_us);
         if (r == 0)
                 r = read_number(reading, line, FIELD_USER, INT32_MAX, &user);
+        if (r == 0)
+                r = read_number(reading, line, FIELD_PROGRAM, INT32_MAX, &program);
         if (r == 0)
                 r = read_sizes(reading, line, &task);
         if (r < 0)
@@ -131,6 +134,7 @@ static int read_line(TraceReading *reading, const Line *line) {
         }
         if (is_known(field_of(line, FIELD_USER)))
                 task.user = (int64_t)user;
+        task.program = program;
         if (limit_us > 0)
                 task.time_limit_us = limit_us;
         return trace_add(reading, line->number, &task);

@@ -64,6 +64,7 @@ typedef struct TraceTask {
         uint64_t time_limit_us; /* what its user said it takes at most; TASK_TIME_INF: nothing */
         bool delay_given;
         uint64_t delay_us; /* then; or TASK_TIME_INF */
+        uint64_t program;  /* what it is a run of (core/signature.h); 0: the trace does not tell */
         unsigned n_gpus;
         TraceGpu *gpus; /* owned */
         unsigned line;  /* of the file */

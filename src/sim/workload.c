@@ -144,6 +144,18 @@ static int add_gpu(Job *job, const TraceGpu *gpu, const WorkloadOptions *options
         return r;
 }
 
+/* Where a trace does not tell, runs of the same are those that ask for the same. */
+static uint64_t program_of(const TraceTask *task) {
+        Rng mix = { task->memory_bytes };
+
+        if (task->program != 0)
+                return task->program;
+        mix.state = rng_next(&mix) ^ task->cpus;
+        for (unsigned i = 0; i < task->n_gpus; i++)
+                mix.state = rng_next(&mix) ^ task->gpus[i].bytes ^ task->gpus[i].share_milli;
+        return rng_next(&mix);
+}
+
 static void set_times(Job *job, const TraceTask *task, const WorkloadOptions *options, Rng *rng) {
         uint64_t factor = rng_between(rng, 1000, MAX(options->estimate_permille, UINT64_C(1000)));
         bool with_time = rng_chance(rng, options->with_time_pct);
@@ -167,6 +179,7 @@ static int make_job(Job *job, const TraceTask *task, const WorkloadOptions *opti
         *job = (Job){
                 .priority = task->priority,
                 .arrival_us = task->submitted_us,
+                .program = program_of(task),
         };
         job->user = some_user(rng, MAX(options->n_users, 1U));
         set_times(job, task, options, rng);

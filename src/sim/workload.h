@@ -46,7 +46,8 @@ typedef struct Job {
         size_t number; /* in the trace */
         unsigned user;
         unsigned priority;
-        Needs needs; /* as asked for; GPU i of the machine is "GPU-i" */
+        Needs needs;      /* as asked for; GPU i of the machine is "GPU-i" */
+        uint64_t program; /* the same for what its user takes for runs of the same */
         uint64_t time_limit_us;
         bool delay_given;
         uint64_t delay_us;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/task.h"
@@ -57,6 +58,26 @@ static void test_a_history_tells_what_was_asked_for_and_what_was_taken(_unused_ 
         assert_int_equal(task->gpus[1].index, 3);
         assert_true(task->gpus[1].bytes == GPU_WHOLE);
         assert_int_equal(task->gpus[1].peak_bytes, 0);
+        trace_done(&trace);
+}
+
+static void test_a_history_tells_what_was_run(_unused_ void **state) {
+        static const char times[] =
+                "2026-01-31T10:00:00.250Z,2026-01-31T10:00:10.000Z,2026-01-31T10:01:40.500Z";
+        char text[1024];
+        Trace trace;
+
+        (void)snprintf(text, sizeof(text),
+                       "submitted_at,started_at,ended_at,command\n"
+                       "%s,python train.py --lr 1\n%s,python train.py --lr 2\n%s,make\n%s,\n",
+                       times, times, times, times);
+        trace = parse(text);
+        assert_int_equal(trace.n_tasks, 4);
+        assert_int_not_equal(trace.tasks[0].program, 0);
+        assert_int_equal(trace.tasks[0].program, trace.tasks[1].program);
+        assert_int_not_equal(trace.tasks[2].program, trace.tasks[0].program);
+        assert_int_not_equal(trace.tasks[2].program, 0);
+        assert_int_equal(trace.tasks[3].program, 0);
         trace_done(&trace);
 }
 
@@ -117,7 +138,7 @@ static void test_tiresias_has_whole_gpus(_unused_ void **state) {
 static void test_swf_has_processors_and_minus_one(_unused_ void **state) {
         Trace trace = parse("; a comment\n"
                             "\n"
-                            " 1  460 5000 3726 128 20 1024 -1 7200 2048 0 2 1 -1 0 -1 -1 -1\n"
+                            " 1  460 5000 3726 128 20 1024 -1 7200 2048 0 2 1 7 0 -1 -1 -1\n"
                             "2 500 1 -1 -1 -1 -1 -1 -1 -1 5 -1 1 -1 0 -1 -1 -1");
 
         assert_int_equal(trace.format, TRACE_FORMAT_SWF);
@@ -130,6 +151,7 @@ static void test_swf_has_processors_and_minus_one(_unused_ void **state) {
         assert_int_equal(trace.tasks[0].memory_bytes, 256 * MIB);
         assert_int_equal(trace.tasks[0].memory_peak_bytes, 128 * MIB);
         assert_int_equal(trace.tasks[0].user, 2);
+        assert_int_equal(trace.tasks[0].program, 7);
         trace_done(&trace);
         expect_refused("1 2 3\n", "'t' line 1: there are 3 numbers, not 18");
         expect_refused("1 0 0 x 1 1 1 1 1 1 1 1 1 1 1 1 1 1\n",
@@ -164,6 +186,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_formats_have_names),
                 cmocka_unit_test(test_a_history_tells_what_was_asked_for_and_what_was_taken),
+                cmocka_unit_test(test_a_history_tells_what_was_run),
                 cmocka_unit_test(test_what_never_ran_is_left_out),
                 cmocka_unit_test(test_a_history_that_is_wrong_is_refused),
                 cmocka_unit_test(test_openb_has_shares_of_gpus),

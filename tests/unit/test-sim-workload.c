@@ -46,6 +46,20 @@ static void test_what_is_asked_for_is_what_is_taken(_unused_ void **state) {
         workload_done(&workload);
 }
 
+static void test_runs_of_the_same_ask_for_the_same(_unused_ void **state) {
+        WorkloadOptions wrong = plain;
+        Workload workload = make(&plain, 1), other;
+
+        assert_int_not_equal(workload.jobs[0].program, workload.jobs[1].program);
+        assert_int_not_equal(workload.jobs[1].program, workload.jobs[2].program);
+        wrong.error_pct = 50; /* is chance, not another program */
+        other = make(&wrong, 2);
+        for (size_t i = 0; i < workload.n_jobs; i++)
+                assert_int_equal(workload.jobs[i].program, other.jobs[i].program);
+        workload_done(&workload);
+        workload_done(&other);
+}
+
 static void test_nobody_asks_for_more_than_there_is(_unused_ void **state) {
         Workload workload = make(&plain, 1);
 
@@ -155,6 +169,7 @@ static void test_people_take_the_share_that_they_are_to_take(_unused_ void **sta
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_what_is_asked_for_is_what_is_taken),
+                cmocka_unit_test(test_runs_of_the_same_ask_for_the_same),
                 cmocka_unit_test(test_nobody_asks_for_more_than_there_is),
                 cmocka_unit_test(test_a_seed_says_it_all),
                 cmocka_unit_test(test_wrong_requests_stay_within_their_bounds),
