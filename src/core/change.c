@@ -10,6 +10,7 @@
 #include "core/after.h"
 #include "core/array.h"
 #include "core/entry.h"
+#include "core/expect.h"
 #include "core/experience.h"
 #include "core/keep.h"
 #include "core/look.h"
@@ -173,6 +174,7 @@ static int on_offered(Core *core, Entry *entry, const Event *event) {
                 row_join(core, entry, ahead);
         entry->offer = ++core->n_offers;
         task->started_boot_us = event->boot_us;
+        entry->expected_us = expect_learned_us(core, task->uid, entry->signature);
         if (task_ref_index(task->id) >= 0)
                 keep_leave(core, task_ref_id(task->id)); /* its array has begun to start */
         if (!task->delay_given)

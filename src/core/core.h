@@ -21,8 +21,9 @@
  *    with that one until it starts, leaves the line, or one in front of it, of higher priority, is past its own;
  *    or keep_max is over: then it is behind its patience again. It is kept on all that was asked
  *    for or on nothing, and only if the ends of tasks that run could bring it. Others start beside
- *    it, or if they have a time limit that is over before that room can be there: an end that is not
- *    known may come at any moment.
+ *    it, or if they will have ended before that room can be there: an end that is not known may come
+ *    at any moment. Known is a time limit, and, where there is none, for KEEP_TRUST (keep.h) times patience from the beginning of
+ *    the keeping on, how long runs of the same took (expect.h). Of a class the first one's runs count.
  *  - Towards that one only those settle that were offered before the keeping began (6); what would
  *    settle strictly does not start where room is kept.
  *  - Ledger: free for the next task = measured free - reserve - sum over running and offered tasks

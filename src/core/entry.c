@@ -8,6 +8,7 @@
 
 #include "core/after.h"
 #include "core/array.h"
+#include "core/expect.h"
 #include "core/queue.h"
 #include "core/share.h"
 #include "core/signature.h"
@@ -164,6 +165,8 @@ static void entry_enter(Core *core, Entry *entry, Phase phase, const Event *even
         }
         if (!task->delay_given && phase != PHASE_RUNNING)
                 task->delay_us = core->policy.default_delay_us;
+        if (phase == PHASE_RUNNING)
+                entry->expected_us = expect_learned_us(core, task->uid, entry->signature);
         queue_enter(core, entry, phase);
 }
 

@@ -5,15 +5,29 @@
 #include "core/experience.h"
 #include "core/sat.h"
 
-uint64_t expect_end_of_new_us(uint64_t time_limit_us, uint64_t now_boot_us) {
-        if (time_limit_us == TASK_TIME_INF)
-                return TASK_TIME_INF;
+/* What is known of a user's runs of a signature, else of whatever that user ran; NULL: nothing. */
+static const Experience *find_runs(const Core *core, uid_t uid, uint64_t signature) {
+        uint64_t signatures[] = { signature, SIGNATURE_ANY };
 
-        return sat_add(now_boot_us, time_limit_us);
+        for (size_t i = 0; i < ELEMENTSOF(signatures); i++) {
+                const Experience *runs = experience_find(core, uid, signatures[i]);
+
+                if (runs && runs->n > 0)
+                        return runs;
+        }
+        return NULL;
 }
 
-uint64_t expect_end_us(const Entry *entry) {
-        return expect_end_of_new_us(entry->task->time_limit_us, entry->task->started_boot_us);
+uint64_t expect_learned_us(const Core *core, uid_t uid, uint64_t signature) {
+        const Experience *runs = find_runs(core, uid, signature);
+        uint64_t sum_us = 0;
+
+        if (!runs)
+                return 0;
+
+        for (unsigned i = 0; i < runs->n; i++)
+                sum_us = sat_add(sum_us, runs->durations_us[i]);
+        return MAX(sum_us / runs->n, UINT64_C(1));
 }
 
 /* Twice, four times... what was expected, so that it is beyond @age_us. */
@@ -22,6 +36,25 @@ static uint64_t corrected_us(uint64_t expected_us, uint64_t age_us) {
         while (expected_us <= age_us && expected_us < UINT64_MAX)
                 expected_us = sat_add(expected_us, expected_us);
         return expected_us;
+}
+
+uint64_t expect_limit_us(const Entry *entry) {
+        const Task *task = entry->task;
+
+        if (task->time_limit_us == TASK_TIME_INF)
+                return TASK_TIME_INF;
+
+        return sat_add(task->started_boot_us, task->time_limit_us);
+}
+
+uint64_t expect_end_us(const Entry *entry, uint64_t now_boot_us) {
+        const Task *task = entry->task;
+        uint64_t age_us = sat_sub(now_boot_us, task->started_boot_us);
+
+        if (task->time_limit_us != TASK_TIME_INF || entry->expected_us == 0)
+                return expect_limit_us(entry);
+
+        return sat_add(task->started_boot_us, corrected_us(entry->expected_us, age_us));
 }
 
 /* The durations of those that took longer than @age_us, sorted. */
@@ -68,19 +101,6 @@ static ExpectSpan span_of(const Experience *experience, uint64_t age_us) {
                              .upper_us = latest_us };
 }
 
-/* What is known of runs like those of a task: of the same, else of whatever its user ran. NULL: nothing. */
-static const Experience *find_runs(const Core *core, const Entry *entry) {
-        uint64_t signatures[] = { entry->signature, SIGNATURE_ANY };
-
-        for (size_t i = 0; i < ELEMENTSOF(signatures); i++) {
-                const Experience *runs = experience_find(core, entry->task->uid, signatures[i]);
-
-                if (runs && runs->n > 0)
-                        return runs;
-        }
-        return NULL;
-}
-
 /* Less what is over, and no more than the time limit allows. */
 static uint64_t rest_us(uint64_t takes_us, uint64_t limit_us, uint64_t age_us) {
         return sat_sub(MIN(takes_us, limit_us), age_us);
@@ -88,7 +108,7 @@ static uint64_t rest_us(uint64_t takes_us, uint64_t limit_us, uint64_t age_us) {
 
 bool expect_span(const Core *core, const Entry *entry, uint64_t now_boot_us, ExpectSpan *ret) {
         const Task *task = entry->task;
-        const Experience *runs = find_runs(core, entry);
+        const Experience *runs = find_runs(core, task->uid, entry->signature);
         uint64_t limit_us = task->time_limit_us, age_us = 0;
         ExpectSpan all = { .middle_us = limit_us, .upper_us = limit_us };
 

@@ -30,8 +30,14 @@ typedef struct ExpectSpan {
  */
 bool expect_span(const Core *core, const Entry *entry, uint64_t now_boot_us, ExpectSpan *ret);
 
-/* When one will have ended that starts now. */
-uint64_t expect_end_of_new_us(uint64_t time_limit_us, uint64_t now_boot_us);
+/* How long runs of a signature take, to reckon with: the mean of the last ones, as above; 0: nothing is known. */
+uint64_t expect_learned_us(const Core *core, uid_t uid, uint64_t signature);
 
-/* When an offered or running task will have ended; TASK_TIME_INF: that is not known. It may be past. */
-uint64_t expect_end_us(const Entry *entry);
+/* When an offered or running task will have ended by its time limit; it may be past. TASK_TIME_INF: it has none. */
+uint64_t expect_limit_us(const Entry *entry);
+
+/*
+ * When it will have ended: by its time limit, if it has one; else after what it was expected to take when it started, or, if it has
+ * outlived that, after twice that, four times... TASK_TIME_INF: nothing is known.
+ */
+uint64_t expect_end_us(const Entry *entry, uint64_t now_boot_us);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/expect.h"
 #include "core/table.h"
 
 static ExperienceKey key_of(uid_t uid, uint64_t signature) {
@@ -77,6 +78,7 @@ static void restore(Experience *experience, const Event *event) {
 
 int experience_restore(Core *core, const Event *event) {
         Experience *of_same, *of_any;
+        Entry *entry;
 
         if (event->learned.signature == SIGNATURE_ANY || event->learned.n_runs > CORE_RUNS_MAX)
                 return CORE_E_ILLEGAL;
@@ -85,6 +87,12 @@ int experience_restore(Core *core, const Event *event) {
         if (!of_same)
                 return -ENOMEM;
         restore(of_same, event);
+
+        /* it ran before it was known how long it may */
+        TAILQ_FOREACH(entry, &core->active, link)
+        if (entry->task->uid == event->learned.uid &&
+            entry->signature == event->learned.signature && entry->expected_us == 0)
+                entry->expected_us = expect_learned_us(core, entry->task->uid, entry->signature);
 
         /* better than nothing, until something ends */
         of_any = event->learned.n_runs > 0 ? get(core, event->learned.uid, SIGNATURE_ANY) : NULL;

@@ -259,7 +259,7 @@ static const Entry *explain_needs(const Core *core,
         ledger_build(&ledger, core, now_boot_us, LEDGER_AS_SEEN);
         if (keep_find_current(&ledger, &room))
                 keep_mark(&ledger, &room);
-        asker = keep_asker(&ledger, entry, alike.delay, alike.time_limit_us);
+        asker = keep_asker(&ledger, task, entry, alike.delay);
         if (fit_needs(&ledger, needs, &asker, &fit)) {
                 if (ret->n_lacks == 0)
                         explain_grants(&ledger, needs, &fit, ret);

@@ -74,8 +74,21 @@ static void end_entry(const Ledger *ledger, const Entry *entry, Later *later) {
         }
 }
 
-/* How it is when those have ended that are expected to by then; @unknown: and those of whom that is not known. */
-static void look_ahead(const Ledger *ledger, uint64_t at_us, bool unknown, Later *ret) {
+/* What is looked for: room on one GPU, or (@pool NULL) all that is kept. */
+typedef struct Wish {
+        const Pool *pool;
+        unsigned slot;
+        uint64_t bytes;
+} Wish;
+
+/* Which GPU is free first is worth a guess; what is kept, only as long as experience is trusted. */
+static uint64_t end_of(const Ledger *ledger, const Wish *wish, const Entry *entry) {
+        return wish->pool || ledger->kept_trusts ? expect_end_us(entry, ledger->now_boot_us) :
+                                                   expect_limit_us(entry);
+}
+
+/* How it is when those have ended that are expected to by then; for all that is kept also those of whom that is not known. */
+static void look_ahead(const Ledger *ledger, const Wish *wish, uint64_t at_us, Later *ret) {
         const Entry *entry;
 
         ret->n_cpus_taken = ledger->n_cpus_taken;
@@ -84,9 +97,9 @@ static void look_ahead(const Ledger *ledger, uint64_t at_us, bool unknown, Later
                 ret->gpus[i] = left_of(&ledger->gpus[i]);
 
         TAILQ_FOREACH(entry, &ledger->core->active, link) {
-                uint64_t end_us = expect_end_us(entry);
+                uint64_t end_us = end_of(ledger, wish, entry);
 
-                if (!entry->ahead && (end_us == TASK_TIME_INF ? unknown : end_us <= at_us))
+                if (!entry->ahead && (end_us == TASK_TIME_INF ? !wish->pool : end_us <= at_us))
                         end_entry(ledger, entry, ret);
         }
 }
@@ -121,17 +134,10 @@ static bool has_kept_room(const Ledger *ledger, const Later *later) {
         return has;
 }
 
-/* What is looked for: room on one GPU, or (@pool NULL) all that is kept. */
-typedef struct Wish {
-        const Pool *pool;
-        unsigned slot;
-        uint64_t bytes;
-} Wish;
-
 static bool is_met(const Ledger *ledger, const Wish *wish, uint64_t at_us) {
         Later later;
 
-        look_ahead(ledger, at_us, !wish->pool, &later);
+        look_ahead(ledger, wish, at_us, &later);
         if (!wish->pool)
                 return has_kept_room(ledger, &later);
         if (wish->pool->shares_ram && wish->bytes != GPU_WHOLE &&
@@ -149,9 +155,12 @@ static uint64_t first_us(const Ledger *ledger, const Wish *wish) {
         if (is_met(ledger, wish, low))
                 return low;
 
-        TAILQ_FOREACH(entry, &ledger->core->active, link)
-        if (expect_end_us(entry) != TASK_TIME_INF)
-                high = MAX(high, expect_end_us(entry));
+        TAILQ_FOREACH(entry, &ledger->core->active, link) {
+                uint64_t end_us = end_of(ledger, wish, entry);
+
+                if (end_us != TASK_TIME_INF)
+                        high = MAX(high, end_us);
+        }
         if (!is_met(ledger, wish, high))
                 return TASK_TIME_INF;
 

@@ -13,6 +13,7 @@
 #include "core/horizon.h"
 #include "core/limit.h"
 #include "core/sat.h"
+#include "core/signature.h"
 #include "core/table.h"
 
 uint64_t keep_past_us(const Core *core, const Entry *entry) {
@@ -257,18 +258,53 @@ static void mark_gpus(Ledger *ledger, const Needs *needs, const KeepRoom *room) 
         }
 }
 
+/* Whether what is only likely is enough to overtake it. */
+static bool trusts_experience(const Ledger *ledger, const Entry *kept) {
+        const Core *core = ledger->core;
+        uint64_t trust_us = sat_mul_div(core->policy.patience_us, KEEP_TRUST, 1);
+        uint64_t since_us = kept->task->id == core->keep.task_id ? core->keep.since_boot_us :
+                                                                   ledger->now_boot_us;
+
+        return ledger->now_boot_us < sat_add(since_us, trust_us);
+}
+
 void keep_mark(Ledger *ledger, const KeepRoom *room) {
         static const Needs nothing;
         const Needs *needs = room->entry ? &room->entry->class->needs : &nothing;
 
         ledger->kept_for = room->entry;
         ledger->kept_cpus = needs->cpus;
+        ledger->kept_trusts = room->entry && trusts_experience(ledger, room->entry);
         ledger->kept_from_us = 0;
         mark_pool(&ledger->ram, room_ram_bytes(ledger, needs, room));
         mark_gpus(ledger, needs, room);
 }
 
-FitAsker keep_asker(Ledger *ledger, const Entry *entry, DelayKind delay, uint64_t time_limit_us) {
+/* How long a task takes, as far as that is known and counts; or TASK_TIME_INF. */
+static uint64_t takes_us(const Ledger *ledger, const Task *task, const Entry *entry) {
+        uint64_t learned_us;
+
+        if (task->time_limit_us != TASK_TIME_INF || !ledger->kept_trusts)
+                return task->time_limit_us;
+
+        learned_us = expect_learned_us(ledger->core, task->uid,
+                                       entry ? entry->signature : signature_of(task, NULL));
+        return learned_us > 0 ? learned_us : TASK_TIME_INF;
+}
+
+/* Whether one that starts now will have ended when the room can be there, as far as that is known. */
+static bool ends_before(Ledger *ledger, const Task *task, const Entry *entry) {
+        uint64_t us = takes_us(ledger, task, entry);
+
+        if (us == TASK_TIME_INF)
+                return false;
+
+        if (ledger->kept_from_us == 0)
+                ledger->kept_from_us = horizon_of_kept_us(ledger);
+        return sat_add(ledger->now_boot_us, us) <= ledger->kept_from_us;
+}
+
+FitAsker keep_asker(Ledger *ledger, const Task *task, const Entry *entry, DelayKind delay) {
         const Policy *policy = &ledger->core->policy;
         bool by_default = policy->delay_strict && policy->default_delay_us > 0;
         FitAsker asker = {
@@ -281,13 +317,8 @@ FitAsker keep_asker(Ledger *ledger, const Entry *entry, DelayKind delay, uint64_
                 asker.kept = true;
                 return asker;
         }
-        if (time_limit_us == TASK_TIME_INF)
-                return asker;
 
-        if (ledger->kept_from_us == 0)
-                ledger->kept_from_us = horizon_of_kept_us(ledger);
-        asker.overtakes =
-                expect_end_of_new_us(time_limit_us, ledger->now_boot_us) <= ledger->kept_from_us;
+        asker.overtakes = ends_before(ledger, task, entry);
         return asker;
 }
 

@@ -67,6 +67,7 @@ typedef struct Ledger {
         uint64_t n_cpus_taken;
         const Entry *kept_for; /* whom room is kept for; NULL: nobody */
         uint64_t kept_cpus;
+        bool kept_trusts; /* who will have ended by experience may overtake */
         uint64_t
                 kept_from_us; /* when that room can be there at the earliest; 0: not reckoned yet */
 } Ledger;

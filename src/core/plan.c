@@ -324,7 +324,7 @@ static void set_keep(Pass *pass, const KeepRoom *room) {
 static int judge(Pass *pass, Lane *lane, const Entry *entry) {
         const Class *class = entry->class;
         const Needs *needs = &class->needs;
-        FitAsker asker = keep_asker(&pass->seen, entry, class->delay, class->time_limit_us);
+        FitAsker asker = keep_asker(&pass->seen, entry->task, entry, class->delay);
         bool ram, gpus;
         int r;
 

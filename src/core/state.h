@@ -94,6 +94,7 @@ struct Entry {
                 patient_boot_us; /* its patience begins no earlier: room was kept for it long enough */
         uint64_t offer;          /* the number of its last offer; 0: it ran before it came here */
         uint64_t signature;      /* of what it executes */
+        uint64_t expected_us;    /* once offered: how long it takes, by experience; 0: not known */
         Share *shares; /* owned; of an offered or running task; RAM first, then GPUs as in needs */
         Entry *ahead, *behind; /* in a row, see row.h; NULL: nobody */
         AfterWait *wait;       /* owned; NULL: it waits for the end of no other */

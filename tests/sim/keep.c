@@ -5,13 +5,15 @@
  *
  * On the virtual machine, with every rule checked after every event, many times with other small tasks:
  *
- *  - A task that asks for the whole machine starts within `patience` and the rest of the longest task that runs then,
- *    whatever stream of small ones comes, with the default delay and without.
+ *  - A task that asks for the whole machine starts within `patience`, as long as experience is trusted then (KEEP_TRUST), and
+ *    the rest of the longest task that runs then, whatever stream of small ones comes, with the default delay and without.
  *  - With patience and delay 0 the first in order never starts later because some of lower priority were added
  *    while it waited.
  *
  *     keep [SEED [ROUNDS]]
  */
+
+#include "core/keep.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,7 +25,7 @@
 #include "vm.h"
 
 enum {
-        SMALL_N = 90,
+        SMALL_N = 100,
         SLACK_S = 5, /* a look, a report, an answer */
 };
 
@@ -35,6 +37,7 @@ typedef struct Round {
         uint64_t delay_us, patience_us;
         bool limits; /* small ones say how long they take; some, or (exact) all, and just so long */
         bool exact;
+        bool alike; /* they are runs of a few programs, each of which takes about as long each time */
 } Round;
 
 static VmOptions options_of(const Round *round) {
@@ -75,12 +78,25 @@ static void add_named_gpu(Task *task, uint64_t index, uint64_t bytes) {
         add_gpu(task, word, bytes);
 }
 
+/* Of one of a few programs; now and then it takes much longer than usually. */
+static void be_a_run(Rng *rng, Job *job) {
+        static const unsigned usual_s[] = { 10, 20, 40, 80, 160 };
+        uint64_t program = rng_below(rng, ELEMENTSOF(usual_s));
+        uint64_t percent = rng_chance(rng, 10) ? 300 : rng_between(rng, 80, 120);
+
+        if (asprintf(&job->task->command, "program-%" PRIu64, program) < 0)
+                abort();
+        job->duration_us = usual_s[program] * percent * (US_PER_SEC / 100);
+}
+
 /* It takes what it asks for; at once if nobody is given time to take it. */
 static Job small_job(Rng *rng, const Round *round, unsigned priority, uint64_t arrival_us) {
         Job job = new_job(priority, arrival_us, rng_between(rng, 5, 240) * US_PER_SEC);
         Task *task = job.task;
 
         task->uid = 1000 + (uid_t)rng_below(rng, 5);
+        if (round->alike)
+                be_a_run(rng, &job);
         if (rng_chance(rng, 80))
                 task->needs.memory_bytes = rng_between(rng, 1, 20) * GIB;
         if (rng_chance(rng, 30))
@@ -130,7 +146,7 @@ static uint64_t add_whole(Vm *vm, Rng *rng, uint64_t arrival_us) {
         return vm_add(vm, &job);
 }
 
-/* When the last of those has ended that run when its patience is over; or could have, by its time limit. */
+/* When the last of those has ended that run at that time; or could have, by its time limit. */
 static uint64_t rest_until_us(const Vm *vm, uint64_t past_us) {
         uint64_t until_us = past_us;
 
@@ -168,7 +184,8 @@ static bool play_whole(const Round *round, uint64_t *ret_wait_us) {
 
         good = run(&vm, round);
         job = &vm.jobs[id - 1];
-        latest_us = rest_until_us(&vm, job->queued_us + round->patience_us) + SLACK_S * US_PER_SEC;
+        latest_us = rest_until_us(&vm, job->queued_us + (1 + KEEP_TRUST) * round->patience_us) +
+                    SLACK_S * US_PER_SEC;
         *ret_wait_us = job->start_us - job->queued_us;
         if (good && job->start_us > latest_us) {
                 (void)fprintf(stderr,
@@ -239,17 +256,22 @@ static bool play_lower(const Round *round, uint64_t *ret_wait_us) {
 
 int main(int argc, char **argv) {
         static const Round rounds[] = {
-                { .name = "whole", .delay_us = MINUTE, .patience_us = 2 * MINUTE },
+                { .name = "whole", .delay_us = MINUTE, .patience_us = MINUTE / 2 },
+                { .name = "whole-alike",
+                  .delay_us = MINUTE,
+                  .patience_us = MINUTE / 2,
+                  .alike = true },
                 { .name = "whole-limits",
                   .delay_us = MINUTE,
-                  .patience_us = 2 * MINUTE,
+                  .patience_us = MINUTE / 2,
                   .limits = true },
-                { .name = "whole-no-delay", .patience_us = 2 * MINUTE, .limits = true },
+                { .name = "whole-no-delay", .patience_us = MINUTE / 2, .alike = true },
+                { .name = "whole-limits-no-delay", .patience_us = MINUTE / 2, .limits = true },
                 { .name = "lower" },
                 { .name = "lower-exact", .exact = true },
         };
         uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-        uint64_t n_rounds = argc > 2 ? strtoull(argv[2], NULL, 10) : 4;
+        uint64_t n_rounds = argc > 2 ? strtoull(argv[2], NULL, 10) : 3;
         uint64_t longest_us = 0, n_played = 0, n_bad = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(rounds); i++)

@@ -9,6 +9,10 @@
 
 #include "oracle-rule.h"
 
+enum {
+        TRUST = 6, /* times patience */
+};
+
 static uint64_t less(uint64_t a, uint64_t b) {
         return a > b ? a - b : 0;
 }
@@ -125,37 +129,52 @@ static bool could_have_gpus(const Oracle *oracle,
 static bool could_have_room(const Oracle *oracle, const OracleTask *task, uint64_t now) {
         Sums sums;
 
-        oracle_sum_up_all(oracle, now, UINT64_MAX, &sums);
+        oracle_sum_up_all(oracle, now, ALL_ENDED, &sums);
         return could_have_rest(oracle, task, &sums, false) &&
                could_have_gpus(oracle, task, &sums, 0, 0);
 }
 
 /* When the room can be there at the earliest: tried at each end that is known. */
-static uint64_t earliest(const Oracle *oracle, const Room *room, uint64_t now) {
+static uint64_t earliest(const Oracle *oracle, const Room *room, uint64_t now, bool by_limits) {
         uint64_t best = UINT64_MAX;
         Sums sums;
 
-        oracle_sum_up_all(oracle, now, now, &sums);
+        oracle_sum_up_all(oracle, now, (Ended){ now, by_limits }, &sums);
         if (has_room(oracle, room, &sums))
                 return now;
         for (size_t i = 0; i < oracle->n_alive; i++) {
                 const OracleTask *task = oracle_alive(oracle, i);
-                uint64_t at_us = task->offered_boot_us + task->time_limit_us;
+                uint64_t at_us = oracle_is_active(task) ? oracle_end_us(task, now, by_limits) :
+                                                          TASK_TIME_INF;
 
-                if (!oracle_is_active(task) || task->time_limit_us == TASK_TIME_INF || at_us <= now)
+                if (at_us == TASK_TIME_INF || at_us <= now)
                         continue;
-                oracle_sum_up_all(oracle, now, at_us, &sums);
+                oracle_sum_up_all(oracle, now, (Ended){ at_us, by_limits }, &sums);
                 if (has_room(oracle, room, &sums))
                         best = MIN(best, at_us);
         }
         return best == UINT64_MAX ? now : best;
 }
 
+/* For a while from the beginning on it is enough that an end is likely. */
+static bool is_trusting(const Oracle *oracle, const Room *kept, uint64_t now) {
+        uint64_t since_us = kept->task->id == oracle->keep.id ? oracle->keep.since_us : now;
+
+        return now - since_us < TRUST * oracle->policy.patience_us;
+}
+
 Asker oracle_asker(const Oracle *oracle, const OracleTask *task, const Room *kept, uint64_t now) {
         Asker asker = { .task = task, .kept = kept, .is_kept = task == kept->task };
+        uint64_t takes_us = task->time_limit_us;
+        bool trusts;
 
-        if (kept->task && !asker.is_kept && task->time_limit_us != TASK_TIME_INF)
-                asker.overtakes = now + task->time_limit_us <= earliest(oracle, kept, now);
+        if (!kept->task || asker.is_kept)
+                return asker;
+        trusts = is_trusting(oracle, kept, now);
+        if (trusts && takes_us == TASK_TIME_INF && oracle_expect(oracle, task) > 0)
+                takes_us = oracle_expect(oracle, task);
+        asker.overtakes =
+                takes_us != TASK_TIME_INF && now + takes_us <= earliest(oracle, kept, now, !trusts);
         return asker;
 }
 
@@ -207,7 +226,7 @@ Room oracle_former(const Oracle *oracle, uint64_t now) {
             oracle_is_beyond(oracle, room.task, NULL, 0) ||
             !set_gpus(oracle, oracle->keep.gpus, room.task->n_gpus, &room))
                 return (Room){};
-        oracle_sum_up_all(oracle, now, UINT64_MAX, &sums);
+        oracle_sum_up_all(oracle, now, ALL_ENDED, &sums);
         if (!could_have_rest(oracle, room.task, &sums, true))
                 return (Room){};
         for (unsigned i = 0; i < oracle->n_gpus; i++)

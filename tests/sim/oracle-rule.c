@@ -12,9 +12,10 @@ bool oracle_delay_is_over(const OracleTask *task, uint64_t now) {
         return task->delay_us != TASK_TIME_INF && now >= task->offered_boot_us + task->delay_us;
 }
 
-bool oracle_has_ended(const OracleTask *task, uint64_t at_us) {
-        return at_us != NOBODY_ENDED && (task->time_limit_us == TASK_TIME_INF ||
-                                         task->offered_boot_us + task->time_limit_us <= at_us);
+bool oracle_has_ended(const OracleTask *task, uint64_t now, Ended ended) {
+        uint64_t end_us = oracle_end_us(task, now, ended.by_limits);
+
+        return ended.at_us > 0 && (end_us == TASK_TIME_INF || end_us <= ended.at_us);
 }
 
 /* What the end of a task would bring: what it was seen to use; or, where that may be too little, what it asked for. */
@@ -35,7 +36,7 @@ static uint64_t held_bytes(const OracleTask *task,
 typedef struct Question {
         uint64_t total_bytes;
         uint64_t now;
-        uint64_t ended_us;
+        Ended ended;
 } Question;
 
 static void sum_share(const Oracle *oracle,
@@ -52,7 +53,7 @@ static void sum_share(const Oracle *oracle,
         bool before = oracle->keep.id == 0 || task->offer <= oracle->keep.n_offers_before;
         uint64_t ample = asked;
 
-        if (oracle_has_ended(task, question->ended_us)) {
+        if (oracle_has_ended(task, question->now, question->ended)) {
                 uint64_t held = held_bytes(task, share, asked, !over && !filled);
 
                 sum->freed_bytes += held;
@@ -81,8 +82,8 @@ Sum oracle_sum_up(const Oracle *oracle,
                   const char *uuid,
                   uint64_t total_bytes,
                   uint64_t now,
-                  uint64_t ended_us) {
-        const Question question = { total_bytes, now, ended_us };
+                  Ended ended) {
+        const Question question = { total_bytes, now, ended };
         Sum sum = {};
 
         for (size_t i = 0; i < oracle->n_alive; i++) {
@@ -94,7 +95,7 @@ Sum oracle_sum_up(const Oracle *oracle,
                         if (strcmp(task->shares[j].uuid, uuid) == 0)
                                 sum_share(oracle, task, &task->shares[j], &question, &sum);
                 if (uuid[0] == '\0' && task->memory_bytes == 0 && task->ram_known &&
-                    oracle_has_ended(task, ended_us)) {
+                    oracle_has_ended(task, now, ended)) {
                         sum.freed_bytes += task->ram_used_bytes;
                         sum.claimed_bytes += task->ram_used_bytes;
                 }
@@ -102,16 +103,16 @@ Sum oracle_sum_up(const Oracle *oracle,
         return sum;
 }
 
-void oracle_sum_up_all(const Oracle *oracle, uint64_t now, uint64_t ended_us, Sums *ret) {
+void oracle_sum_up_all(const Oracle *oracle, uint64_t now, Ended ended, Sums *ret) {
         *ret = (Sums){ .now = now };
-        ret->ram = oracle_sum_up(oracle, "", oracle->ram_total_bytes, now, ended_us);
+        ret->ram = oracle_sum_up(oracle, "", oracle->ram_total_bytes, now, ended);
         for (unsigned i = 0; i < oracle->n_gpus; i++)
                 ret->gpus[i] = oracle_sum_up(oracle, oracle->gpus[i].uuid,
-                                             oracle->gpus[i].total_bytes, now, ended_us);
+                                             oracle->gpus[i].total_bytes, now, ended);
         for (size_t i = 0; i < oracle->n_alive; i++) {
                 const OracleTask *task = oracle_alive(oracle, i);
 
-                if (oracle_is_active(task) && !oracle_has_ended(task, ended_us))
+                if (oracle_is_active(task) && !oracle_has_ended(task, now, ended))
                         ret->cpus += task->cpus;
         }
 }

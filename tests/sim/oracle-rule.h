@@ -48,24 +48,30 @@ typedef struct Asker {
         bool overtakes; /* they will have ended before */
 } Asker;
 
-enum {
-        NOBODY_ENDED = 0, /* oracle_sum_up(): as it is */
-};
+/* Whose end is thought to have come. */
+typedef struct Ended {
+        uint64_t
+                at_us; /* those who have ended by then, and all of whom that is not known; 0: nobody */
+        bool by_limits; /* known is a time limit alone */
+} Ended;
+
+#define NOBODY_ENDED ((Ended){})
+#define ALL_ENDED    ((Ended){ .at_us = UINT64_MAX })
 
 /**
  * oracle_sum_up() - one resource
  * @uuid:       empty: RAM
- * @ended_us:   as if those had ended that have by then; an end that is not known may have come
+ * @ended:      as if those had ended that have by then
  */
 Sum oracle_sum_up(const Oracle *oracle,
                   const char *uuid,
                   uint64_t total_bytes,
                   uint64_t now,
-                  uint64_t ended_us);
-void oracle_sum_up_all(const Oracle *oracle, uint64_t now, uint64_t ended_us, Sums *ret);
+                  Ended ended);
+void oracle_sum_up_all(const Oracle *oracle, uint64_t now, Ended ended, Sums *ret);
 
 bool oracle_delay_is_over(const OracleTask *task, uint64_t now);
-bool oracle_has_ended(const OracleTask *task, uint64_t at_us);
+bool oracle_has_ended(const OracleTask *task, uint64_t now, Ended ended);
 
 /* In line: pending, its runner is there, and it waits for no other to end. */
 bool oracle_is_queued(const Oracle *oracle, const OracleTask *task);

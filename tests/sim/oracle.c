@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/signature.h"
+
 void oracle_fault(Oracle *oracle, const char *fmt, ...) {
         va_list args;
 
@@ -27,6 +29,7 @@ void oracle_done(Oracle *oracle) {
                 free(oracle->alive[i]);
         free(oracle->slots);
         free(oracle->alive);
+        free(oracle->runs);
         *oracle = (Oracle){};
 }
 
@@ -162,6 +165,7 @@ static void add_task(Oracle *oracle, const Task *task, const Event *event) {
                 .requeue = task->requeue,
                 .retry_max = task->retry_max,
                 .n_after = task->n_after,
+                .signature = signature_of(task, NULL),
         };
 
         for (unsigned i = 0; i < task->needs.n_gpus; i++) {
@@ -194,6 +198,7 @@ void oracle_forget(Oracle *oracle, uint64_t id) {
 static void take_offer(Oracle *oracle, OracleTask *task, const Event *event) {
         task->offer = ++oracle->n_offers;
         task->offered_boot_us = event->boot_us;
+        task->expected_us = oracle_expect(oracle, task);
         task->ram_known = false;
         task->ram_used_bytes = 0;
         task->n_shares = 0;
@@ -493,6 +498,7 @@ static void split(Oracle *oracle, OracleTask *array, unsigned index) {
 static void wait_again(OracleTask *task, const Event *event) {
         task->stage = ORACLE_WAITING;
         task->queued_boot_us = event->boot_us;
+        task->started_at_us = 0;
         task->n_missed = 0;
 }
 
@@ -505,6 +511,8 @@ static void end_or_try_again(Oracle *oracle, OracleTask *task, const Event *even
                 wait_again(task, event);
                 return;
         }
+        if (oracle_is_active(task) && end == TASK_STATE_DONE)
+                oracle_learn(oracle, task, event);
         end_task(oracle, task, end);
 }
 
@@ -552,6 +560,7 @@ static void apply(Oracle *oracle, OracleTask *task, const Event *event) {
                 return;
         case EVENT_OFFER_RETURNED:
                 task->stage = ORACLE_WAITING;
+                task->started_at_us = 0;
                 task->n_missed = 0;
                 return;
         case EVENT_OFFER_EXPIRED:
@@ -562,6 +571,7 @@ static void apply(Oracle *oracle, OracleTask *task, const Event *event) {
                 task->stage = ORACLE_RUNNING;
                 task->n_missed = 0;
                 task->started = false;
+                task->started_at_us = event->at_us;
                 task->attempt++;
                 return;
         case EVENT_STARTED:
@@ -661,6 +671,8 @@ static void apply_general(Oracle *oracle, const Event *event, const Task *new, i
                 take_rules(oracle, event);
         else if (event->type == EVENT_HISTORY)
                 oracle_take_history(oracle, event);
+        else if (event->type == EVENT_LEARNED)
+                oracle_take_learned(oracle, event);
 }
 
 void oracle_apply(Oracle *oracle, const Event *event, const Task *new, int r) {

@@ -82,6 +82,9 @@ typedef struct OracleTask {
         bool waits[ORACLE_ELEMENTS_MAX]; /* in the array */
         unsigned limit;
         unsigned n_ends[N_TASK_STATES]; /* elements that ended so */
+        uint64_t signature;             /* of what it executes */
+        uint64_t started_at_us;         /* 0: it was not accepted */
+        uint64_t expected_us; /* when it was offered, by what runs before took; 0: not known */
         uint64_t offered_boot_us;
         bool ram_known;
         uint64_t ram_used_bytes;
@@ -117,6 +120,14 @@ typedef struct OracleUser {
         OracleHeld line_held; /* and would be, with what was taken from the line */
 } OracleUser;
 
+/* What a user's last runs of a signature took. */
+typedef struct OracleRuns {
+        uid_t uid;
+        uint64_t signature; /* 0: whatever it was */
+        unsigned n;
+        uint64_t us[CORE_RUNS_MAX]; /* the last one last */
+} OracleRuns;
+
 /* Whom room is kept for. */
 typedef struct OracleKeep {
         uint64_t id; /* 0: nobody */
@@ -149,6 +160,8 @@ typedef struct Oracle {
         OracleGpu gpus[GPU_MAX];
         size_t n_users;
         OracleUser users[ORACLE_USERS_MAX];
+        size_t n_runs;
+        OracleRuns *runs;
         char fault[512]; /* the first thing that was wrong; empty: all is well */
 } Oracle;
 
@@ -191,6 +204,18 @@ void oracle_take_history(Oracle *oracle, const Event *event);
 void oracle_start_lines(Oracle *oracle);
 void oracle_add_claim(Oracle *oracle, const OracleTask *task, OracleHeld *held);
 uint64_t oracle_line_share(Oracle *oracle, uid_t uid);
+
+/* -- oracle-expect.c -- */
+
+/* A task has ended well; the records tell. */
+void oracle_learn(Oracle *oracle, const OracleTask *task, const Event *event);
+void oracle_take_learned(Oracle *oracle, const Event *event);
+
+/* How long a task takes if it starts now; 0: not known. */
+uint64_t oracle_expect(const Oracle *oracle, const OracleTask *task);
+
+/* When an active one will have ended, as far as that is known; @by_limit: by its time limit alone. */
+uint64_t oracle_end_us(const OracleTask *task, uint64_t now, bool by_limit);
 
 /* NULL if there is none. */
 OracleTask *oracle_find(const Oracle *oracle, uint64_t id);

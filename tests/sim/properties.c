@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/signature.h"
 #include "sim/rng.h"
 #include "util/macro.h"
 
@@ -165,6 +166,12 @@ static void some_needs(Round *round, Needs *ret) {
         }
 }
 
+static const char *some_command(Rng *rng) {
+        static const char *const commands[] = { "a", "b", "c", "d" };
+
+        return commands[rng_below(rng, ELEMENTSOF(commands))];
+}
+
 static void some_array(Round *round, Task *task) {
         Rng *rng = &round->rng;
         TaskArray *array = task->array = calloc(1, sizeof(*array));
@@ -237,6 +244,9 @@ static void submit(Round *round) {
                 task->delay_us = TASK_TIME_INF;
         if (rng_chance(rng, 30))
                 task->time_limit_us = rng_between(rng, 1, 300) * US_PER_SEC;
+        task->command = strdup(some_command(rng));
+        if (!task->command)
+                abort();
         if (rng_chance(rng, 5))
                 task->state = TASK_STATE_HELD;
         if (rng_chance(rng, 80))
@@ -375,11 +385,30 @@ static void tell_history(Round *round) {
         (void)drive_apply(&round->drive, &event);
 }
 
+/* What the records know of somebody's runs. */
+static void tell_learned(Round *round) {
+        Event event = drive_event(&round->drive, EVENT_LEARNED, 0);
+        char *command = strdup(some_command(&round->rng));
+
+        if (!command)
+                abort();
+        event.learned.uid = some_user(round);
+        event.learned.signature = signature_of(&(Task){ .command = command }, NULL);
+        event.learned.n_runs = (unsigned)rng_below(&round->rng, CORE_RUNS_MAX + 1);
+        for (unsigned i = 0; i < event.learned.n_runs; i++)
+                event.learned.durations_us[i] = rng_between(&round->rng, 1, 300) * US_PER_SEC;
+        (void)drive_apply(&round->drive, &event);
+        free(command);
+}
+
 static void some_event(Round *round) {
         uint64_t what = rng_below(&round->rng, 100);
 
         if (rng_chance(&round->rng, 1))
                 weigh(round);
+
+        if (rng_chance(&round->rng, 2))
+                tell_learned(round);
 
         if (rng_chance(&round->rng, 1))
                 drain(round, rng_chance(&round->rng, 30));
