@@ -71,10 +71,18 @@ static size_t best_head(Oracle *oracle, OracleTask **lines, size_t n, uint64_t n
 
 typedef bool (*filter_fn)(const Oracle *oracle, const OracleTask *task);
 
-/* Those that pass, in order: as if each started (@start) or none did. Returns how many. */
+/* It is the next in @out, and has what it asks for. */
+static size_t put_next(Oracle *oracle, OracleTask **out, size_t n_out, OracleTask *task) {
+        oracle_add_claim(oracle, task, &oracle_user(oracle, task->uid)->line_held);
+        out[n_out] = task;
+        return n_out + 1;
+}
+
+/* Those that pass, in order: as if each started (@start; then @kept, if not NULL, comes first) or none did. Returns how many. */
 static size_t in_order(Oracle *oracle,
                        filter_fn filter,
                        bool start,
+                       OracleTask *kept,
                        OracleTask **out,
                        uint64_t now) {
         OracleTask **lines = calloc(oracle->n_alive + 1, sizeof(OracleTask *));
@@ -87,11 +95,13 @@ static size_t in_order(Oracle *oracle,
                         lines[n++] = oracle_alive(oracle, i);
         qsort(lines, n, sizeof(*lines), by_line);
         oracle_start_lines(oracle);
+        if (kept)
+                n_out = put_next(oracle, out, n_out, kept);
         while ((best = best_head(oracle, lines, n, now)) < n) {
-                out[n_out++] = lines[best];
-                if (start)
-                        oracle_add_claim(oracle, lines[best],
-                                         &oracle_user(oracle, lines[best]->uid)->line_held);
+                if (start && lines[best] != kept)
+                        n_out = put_next(oracle, out, n_out, lines[best]);
+                else if (!start)
+                        out[n_out++] = lines[best];
                 lines[best] = NULL;
         }
         free(lines);
@@ -198,7 +208,7 @@ static void check_order(Oracle *oracle, const Sums *sums, const Plan *plan) {
 
         if (!order)
                 abort();
-        n = in_order(oracle, oracle_may_start, false, order, sums->now);
+        n = in_order(oracle, oracle_may_start, false, NULL, order, sums->now);
         check_missed(oracle, sums, plan, order, n);
         oracle_check_keep(oracle, plan, order, n, sums->now);
         free(order);
@@ -486,13 +496,16 @@ void oracle_check_views(Oracle *oracle, const Core *core, uint64_t now_boot_us) 
 
 void oracle_check_list(Oracle *oracle, const Core *core, uint64_t now_boot_us) {
         OracleTask **order = calloc(oracle->n_alive + 1, sizeof(OracleTask *));
+        uint64_t kept_id = oracle->keep.id;
         size_t n, at = 0;
         const Task **tasks;
         ssize_t n_tasks;
 
         if (!order)
                 abort();
-        n = in_order(oracle, oracle_is_queued, true, order, now_boot_us);
+        n = in_order(oracle, oracle_is_queued, true,
+                     oracle_former(oracle, now_boot_us).task ? oracle_find(oracle, kept_id) : NULL,
+                     order, now_boot_us);
         n_tasks = core_list(core, &tasks);
         if (n_tasks != (ssize_t)oracle->n_alive)
                 oracle_fault(oracle, "%zd tasks instead of %zu", n_tasks, oracle->n_alive);
