@@ -73,8 +73,8 @@ void job_note_id(Job *job, uint64_t id) {
         int r;
 
         job_set_id(job, id);
-        r = spool_set_id(job->agent->spool, job->key, id);
-        if (r < 0 && r != -ENOENT && r != -EEXIST && r != -ERANGE)
+        r = spool_set_id(job->agent->spool, job->row, job->key, id);
+        if (r < 0 && r != -ENOENT && r != -ERANGE)
                 queue_on_commit(job->agent, r);
         /* By its key it is found again, so this need not succeed. */
         agent_want_turn(job->agent);
@@ -103,7 +103,7 @@ void job_drop(Job *job) {
         uint64_t id = job->id;
         int r;
 
-        r = spool_remove_task(agent->spool, job->key);
+        r = spool_remove_task(agent->spool, job->row, job->key);
         if (r < 0) { /* the next agent asks about it, and removes it */
                 say_error("task %" PRIu64 " is over, but stays in the spool: %s", job->id,
                           strerror(-r));
@@ -143,13 +143,19 @@ void job_watch_time(Job *job) {
                           strerror(-r));
 }
 
+/*
+ * Of one key there may be two: one was removed, that was undone as the disk was full, and its command came once more. The other is
+ * removed some day by an agent that does not find this one.
+ */
 static int load_one(const SpoolEntry *entry, void *userdata) {
         Agent *agent = userdata;
-        Job *job;
+        Job *job = job_find_key(agent, entry->key);
 
-        job = job_new(agent, entry->key);
+        if (!job)
+                job = job_new(agent, entry->key);
         if (!job)
                 return -ENOMEM;
+        job->row = entry->row;
         job->give_up_at_us = entry->give_up_at_us;
         if (entry->id != 0)
                 job_set_id(job, entry->id);

@@ -16,6 +16,7 @@
 struct Job {
         Agent *agent;
         uint8_t key[TASK_KEY_BYTES];
+        int64_t row;            /* of the spool */
         uint64_t id;            /* 0: not known */
         uint64_t give_up_at_us; /* see jobs_now_us(); 0: never */
         uint64_t wait_us;       /* so long after it was queued; 0: an earlier agent knew */

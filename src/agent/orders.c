@@ -54,7 +54,7 @@ static int load(const Run *run, Kept *kept, const Kept *last) {
 
         if (!job)
                 return -ENOENT;
-        r = spool_load_key(run->agent->spool, job->key, &kept->task);
+        r = spool_load_task(run->agent->spool, job->row, job->key, &kept->task);
         if (r < 0)
                 return r;
         if (last && last->task.context_id == kept->task.context_id) {

@@ -347,19 +347,23 @@ static int keep_one(Agent *agent,
                 .give_up_at_us = item->wait_us ? jobs_now_us(agent) + item->wait_us : 0,
         };
         Job *job = job_find_key(agent, item->task->key);
+        int64_t row = 0;
         int r;
 
         if (!bytes)
                 return -ENOMEM;
+        if (job && job->submission == submission)
+                return -EEXIST;
         (void)memcpy(bytes, part.bytes, part.n);
         (void)memcpy(kept.key, item->task->key, sizeof(kept.key));
-        r = spool_put_task(agent->spool, &kept);
+        r = spool_put_task(agent->spool, &kept, &row);
         if (r >= 0 && !job) {
                 job = job_new(agent, kept.key);
                 r = job ? 0 : -ENOMEM;
         }
         if (r < 0)
                 return r;
+        job->row = row;
         job->give_up_at_us = kept.give_up_at_us;
         job->wait_us = item->wait_us;
         job->submission = submission;
@@ -393,7 +397,7 @@ static int remove_former(Agent *agent, Submission *submission) {
                 if (!job)
                         continue;
                 submission->until_boot_us = clock_boottime_us() + PATIENCE_US;
-                r = spool_remove_task(agent->spool, job->key);
+                r = spool_remove_task(agent->spool, job->row, job->key);
         }
         return r;
 }

@@ -173,10 +173,11 @@ int spool_row_load(sqlite3_stmt *statement, SpoolTask *ret) {
 int spool_row_read_entry(sqlite3_stmt *statement, SpoolEntry *ret) {
         int r;
 
-        r = read_key(statement, 0, ret->key);
+        ret->row = sqlite3_column_int64(statement, 0);
+        r = read_key(statement, 1, ret->key);
         if (r == 0)
-                r = read_number(statement, 1, (int64_t)TASK_ID_MAX, &ret->id);
+                r = read_number(statement, 2, (int64_t)TASK_ID_MAX, &ret->id);
         if (r == 0)
-                r = read_number(statement, 2, INT64_MAX, &ret->give_up_at_us);
+                r = read_number(statement, 3, INT64_MAX, &ret->give_up_at_us);
         return r;
 }

@@ -12,7 +12,7 @@
 /* Whether it can be a row. Return: as spool_put_task(). */
 int spool_row_check(const SpoolTask *task);
 
-/* Return: 0, -EEXIST if there is one with its key or its id, or another negative errno. */
+/* Return: 0 or negative errno. */
 int spool_row_put(Db *db, const SpoolTask *task);
 
 /* The task of a bound statement that returns one row or none. Return: as spool_load_task(). */

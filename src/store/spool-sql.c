@@ -20,19 +20,18 @@ const char *const spool_sql_statements[N_SPOOL_SQL] = {
         [SPOOL_SQL_CONTEXT_PUT] = "INSERT INTO context (hash, bytes) VALUES (?1, ?2)",
         [SPOOL_SQL_CONTEXT_GET] = "SELECT bytes FROM context WHERE id = ?1",
         [SPOOL_SQL_CONTEXT_DROP] =
-                "DELETE FROM context WHERE id = ?1 AND NOT EXISTS "
-                "(SELECT 1 FROM task WHERE context_id = ?1)",
+                "DELETE FROM context WHERE id = ?1",
         [SPOOL_SQL_CONTEXT_DROP_UNUSED] =
-                "DELETE FROM context WHERE NOT EXISTS "
-                "(SELECT 1 FROM task WHERE context_id = context.id)",
+                "DELETE FROM context WHERE id NOT IN (SELECT context_id FROM task)",
 
         [SPOOL_SQL_TASK_PUT] =
                 "INSERT INTO task (" TASK_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        [SPOOL_SQL_TASK_SET_ID] = "UPDATE task SET id = ?2 WHERE key = ?1",
-        [SPOOL_SQL_TASK_REMOVE] = "DELETE FROM task WHERE key = ?1 RETURNING context_id",
-        [SPOOL_SQL_TASK_GET] = "SELECT " TASK_COLUMNS " FROM task WHERE id = ?1",
-        [SPOOL_SQL_TASK_GET_KEY] = "SELECT " TASK_COLUMNS " FROM task WHERE key = ?1",
-        [SPOOL_SQL_TASKS] = "SELECT key, id, give_up_at_us FROM task ORDER BY n",
+        [SPOOL_SQL_TASK_SET_ID] = "UPDATE task SET id = ?3 WHERE n = ?1 AND key = ?2",
+        [SPOOL_SQL_TASK_REMOVE] =
+                "DELETE FROM task WHERE n = ?1 AND key = ?2 RETURNING context_id",
+        [SPOOL_SQL_TASK_GET] = "SELECT " TASK_COLUMNS " FROM task WHERE n = ?1",
+        [SPOOL_SQL_TASKS] = "SELECT n, key, id, give_up_at_us FROM task ORDER BY n",
+        [SPOOL_SQL_TASK_CONTEXTS] = "SELECT context_id FROM task",
         [SPOOL_SQL_TASK_COUNT] = "SELECT count(*) FROM task",
 };
 /* clang-format on */
@@ -63,10 +62,15 @@ const char *const spool_sql_migrations[] = {
               "CREATE UNIQUE INDEX task_id ON task (id) WHERE id IS NOT NULL;"
               "CREATE INDEX task_context ON task (context_id);"
               "PRAGMA application_id = 0x74736b61",
+        /* The agent has in memory what it looks for; each index was one more page to write for each task. */
+        [1] = "DROP INDEX task_key;"
+              "DROP INDEX task_id;"
+              "DROP INDEX task_context",
 };
 
 const char *const spool_sql_set_version[] = {
         [0] = "PRAGMA user_version = 1",
+        [1] = "PRAGMA user_version = 2",
 };
 
 _Static_assert(ELEMENTSOF(spool_sql_migrations) == ELEMENTSOF(spool_sql_set_version),

@@ -21,14 +21,14 @@ typedef enum SpoolSqlId {
         SPOOL_SQL_CONTEXT_FIND,        /* hash, bytes -> id */
         SPOOL_SQL_CONTEXT_PUT,         /* hash, bytes */
         SPOOL_SQL_CONTEXT_GET,         /* id -> bytes */
-        SPOOL_SQL_CONTEXT_DROP,        /* id: unless a task has it */
+        SPOOL_SQL_CONTEXT_DROP,        /* id */
         SPOOL_SQL_CONTEXT_DROP_UNUSED, /* all that no task has */
         SPOOL_SQL_TASK_PUT,            /* key, id, context_id, argv, output, name, give_up_at_us */
-        SPOOL_SQL_TASK_SET_ID,         /* key, id */
-        SPOOL_SQL_TASK_REMOVE,         /* key -> context_id */
-        SPOOL_SQL_TASK_GET,            /* id -> as it was put; so the next */
-        SPOOL_SQL_TASK_GET_KEY,        /* key */
-        SPOOL_SQL_TASKS,               /* -> key, id, give_up_at_us */
+        SPOOL_SQL_TASK_SET_ID,         /* row, key, id */
+        SPOOL_SQL_TASK_REMOVE,         /* row, key -> context_id */
+        SPOOL_SQL_TASK_GET,            /* row -> as it was put */
+        SPOOL_SQL_TASKS,               /* -> row, key, id, give_up_at_us */
+        SPOOL_SQL_TASK_CONTEXTS,       /* -> the context_id of each */
         SPOOL_SQL_TASK_COUNT,          /* -> a number */
 } SpoolSqlId;
 

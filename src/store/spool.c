@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "store/database.h"
+#include "store/spool-context.h"
 #include "store/spool-row.h"
 #include "store/spool-sql.h"
 #include "store/txn.h"
@@ -24,6 +25,7 @@ struct Spool {
         Txn txn;
         uint64_t n;           /* tasks, in the open transaction */
         uint64_t n_committed; /* tasks */
+        SpoolContexts contexts;
 };
 
 /* What the agent remembers */
@@ -87,10 +89,16 @@ static const DatabaseKind database_spool = {
         .put_boot_id = put_boot_id,
 };
 
+/* The open transaction is undone. */
+static void forget_changes(Spool *spool) {
+        spool->n = spool->n_committed;
+        spool_contexts_forget(&spool->contexts);
+}
+
 /* The end of a change: @r of it, after undoing the whole transaction if it failed. */
 static int changed(Spool *spool, int r) {
         if (r < 0)
-                spool->n = spool->n_committed;
+                forget_changes(spool);
         return txn_changed(&spool->txn, r);
 }
 
@@ -116,6 +124,7 @@ Spool *spool_free(Spool *spool) {
                 return NULL;
 
         db_done(&spool->db); /* rolls back */
+        spool_contexts_forget(&spool->contexts);
         free(spool);
         return NULL;
 }
@@ -134,17 +143,6 @@ static int count_tasks(Spool *spool) {
         return r < 0 ? r : 0;
 }
 
-/* Contexts that were put for tasks which then were not. */
-static int drop_unused_contexts(Spool *spool) {
-        sqlite3_stmt *statement = NULL;
-        int r;
-
-        r = db_statement(&spool->db, SPOOL_SQL_CONTEXT_DROP_UNUSED, &statement);
-        if (r < 0)
-                return r;
-        return db_run(statement);
-}
-
 /* Return: as database_open(). */
 static int open_database(Spool *spool, int dir_fd, const char *path, Error *error) {
         Database database;
@@ -158,7 +156,7 @@ static int open_database(Spool *spool, int dir_fd, const char *path, Error *erro
         spool->txn.db = &spool->db;
         r = count_tasks(spool);
         if (r == 0)
-                r = drop_unused_contexts(spool);
+                r = spool_contexts_drop_unused(&spool->db); /* of tasks that then were not put */
         if (r == 0)
                 r = txn_opened(&spool->txn);
         if (r == 0)
@@ -245,7 +243,7 @@ int spool_commit(Spool *spool, bool sync) {
 
         r = txn_commit(&spool->txn);
         if (r < 0) {
-                spool->n = spool->n_committed;
+                forget_changes(spool);
                 return r;
         }
         spool->n_committed = spool->n;
@@ -254,51 +252,7 @@ int spool_commit(Spool *spool, bool sync) {
 
 /* Contexts */
 
-/* FNV-1a. That bytes are the same is seen by comparing them. */
-static int64_t hash_bytes(const void *bytes, size_t n) {
-        const uint8_t *p = bytes;
-        uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-        for (size_t i = 0; i < n; i++)
-                hash = (hash ^ p[i]) * UINT64_C(0x100000001b3);
-        return (int64_t)hash;
-}
-
-/* A statement with the hash and the bytes bound, which are borrowed. */
-static int bind_context(Spool *spool,
-                        SpoolSqlId id,
-                        const void *bytes,
-                        size_t n,
-                        sqlite3_stmt **ret) {
-        int r;
-
-        r = db_statement(&spool->db, id, ret);
-        if (r < 0)
-                return r;
-        (void)sqlite3_bind_int64(*ret, 1, hash_bytes(bytes, n));
-        (void)sqlite3_bind_blob64(*ret, 2, bytes, n, SQLITE_STATIC);
-        return 0;
-}
-
-static int find_context(Spool *spool, const void *bytes, size_t n, uint64_t *ret_id) {
-        sqlite3_stmt *statement = NULL;
-        int r;
-
-        r = bind_context(spool, SPOOL_SQL_CONTEXT_FIND, bytes, n, &statement);
-        if (r < 0)
-                return r;
-        r = db_step(statement);
-        if (r > 0)
-                *ret_id = (uint64_t)sqlite3_column_int64(statement, 0);
-        (void)sqlite3_reset(statement);
-        (void)sqlite3_clear_bindings(statement);
-        if (r < 0)
-                return r;
-        return r > 0 ? 0 : -ENOENT;
-}
-
 int spool_put_context(Spool *spool, const void *bytes, size_t n, uint64_t *ret_id) {
-        sqlite3_stmt *statement = NULL;
         int r;
 
         if (n == 0)
@@ -306,44 +260,23 @@ int spool_put_context(Spool *spool, const void *bytes, size_t n, uint64_t *ret_i
         if (n > SPOOL_BYTES_MAX)
                 return -E2BIG;
 
-        r = find_context(spool, bytes, n, ret_id);
+        r = spool_context_find(&spool->contexts, &spool->db, bytes, n, ret_id);
         if (r != -ENOENT)
                 return r;
 
         r = txn_begin(&spool->txn);
         if (r < 0)
                 return r;
-        r = bind_context(spool, SPOOL_SQL_CONTEXT_PUT, bytes, n, &statement);
-        if (r == 0)
-                r = db_run(statement);
-        if (r == 0)
-                *ret_id = (uint64_t)sqlite3_last_insert_rowid(spool->db.handle);
-        return changed(spool, r);
+        return changed(spool, spool_context_put(&spool->contexts, &spool->db, bytes, n, ret_id));
 }
 
 int spool_load_context(Spool *spool, uint64_t context_id, void **ret, size_t *ret_n) {
-        sqlite3_stmt *statement = NULL;
-        int r;
-
-        if (context_id > INT64_MAX)
-                return -ENOENT;
-
-        r = db_statement(&spool->db, SPOOL_SQL_CONTEXT_GET, &statement);
-        if (r < 0)
-                return r;
-        (void)sqlite3_bind_int64(statement, 1, (int64_t)context_id);
-        r = db_step(statement);
-        if (r > 0)
-                r = spool_row_copy_bytes(statement, 0, ret, ret_n);
-        else if (r == 0)
-                r = -ENOENT;
-        (void)sqlite3_reset(statement);
-        return r;
+        return spool_context_load(&spool->db, context_id, ret, ret_n);
 }
 
 /* Tasks */
 
-int spool_put_task(Spool *spool, const SpoolTask *task) {
+int spool_put_task(Spool *spool, const SpoolTask *task, int64_t *ret_row) {
         int r;
 
         r = spool_row_check(task);
@@ -354,14 +287,31 @@ int spool_put_task(Spool *spool, const SpoolTask *task) {
                 return r;
 
         r = spool_row_put(&spool->db, task);
-        if (r == -EEXIST)
-                return r;
-        if (r == 0)
+        if (r == 0) {
+                *ret_row = sqlite3_last_insert_rowid(spool->db.handle);
                 spool->n++;
+                r = spool_context_ref(&spool->contexts, task->context_id);
+        }
         return changed(spool, r);
 }
 
-int spool_set_id(Spool *spool, const uint8_t key[static TASK_KEY_BYTES], uint64_t id) {
+/* A statement with the row and the key bound, which is borrowed. */
+static int bind_task(Spool *spool,
+                     SpoolSqlId id,
+                     int64_t row,
+                     const uint8_t key[static TASK_KEY_BYTES],
+                     sqlite3_stmt **ret) {
+        int r;
+
+        r = db_statement(&spool->db, id, ret);
+        if (r < 0)
+                return r;
+        (void)sqlite3_bind_int64(*ret, 1, row);
+        (void)sqlite3_bind_blob(*ret, 2, key, TASK_KEY_BYTES, SQLITE_STATIC);
+        return 0;
+}
+
+int spool_set_id(Spool *spool, int64_t row, const uint8_t key[static TASK_KEY_BYTES], uint64_t id) {
         sqlite3_stmt *statement = NULL;
         int r;
 
@@ -371,83 +321,70 @@ int spool_set_id(Spool *spool, const uint8_t key[static TASK_KEY_BYTES], uint64_
         r = txn_begin(&spool->txn);
         if (r < 0)
                 return r;
-        r = db_statement(&spool->db, SPOOL_SQL_TASK_SET_ID, &statement);
+        r = bind_task(spool, SPOOL_SQL_TASK_SET_ID, row, key, &statement);
         if (r == 0) {
-                (void)sqlite3_bind_blob(statement, 1, key, TASK_KEY_BYTES, SQLITE_STATIC);
-                (void)sqlite3_bind_int64(statement, 2, (int64_t)id);
+                (void)sqlite3_bind_int64(statement, 3, (int64_t)id);
                 r = db_run(statement);
         }
-        if (r == -EEXIST)
-                return r;
         if (r == 0 && sqlite3_changes(spool->db.handle) == 0)
                 return -ENOENT;
         return changed(spool, r);
 }
 
 /* Return: 1 if it was there, with @ret_context_id set; 0 if it was not; or negative errno. */
-static int remove_task(Spool *spool, const uint8_t *key, int64_t *ret_context_id) {
+static int remove_task(Spool *spool, int64_t row, const uint8_t *key, uint64_t *ret_context_id) {
         sqlite3_stmt *statement = NULL;
         int r;
 
-        r = db_statement(&spool->db, SPOOL_SQL_TASK_REMOVE, &statement);
+        r = bind_task(spool, SPOOL_SQL_TASK_REMOVE, row, key, &statement);
         if (r < 0)
                 return r;
-        (void)sqlite3_bind_blob(statement, 1, key, TASK_KEY_BYTES, SQLITE_STATIC);
         r = db_step(statement);
         if (r > 0)
-                *ret_context_id = sqlite3_column_int64(statement, 0);
+                *ret_context_id = (uint64_t)sqlite3_column_int64(statement, 0);
         (void)sqlite3_reset(statement);
         (void)sqlite3_clear_bindings(statement);
         return r;
 }
 
-static int drop_context(Spool *spool, int64_t id) {
-        sqlite3_stmt *statement = NULL;
-        int r;
-
-        r = db_statement(&spool->db, SPOOL_SQL_CONTEXT_DROP, &statement);
-        if (r < 0)
-                return r;
-        (void)sqlite3_bind_int64(statement, 1, id);
-        return db_run(statement);
-}
-
-int spool_remove_task(Spool *spool, const uint8_t key[static TASK_KEY_BYTES]) {
-        int64_t context_id = 0;
+int spool_remove_task(Spool *spool, int64_t row, const uint8_t key[static TASK_KEY_BYTES]) {
+        uint64_t context_id = 0;
         int r;
 
         r = txn_begin(&spool->txn);
         if (r < 0)
                 return r;
 
-        r = remove_task(spool, key, &context_id);
+        r = remove_task(spool, row, key, &context_id);
         if (r > 0) {
                 spool->n--;
-                r = drop_context(spool, context_id);
+                r = spool_context_unref(&spool->contexts, &spool->db, context_id);
         }
         return changed(spool, r);
 }
 
-int spool_load_task(Spool *spool, uint64_t id, SpoolTask *ret) {
+int spool_load_task(Spool *spool,
+                    int64_t row,
+                    const uint8_t key[static TASK_KEY_BYTES],
+                    SpoolTask *ret) {
         sqlite3_stmt *statement = NULL;
+        SpoolTask task;
         int r;
 
         r = db_statement(&spool->db, SPOOL_SQL_TASK_GET, &statement);
         if (r < 0)
                 return r;
-        (void)sqlite3_bind_int64(statement, 1, (int64_t)task_ref_id(id));
-        return spool_row_load(statement, ret);
-}
-
-int spool_load_key(Spool *spool, const uint8_t key[static TASK_KEY_BYTES], SpoolTask *ret) {
-        sqlite3_stmt *statement = NULL;
-        int r;
-
-        r = db_statement(&spool->db, SPOOL_SQL_TASK_GET_KEY, &statement);
+        (void)sqlite3_bind_int64(statement, 1, row);
+        r = spool_row_load(statement, &task);
         if (r < 0)
                 return r;
-        (void)sqlite3_bind_blob(statement, 1, key, TASK_KEY_BYTES, SQLITE_STATIC);
-        return spool_row_load(statement, ret);
+        if (memcmp(task.key, key, TASK_KEY_BYTES) != 0) {
+                spool_task_done(&task);
+                return -ENOENT;
+        }
+
+        *ret = task;
+        return 0;
 }
 
 int spool_each(Spool *spool, spool_entry_fn fn, void *userdata) {

@@ -33,7 +33,7 @@ enum {
 };
 
 enum {
-        SPOOL_SCHEMA_VERSION = 1,
+        SPOOL_SCHEMA_VERSION = 2,
         SPOOL_BYTES_MAX = 64 * 1024 * 1024, /* of one context, or of one argv */
 };
 
@@ -77,35 +77,37 @@ int spool_put_context(Spool *spool, const void *bytes, size_t n, uint64_t *ret_i
 
 /**
  * spool_put_task() - keep a task
- * @task:       borrowed
+ * @task:       borrowed; that no other has its key or its id is for the caller to see to
+ * @ret_row:    where it lies: with its key, what all else calls it by. A row may be another task's when its own was removed,
+ *              or undone
  *
- * Return: 0; -EEXIST if there is one with its key or its id, -EINVAL without key or context, -ERANGE, -E2BIG (these undo
- * nothing); or another negative errno.
+ * Return: 0; -EINVAL without key or context, -ERANGE, -E2BIG (these undo nothing); or another negative errno.
  */
-int spool_put_task(Spool *spool, const SpoolTask *task);
+int spool_put_task(Spool *spool, const SpoolTask *task, int64_t *ret_row);
 
 /**
  * spool_set_id() - the id that the daemon gave to a task
  *
- * Return: 0; -ENOENT if there is no task of this key, -EEXIST if another has the id, -ERANGE if it is none (these undo
- * nothing); or another negative errno.
+ * Return: 0; -ENOENT if there is no task of this key in the row, -ERANGE if it is none (these undo nothing); or another negative
+ * errno.
  */
-int spool_set_id(Spool *spool, const uint8_t key[static TASK_KEY_BYTES], uint64_t id);
+int spool_set_id(Spool *spool, int64_t row, const uint8_t key[static TASK_KEY_BYTES], uint64_t id);
 
 /* Removes a task, and its context if no other has it. Return: 0, also if it was not there, or negative errno. */
-int spool_remove_task(Spool *spool, const uint8_t key[static TASK_KEY_BYTES]);
+int spool_remove_task(Spool *spool, int64_t row, const uint8_t key[static TASK_KEY_BYTES]);
 
 /**
- * spool_load_task() - a task by its id, or by its key
- * @id:         of an element: of its array is meant, the index does not matter
+ * spool_load_task() - a task
  * @ret:        set; to be released with spool_task_done()
  *
  * Sees what the open transaction has changed.
  *
  * Return: 0, -ENOENT, -EUCLEAN if the row makes no sense, or negative errno.
  */
-int spool_load_task(Spool *spool, uint64_t id, SpoolTask *ret);
-int spool_load_key(Spool *spool, const uint8_t key[static TASK_KEY_BYTES], SpoolTask *ret);
+int spool_load_task(Spool *spool,
+                    int64_t row,
+                    const uint8_t key[static TASK_KEY_BYTES],
+                    SpoolTask *ret);
 void spool_task_done(SpoolTask *task);
 
 /**
@@ -118,6 +120,7 @@ int spool_load_context(Spool *spool, uint64_t context_id, void **ret, size_t *re
 
 /* What is needed of every task at the start. */
 typedef struct SpoolEntry {
+        int64_t row;
         uint8_t key[TASK_KEY_BYTES];
         uint64_t id;            /* 0: not known yet */
         uint64_t give_up_at_us; /* 0: never */

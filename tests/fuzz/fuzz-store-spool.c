@@ -54,16 +54,17 @@ static void load(Spool *spool, const SpoolEntry *entry) {
         SpoolTask task;
         void *context = NULL;
         size_t n_context;
+        int64_t row;
 
-        if (spool_load_key(spool, entry->key, &task) != 0)
+        if (spool_load_task(spool, entry->row, entry->key, &task) != 0)
                 return;
         assert(memcmp(task.key, entry->key, sizeof(task.key)) == 0);
         assert(task.id == entry->id && task.give_up_at_us == entry->give_up_at_us);
         if (spool_load_context(spool, task.context_id, &context, &n_context) == 0) {
                 free(context);
-                assert(spool_remove_task(spool, task.key) == 0);
+                assert(spool_remove_task(spool, entry->row, task.key) == 0);
                 (void)spool_put_context(spool, "context", 7, &task.context_id);
-                assert(spool_put_task(spool, &task) == 0);
+                assert(spool_put_task(spool, &task, &row) == 0);
         }
         spool_task_done(&task);
 }

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -64,14 +65,22 @@ static uint64_t put_context(Spool *spool, const char *text) {
         return id;
 }
 
-/* @n tasks from 1 on, of one context, committed. */
+/* Its row. */
+static int64_t put_task(Spool *spool, const SpoolTask *task) {
+        int64_t row = 0;
+
+        assert_int_equal(spool_put_task(spool, task, &row), 0);
+        return row;
+}
+
+/* @n tasks from 1 on, of one context, in rows that are called as they are, committed. */
 static uint64_t put_tasks(Spool *spool, uint8_t n) {
         uint64_t context_id = put_context(spool, "HOME=/home/alice");
 
         for (uint8_t i = 1; i <= n; i++) {
                 SpoolTask task = sample(i, context_id);
 
-                assert_int_equal(spool_put_task(spool, &task), 0);
+                assert_int_equal(put_task(spool, &task), i);
         }
         assert_int_equal(spool_commit(spool, false), 0);
         return context_id;
@@ -114,100 +123,96 @@ static void assert_context(Spool *spool, uint64_t id, const char *want) {
         free(bytes);
 }
 
-static void test_a_task_comes_back_by_its_id_and_its_key(void **state) {
+static void test_a_task_comes_back_by_its_row_and_its_key(void **state) {
         const Folder *folder = *state;
         Spool *spool = open_spool(folder);
         SpoolTask want = sample(1, put_context(spool, "a")), have = {};
+        int64_t row = put_task(spool, &want);
 
-        assert_int_equal(spool_put_task(spool, &want), 0);
-        assert_int_equal(spool_load_task(spool, 1, &have), 0);
+        assert_int_equal(spool_load_task(spool, row, want.key, &have), 0);
         assert_task(&have, &want);
         assert_int_equal(spool_commit(spool, true), 0);
         (void)spool_free(spool);
 
         spool = open_spool(folder);
-        assert_int_equal(spool_load_task(spool, 1, &have), 0);
-        assert_task(&have, &want);
-        assert_int_equal(spool_load_task(spool, task_ref(1, 7), &have), 0);
-        assert_task(&have, &want);
-        assert_int_equal(spool_load_key(spool, want.key, &have), 0);
+        assert_int_equal(spool_load_task(spool, row, want.key, &have), 0);
         assert_task(&have, &want);
         assert_context(spool, want.context_id, "a");
 
+        assert_int_equal(spool_load_task(spool, row + 1, want.key, &have), -ENOENT);
         want.key[0]++;
-        assert_int_equal(spool_load_task(spool, 2, &have), -ENOENT);
-        assert_int_equal(spool_load_task(spool, 0, &have), -ENOENT);
-        assert_int_equal(spool_load_key(spool, want.key, &have), -ENOENT);
+        assert_int_equal(spool_load_task(spool, row, want.key, &have), -ENOENT);
         (void)spool_free(spool);
 }
 
 static void test_a_task_of_nothing_comes_back(void **state) {
         _cleanup_(spool_freep) Spool *spool = open_spool(*state);
         SpoolTask want = { .key = { 1 }, .context_id = put_context(spool, "a") }, have = {};
+        int64_t row = put_task(spool, &want);
 
-        assert_int_equal(spool_put_task(spool, &want), 0);
-        assert_int_equal(spool_load_key(spool, want.key, &have), 0);
+        assert_int_equal(spool_load_task(spool, row, want.key, &have), 0);
         assert_task(&have, &want);
 }
 
 static void test_an_id_is_given_later(void **state) {
         _cleanup_(spool_freep) Spool *spool = open_spool(*state);
-        uint64_t context_id = put_context(spool, "a");
-        SpoolTask first = sample(1, context_id), second = sample(2, context_id), have = {};
+        SpoolTask task = sample(1, put_context(spool, "a")), have = {};
+        int64_t row;
 
-        first.id = second.id = 0; /* as often as one likes */
-        assert_int_equal(spool_put_task(spool, &first), 0);
-        assert_int_equal(spool_put_task(spool, &second), 0);
+        task.id = 0;
+        row = put_task(spool, &task);
+        assert_int_equal(spool_set_id(spool, row, task.key, TASK_ID_MAX), 0);
+        assert_int_equal(spool_set_id(spool, row, task.key, TASK_ID_MAX), 0);
+        assert_int_equal(spool_set_id(spool, row, task.key, 0), -ERANGE);
+        assert_int_equal(spool_set_id(spool, row, task.key, task_ref(1, 0)), -ERANGE);
+        task.id = TASK_ID_MAX;
+        assert_int_equal(spool_load_task(spool, row, task.key, &have), 0);
+        assert_task(&have, &task);
 
-        assert_int_equal(spool_set_id(spool, first.key, TASK_ID_MAX), 0);
-        assert_int_equal(spool_set_id(spool, first.key, TASK_ID_MAX), 0);
-        assert_int_equal(spool_set_id(spool, second.key, TASK_ID_MAX), -EEXIST);
-        assert_int_equal(spool_set_id(spool, second.key, 0), -ERANGE);
-        assert_int_equal(spool_set_id(spool, second.key, task_ref(1, 0)), -ERANGE);
-        first.id = TASK_ID_MAX;
-        assert_int_equal(spool_load_task(spool, TASK_ID_MAX, &have), 0);
-        assert_task(&have, &first);
-
-        second.key[3]++;
-        assert_int_equal(spool_set_id(spool, second.key, 5), -ENOENT);
-        assert_int_equal(spool_n(spool), 2);
+        assert_int_equal(spool_set_id(spool, row + 1, task.key, 5), -ENOENT);
+        task.key[3]++;
+        assert_int_equal(spool_set_id(spool, row, task.key, 5), -ENOENT);
+        assert_int_equal(spool_n(spool), 1);
 }
 
-static void test_what_is_there_already_undoes_nothing(void **state) {
+/* As after an undone transaction: what is still called by its row is not what lies there now. */
+static void test_a_row_that_is_another_tasks_now_is_left_alone(void **state) {
         _cleanup_(spool_freep) Spool *spool = open_spool(*state);
-        uint64_t context_id = put_context(spool, "a");
-        SpoolTask task = sample(1, context_id), same_id = sample(2, context_id), have = {};
+        SpoolTask former = sample(1, put_context(spool, "a")), now = sample(2, former.context_id);
+        SpoolTask have = {};
+        int64_t row = put_task(spool, &former);
 
-        assert_int_equal(spool_put_task(spool, &task), 0);
-        assert_int_equal(spool_put_task(spool, &task), -EEXIST);
-        same_id.id = task.id;
-        assert_int_equal(spool_put_task(spool, &same_id), -EEXIST);
+        assert_int_equal(spool_remove_task(spool, row, former.key), 0);
+        now.context_id = put_context(spool, "b");
+        assert_int_equal(put_task(spool, &now), row);
+        assert_int_equal(spool_set_id(spool, row, former.key, 5), -ENOENT);
+        assert_int_equal(spool_remove_task(spool, row, former.key), 0);
         assert_int_equal(spool_n(spool), 1);
-        assert_int_equal(spool_commit(spool, false), 0);
-        assert_int_equal(spool_load_task(spool, 1, &have), 0);
-        assert_task(&have, &task);
+        assert_int_equal(spool_load_task(spool, row, now.key, &have), 0);
+        assert_task(&have, &now);
 }
 
 static void test_what_makes_no_sense_is_refused(void **state) {
         _cleanup_(spool_freep) Spool *spool = open_spool(*state);
         SpoolTask task = sample(1, put_context(spool, "a")), bad;
+        int64_t row;
         uint64_t id;
 
-        assert_int_equal(spool_put_task(spool, &task), 0);
+        (void)put_task(spool, &task);
         bad = sample(2, 0);
-        assert_int_equal(spool_put_task(spool, &bad), -EINVAL);
+        assert_int_equal(spool_put_task(spool, &bad, &row), -EINVAL);
         bad = sample(2, 1);
         memset(bad.key, 0, sizeof(bad.key));
-        assert_int_equal(spool_put_task(spool, &bad), -EINVAL);
+        assert_int_equal(spool_put_task(spool, &bad, &row), -EINVAL);
         bad = sample(2, 1);
         bad.id = task_ref(1, 0);
-        assert_int_equal(spool_put_task(spool, &bad), -ERANGE);
+        assert_int_equal(spool_put_task(spool, &bad, &row), -ERANGE);
         bad = sample(2, 1);
         bad.give_up_at_us = UINT64_MAX;
-        assert_int_equal(spool_put_task(spool, &bad), -ERANGE);
+        assert_int_equal(spool_put_task(spool, &bad, &row), -ERANGE);
         bad = sample(2, 1);
         bad.n_argv = SPOOL_BYTES_MAX + 1;
-        assert_int_equal(spool_put_task(spool, &bad), -E2BIG);
+        assert_int_equal(spool_put_task(spool, &bad, &row), -E2BIG);
         assert_int_equal(spool_put_context(spool, "", 0, &id), -EINVAL);
         assert_int_equal(spool_put_context(spool, "", SPOOL_BYTES_MAX + 1, &id), -E2BIG);
         assert_int_equal(spool_n(spool), 1);
@@ -244,12 +249,12 @@ static void test_a_context_goes_with_the_last_task_that_has_it(void **state) {
         uint64_t context_id = put_tasks(spool, 2), unused;
         SpoolTask task = sample(1, context_id);
 
-        assert_int_equal(spool_remove_task(spool, task.key), 0);
-        assert_int_equal(spool_remove_task(spool, task.key), 0);
+        assert_int_equal(spool_remove_task(spool, 1, task.key), 0);
+        assert_int_equal(spool_remove_task(spool, 1, task.key), 0);
         assert_context(spool, context_id, "HOME=/home/alice");
         assert_int_equal(spool_n(spool), 1);
         task = sample(2, context_id);
-        assert_int_equal(spool_remove_task(spool, task.key), 0);
+        assert_int_equal(spool_remove_task(spool, 2, task.key), 0);
         assert_no_context(spool, context_id);
         assert_int_equal(spool_n(spool), 0);
 
@@ -259,6 +264,89 @@ static void test_a_context_goes_with_the_last_task_that_has_it(void **state) {
         (void)spool_free(spool);
         spool = open_spool(folder);
         assert_no_context(spool, unused);
+        (void)spool_free(spool);
+}
+
+static void test_a_context_that_went_is_kept_anew(void **state) {
+        _cleanup_(spool_freep) Spool *spool = open_spool(*state);
+        SpoolTask task = sample(1, put_context(spool, "a"));
+        uint64_t other = put_context(spool, "b");
+        int64_t row = put_task(spool, &task);
+
+        assert_int_equal(put_context(spool, "a"),
+                         task.context_id); /* what is asked for last is remembered */
+        assert_int_equal(spool_remove_task(spool, row, task.key), 0);
+        assert_no_context(spool, task.context_id);
+        task.context_id = put_context(spool, "a");
+        assert_int_not_equal(task.context_id, other);
+        assert_context(spool, task.context_id, "a");
+        assert_context(spool, other, "b");
+}
+
+/* A child that may write no more than it has, which is as good as a full disk. Return: as spool_commit(). */
+static int commit_on_a_full_disk(Spool *spool) {
+        struct rlimit limit = { .rlim_cur = 1, .rlim_max = RLIM_INFINITY }, former;
+        int r;
+
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &former), 0);
+        limit.rlim_max = former.rlim_max;
+        (void)signal(SIGXFSZ, SIG_IGN);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        r = spool_commit(spool, false);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &former), 0);
+        return r;
+}
+
+static void test_what_is_undone_counts_for_no_context(void **state) {
+        _cleanup_(spool_freep) Spool *spool = open_spool(*state);
+        uint64_t context_id = put_tasks(spool, 3), undone;
+        SpoolTask task = sample(1, context_id), more = sample(4, context_id);
+
+        assert_int_equal(spool_remove_task(spool, 1, task.key), 0); /* from here on it is counted */
+        assert_int_equal(spool_commit(spool, false), 0);
+
+        task = sample(2, context_id);
+        assert_int_equal(spool_remove_task(spool, 2, task.key), 0);
+        (void)put_task(spool, &more);
+        undone = put_context(spool, "undone");
+        assert_true(commit_on_a_full_disk(spool) < 0);
+        assert_int_equal(spool_n(spool), 2);
+        assert_no_context(spool, undone);
+        assert_int_equal(put_context(spool, "undone"), undone);
+        assert_context(spool, undone, "undone");
+
+        assert_int_equal(spool_remove_task(spool, 2, task.key), 0);
+        assert_context(spool, context_id, "HOME=/home/alice");
+        task = sample(3, context_id);
+        assert_int_equal(spool_remove_task(spool, 3, task.key), 0);
+        assert_no_context(spool, context_id);
+        assert_int_equal(spool_n(spool), 0);
+}
+
+/* Version 1 had three indexes more. */
+static void test_a_database_of_version_1_is_taken_on(void **state) {
+        const Folder *folder = *state;
+        Spool *spool = open_spool(folder);
+        uint64_t context_id = put_tasks(spool, 2);
+        SpoolTask want = sample(1, context_id), have = {};
+
+        (void)spool_free(spool);
+        run_sql(folder, "CREATE UNIQUE INDEX task_key ON task (key);"
+                        "CREATE UNIQUE INDEX task_id ON task (id) WHERE id IS NOT NULL;"
+                        "CREATE INDEX task_context ON task (context_id);"
+                        "PRAGMA user_version = 1");
+        spool = open_spool(folder);
+        assert_int_equal(spool_n(spool), 2);
+        assert_int_equal(spool_load_task(spool, 1, want.key, &have), 0);
+        assert_task(&have, &want);
+        assert_int_equal(spool_remove_task(spool, 1, want.key), 0);
+        assert_context(spool, context_id, "HOME=/home/alice");
+        assert_int_equal(spool_commit(spool, false), 0);
+        (void)spool_free(spool);
+        run_sql(folder, "CREATE INDEX task_key ON task (key);" /* it is gone */
+                        "DROP INDEX task_key");
+        spool = open_spool(folder);
+        assert_int_equal(spool_n(spool), 1);
         (void)spool_free(spool);
 }
 
@@ -286,6 +374,7 @@ static void test_each_task_is_told_in_order(void **state) {
         for (uint8_t i = 0; i < 20; i++) {
                 SpoolTask want = sample(i + 1, 1);
 
+                assert_int_equal(entries.entries[i].row, i + 1);
                 assert_memory_equal(entries.entries[i].key, want.key, TASK_KEY_BYTES);
                 assert_int_equal(entries.entries[i].id, want.id);
                 assert_int_equal(entries.entries[i].give_up_at_us, want.give_up_at_us);
@@ -329,7 +418,7 @@ static void test_a_kill_loses_nothing_that_was_committed(void **state) {
 
                 spool = open_spool(folder);
                 (void)put_tasks(spool, 20);
-                (void)spool_put_task(spool, &task);
+                (void)put_task(spool, &task);
                 (void)raise(SIGKILL);
         }
         assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -423,7 +512,7 @@ static void test_a_newer_database_is_left_alone(void **state) {
         Error error;
 
         (void)spool_free(spool);
-        run_sql(folder, "PRAGMA user_version = 2");
+        run_sql(folder, "PRAGMA user_version = 3");
         spool = NULL;
         assert_int_equal(spool_open(&spool, folder->path, &error), SPOOL_E_NEWER);
         assert_non_null(strstr(error.text, "newer"));
@@ -451,7 +540,7 @@ static void test_a_row_that_makes_no_sense_is_left_out(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(harms); i++) {
                 Spool *spool = open_spool(folder);
                 Entries entries = {};
-                SpoolTask task = {};
+                SpoolTask task = {}, second = sample(2, 1);
 
                 (void)put_tasks(spool, 3);
                 (void)spool_free(spool);
@@ -459,7 +548,7 @@ static void test_a_row_that_makes_no_sense_is_left_out(void **state) {
                 spool = open_spool(folder);
                 assert_int_equal(spool_each(spool, note_entry, &entries), 0);
                 assert_int_equal(entries.n, 2);
-                assert_int_equal(spool_load_task(spool, 2, &task), -EUCLEAN);
+                assert_int_equal(spool_load_task(spool, 2, second.key, &task), -EUCLEAN);
                 assert_null(task.argv);
                 (void)spool_free(spool);
                 run_sql(folder, "DELETE FROM task");
@@ -468,13 +557,13 @@ static void test_a_row_that_makes_no_sense_is_left_out(void **state) {
 
 static void assert_makes_no_sense(const Folder *folder, const char *harm) {
         Spool *spool = open_spool(folder);
-        SpoolTask task = {};
+        SpoolTask task = {}, first = sample(1, 1);
 
         (void)put_tasks(spool, 1);
         (void)spool_free(spool);
         run_sql(folder, harm);
         spool = open_spool(folder);
-        assert_int_equal(spool_load_task(spool, 1, &task), -EUCLEAN);
+        assert_int_equal(spool_load_task(spool, 1, first.key, &task), -EUCLEAN);
         (void)spool_free(spool);
 }
 
@@ -490,13 +579,16 @@ static void test_a_task_without_a_context_makes_no_sense(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                store_test(test_a_task_comes_back_by_its_id_and_its_key),
+                store_test(test_a_task_comes_back_by_its_row_and_its_key),
                 store_test(test_a_task_of_nothing_comes_back),
                 store_test(test_an_id_is_given_later),
-                store_test(test_what_is_there_already_undoes_nothing),
+                store_test(test_a_row_that_is_another_tasks_now_is_left_alone),
                 store_test(test_what_makes_no_sense_is_refused),
                 store_test(test_a_context_is_kept_once),
                 store_test(test_a_context_goes_with_the_last_task_that_has_it),
+                store_test(test_a_context_that_went_is_kept_anew),
+                store_test(test_what_is_undone_counts_for_no_context),
+                store_test(test_a_database_of_version_1_is_taken_on),
                 store_test(test_each_task_is_told_in_order),
                 store_test(test_meta_is_remembered),
                 store_test(test_a_kill_loses_nothing_that_was_committed),
