@@ -218,7 +218,6 @@ static void note_missing(Agent *agent, Submission *submission) {
                 if (context_missing(context, &submission->notice) == 0 && !submission->notice)
                         remember_whole(agent, submission, part);
         }
-        submission->bundle = bundle_free(submission->bundle);
 }
 
 void queue_on_commit(Agent *agent, int r) {

@@ -27,7 +27,7 @@ struct Submission {
                 until_boot_us; /* said on an earlier connection: how long the next one is waited for */
         bool has_reply;        /* the daemon has answered, and the disk not yet: */
         Reply reply;
-        Bundle *bundle; /* owned; until it was looked for: */
+        Bundle *bundle; /* owned; whoever lets go of it last frees its pages: not to be the command */
         char *notice;   /* what the tasks can't get back; NULL: nothing */
 };
 
