@@ -184,11 +184,19 @@ static bool could_have_rest(const Ledger *ledger,
                (ram_bytes == 0 || pool_could_have(&ledger->ram, ram_bytes, check));
 }
 
+/* What costs little to find out, and of which GPUs can only make it more. */
+static bool could_have_common(const Ledger *ledger, const Needs *needs, KeepCheck check) {
+        return needs->cpus <= ledger->n_cpus &&
+               (needs->memory_bytes == 0 ||
+                pool_could_have(&ledger->ram, needs->memory_bytes, check));
+}
+
 bool keep_find(const Ledger *ledger, const Entry *entry, KeepCheck check, KeepRoom *ret) {
         const Needs *needs = &entry->class->needs;
         uint64_t named;
 
-        if (!find_named(ledger, needs, check, ret, &named) ||
+        if (!could_have_common(ledger, needs, check) ||
+            !find_named(ledger, needs, check, ret, &named) ||
             !find_any(ledger, needs, check, ret, named) ||
             !could_have_rest(ledger, needs, check, ret))
                 return false;
