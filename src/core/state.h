@@ -266,6 +266,7 @@ struct Core {
         EntryList active; /* offered and running */
         EntryList ended;  /* lost and ended */
         Entry *by_id;
+        uint64_t max_id; /* the largest of any that was there */
         Entry *by_key;
         Class *classes_by_key;
         User *users_by_uid;

@@ -19,6 +19,9 @@ static const uint8_t no_key[TASK_KEY_BYTES];
 Entry *table_find(const Core *core, uint64_t id) {
         Entry *entry;
 
+        /* Each that comes is asked for, and a chain of others lies all over the memory. */
+        if (task_ref_id(id) > core->max_id)
+                return NULL;
         HASH_FIND(hh_id, core->by_id, &id, sizeof(id), entry);
         return entry;
 }
@@ -37,6 +40,7 @@ int table_add(Core *core, Entry *entry) {
         HASH_ADD_KEYPTR(hh_id, core->by_id, &entry->task->id, sizeof(entry->task->id), entry);
         if (!entry->hh_id.tbl)
                 return -ENOMEM;
+        core->max_id = MAX(core->max_id, task_ref_id(entry->task->id));
 
         if (memcmp(entry->task->key, no_key, TASK_KEY_BYTES) == 0)
                 return 0; /* nobody asks for it, and thousands of them would be one long chain */
