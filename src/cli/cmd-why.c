@@ -3,18 +3,18 @@
 /*
  * taskflow why: what a task waits for, in numbers.
  *
- * The daemon's answer has the numbers of each thing that is missing. Who is ahead, and when the
- * time limits of those that hold it end, comes from the list of tasks, which is read up to the task
- * itself.
+ * The daemon's answer has the numbers of each thing that is missing, and when it may start. Who is
+ * ahead comes from the list of tasks, which is read up to the task itself.
  */
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "cli/commands.h"
-#include "cli/format.h"
 #include "cli/output.h"
 #include "cli/outside.h"
 #include "cli/session.h"
@@ -26,7 +26,8 @@
 #include "util/units.h"
 
 enum {
-        AHEAD_MAX = 8,         /* tasks ahead that are named */
+        AHEAD_MAX = 8, /* tasks ahead that are named */
+        CLOCK_TEXT_MAX = 32,
         LIST_PLACE_MAX = 1000, /* further back the list is too long to be read for it */
 };
 
@@ -37,11 +38,6 @@ typedef struct Others {
                 uint64_t id;
                 uid_t uid;
         } ahead[AHEAD_MAX];
-        size_t n_limits;
-        struct {
-                uint64_t id;
-                uint64_t left_us; /* until its time limit ends it */
-        } limits[EXPLAIN_HOLDERS_MAX * 4];
 } Others;
 
 static const char *ref(uint64_t id, char buf[static TASK_REF_FORMAT_MAX]) {
@@ -53,24 +49,13 @@ static const char *user(uid_t uid, char buf[static 64]) {
 }
 
 static void note_other(Others *others, const Task *task) {
-        uint64_t ran_us = format_ran_us(task, clock_boottime_us());
-
-        if (task->state == TASK_STATE_PENDING) {
-                if (others->n_ahead < AHEAD_MAX) {
-                        others->ahead[others->n_ahead].id = task->id;
-                        others->ahead[others->n_ahead].uid = task->uid;
-                }
-                others->n_ahead++;
+        if (task->state != TASK_STATE_PENDING)
                 return;
+        if (others->n_ahead < AHEAD_MAX) {
+                others->ahead[others->n_ahead].id = task->id;
+                others->ahead[others->n_ahead].uid = task->uid;
         }
-
-        if (task->state != TASK_STATE_RUNNING || task->time_limit_us == TASK_TIME_INF ||
-            others->n_limits == ELEMENTSOF(others->limits))
-                return;
-        others->limits[others->n_limits].id = task->id;
-        others->limits[others->n_limits].left_us =
-                task->time_limit_us > ran_us ? task->time_limit_us - ran_us : 0;
-        others->n_limits++;
+        others->n_ahead++;
 }
 
 /* Reads the list up to task @id. What can't be had is left out. */
@@ -258,49 +243,16 @@ static void print_outside(const Lack *lack) {
                 (void)printf("      and %zu processes more\n", lack->n_more_outsiders);
 }
 
-static uint64_t bytes_of(const Lack *lack, uint64_t task_id) {
-        for (size_t i = 0; i < lack->n_holders; i++)
-                if (lack->holders[i].task_id == task_id)
-                        return lack->holders[i].used_bytes + lack->holders[i].promised_bytes;
-        return 0;
-}
-
-/* When time limits alone make enough room; TASK_TIME_INF if they do not. */
-static uint64_t room_within_us(const Lack *lack, const Others *others) {
-        uint64_t best_us = TASK_TIME_INF;
-
-        if (lack->missing_bytes == 0 || lack->n_holders == 0 ||
-            lack->reason == WAIT_REASON_ROOM_KEPT || is_of_cores(lack))
-                return TASK_TIME_INF;
-
-        /* For each limit as the last one to be waited for: what is free when it has ended. */
-        for (size_t i = 0; i < others->n_limits; i++) {
-                uint64_t until_us = others->limits[i].left_us;
-                uint64_t bytes = 0;
-
-                for (size_t j = 0; j < others->n_limits; j++)
-                        if (others->limits[j].left_us <= until_us)
-                                bytes += bytes_of(lack, others->limits[j].id);
-                if (bytes >= lack->missing_bytes)
-                        best_us = MIN(best_us, until_us);
-        }
-        return best_us;
-}
-
-static void print_when(const Lack *lack, const Others *others, uint64_t now_boot_us) {
+static void print_until(const Lack *lack, uint64_t now_boot_us) {
         char buf[UNITS_FORMAT_MAX];
-        uint64_t room_us = room_within_us(lack, others);
 
         if (lack->until_boot_us > now_boot_us)
                 (void)printf("    over in %s at the latest\n",
                              units_format_duration(buf, sizeof(buf),
                                                    lack->until_boot_us - now_boot_us));
-        if (room_us != TASK_TIME_INF)
-                (void)printf("    time limits make room in %s at the latest\n",
-                             units_format_duration(buf, sizeof(buf), room_us));
 }
 
-static void print_lack(const Lack *lack, const Others *others, uint64_t now_boot_us) {
+static void print_lack(const Lack *lack, uint64_t now_boot_us) {
         char id[GPU_ID_MAX];
 
         if (!has_numbers(lack->reason))
@@ -315,7 +267,7 @@ static void print_lack(const Lack *lack, const Others *others, uint64_t now_boot
         (void)putchar('\n');
         print_holders(lack);
         print_outside(lack);
-        print_when(lack, others, now_boot_us);
+        print_until(lack, now_boot_us);
 }
 
 static void print_place(const Explain *explain, const Others *others) {
@@ -360,6 +312,65 @@ static void print_keep(const ExplainKeep *keep, uint64_t now_boot_us) {
         }
 }
 
+/* `14:20`; `14:20 on 3 Mar` if it is not today. */
+static const char *clock_text(uint64_t boot_us,
+                              uint64_t now_boot_us,
+                              char buf[static CLOCK_TEXT_MAX]) {
+        uint64_t now_us = clock_realtime_us();
+        time_t at = (time_t)((now_us + boot_us - MIN(now_boot_us, now_us + boot_us)) / US_PER_SEC);
+        time_t now = (time_t)(now_us / US_PER_SEC);
+        struct tm then = { 0 }, today = { 0 };
+
+        (void)localtime_r(&at, &then);
+        (void)localtime_r(&now, &today);
+        if (strftime(buf, CLOCK_TEXT_MAX,
+                     then.tm_yday == today.tm_yday && then.tm_year == today.tm_year ?
+                             "%H:%M" :
+                             "%H:%M on %d %b",
+                     &then) == 0)
+                buf[0] = '\0';
+        return buf;
+}
+
+static void print_rest(const StartRest *rest) {
+        char id[TASK_REF_FORMAT_MAX];
+        char name[64];
+
+        (void)printf("    task %s of ", ref(rest->task_id, id));
+        output_text(user(rest->uid, name));
+        if (rest->n_runs == 0)
+                (void)puts(" ends when its time limit is over");
+        else if (rest->n_runs == 1)
+                (void)printf(" takes as long as the last run of %s did\n",
+                             rest->of_same ? "the same" : "that user");
+        else
+                (void)printf(" takes as long as the last %u runs of %s did\n", rest->n_runs,
+                             rest->of_same ? "the same" : "that user");
+}
+
+/* Nothing where nothing is known: a guess would be taken for more. */
+static void print_start(const ExplainStart *start, uint64_t now_boot_us) {
+        char early[CLOCK_TEXT_MAX], about[CLOCK_TEXT_MAX], late[CLOCK_TEXT_MAX];
+
+        if (start->late_boot_us == 0)
+                return;
+
+        (void)clock_text(start->early_boot_us, now_boot_us, early);
+        (void)clock_text(start->about_boot_us, now_boot_us, about);
+        (void)clock_text(start->late_boot_us, now_boot_us, late);
+        if (start->latest_alone)
+                (void)printf("  may start at %s or before", late);
+        else if (strcmp(early, late) == 0)
+                (void)printf("  may start about %s", about);
+        else
+                (void)printf("  may start about %s, between %s and %s", about, early, late);
+        (void)puts(start->n_rests > 0 ? ", if" : "");
+        for (size_t i = 0; i < start->n_rests; i++)
+                print_rest(&start->rests[i]);
+        if (start->n_more_rests > 0)
+                (void)printf("    and %zu tasks more end as expected\n", start->n_more_rests);
+}
+
 static void print_why(Client *client, const Reply *reply) {
         const Explain *explain = reply->explain;
         uint64_t now_boot_us = view_now_boot_us(reply);
@@ -380,11 +391,12 @@ static void print_why(Client *client, const Reply *reply) {
         if (explain->place <= LIST_PLACE_MAX)
                 read_others(client, reply->why.id, &others);
         for (size_t i = 0; i < explain->n_lacks; i++)
-                print_lack(&explain->lacks[i], &others, now_boot_us);
+                print_lack(&explain->lacks[i], now_boot_us);
         if (explain->any_gpu && explain->n_lacks > 1)
                 (void)puts("  one of these GPUs would do");
         print_place(explain, &others);
         print_keep(&explain->keep, now_boot_us);
+        print_start(&explain->start, now_boot_us);
 }
 
 static int why_run(_unused_ const Command *command,

@@ -13,6 +13,7 @@
 
 #include "core/array.h"
 #include "core/fit.h"
+#include "core/forecast.h"
 #include "core/gpus.h"
 #include "core/holders.h"
 #include "core/keep.h"
@@ -413,6 +414,7 @@ static void explain_clear(Explain *ret, uid_t uid) {
         ret->any_gpu = false;
         ret->drain = (Drain){};
         ret->keep = (ExplainKeep){};
+        ret->start = (ExplainStart){};
         ret->place = 0;
         for (size_t i = 0; i < ELEMENTSOF(ret->grants); i++)
                 ret->grants[i] = (GpuGrant){};
@@ -475,4 +477,13 @@ int core_explain_new(const Core *core,
                                                  now_boot_us),
                                   kept, now_boot_us);
         return 0;
+}
+
+int core_explain_start(const Core *core, uint64_t id, uint64_t now_boot_us, Explain *explain) {
+        const Entry *entry = table_find(core, id);
+
+        explain->start = (ExplainStart){};
+        if (!entry || entry->phase != PHASE_WAITING)
+                return 0;
+        return forecast_start(core, entry, now_boot_us, explain);
 }

@@ -55,6 +55,7 @@ enum {
         EXPLAIN_HOLDERS_MAX = 8,
         EXPLAIN_OUTSIDERS_MAX = 3,
         EXPLAIN_LACKS_MAX = GPU_MAX + 5,
+        EXPLAIN_RESTS_MAX = 4,
 };
 
 /* A task that holds, or is promised, what another waits for; or whose end it waits for. */
@@ -101,6 +102,23 @@ typedef struct ExplainKeep {
         uint64_t until_boot_us; /* kept: at the latest; 0: for as long as it takes */
 } ExplainKeep;
 
+/* A task on whose end it rests when another one may start. */
+typedef struct StartRest {
+        uint64_t task_id;
+        uid_t uid;
+        unsigned n_runs; /* by which it is told when it ends; 0: by its time limit alone */
+        bool of_same;    /* those were runs of the same; else whatever its user ran */
+} StartRest;
+
+/* When a task may start, as far as that can be told. */
+typedef struct ExplainStart {
+        uint64_t early_boot_us, about_boot_us, late_boot_us; /* 0: it can't be told */
+        bool latest_alone; /* it rests on time limits: only the last of the three means something */
+        size_t n_rests;
+        StartRest rests[EXPLAIN_RESTS_MAX]; /* the last to end first */
+        size_t n_more_rests;
+} ExplainStart;
+
 /* Explain.uid that an older daemon does not say. */
 #define EXPLAIN_UID_UNKNOWN ((uid_t)-1)
 
@@ -111,6 +129,7 @@ typedef struct Explain {
         bool any_gpu; /* the GPU lacks are alternatives: one of them would do */
         Drain drain;  /* on: nothing starts */
         ExplainKeep keep;
+        ExplainStart start;              /* core_explain_start() */
         size_t place;                    /* in the queue, from 1; 0: held, or not in line yet */
         GpuGrant grants[NEEDS_GPUS_MAX]; /* n_lacks is 0: the GPUs it would get now */
 } Explain;
@@ -134,6 +153,16 @@ int core_explain_new(const Core *core,
                      uid_t uid,
                      uint64_t now_boot_us,
                      Explain *ret);
+
+/**
+ * core_explain_start() - when it may start, by the ends that can be expected
+ * @explain:    what core_explain() has just said of it; its `start` is set
+ *
+ * Takes as long as a plan, or longer: for one task, not for a list.
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int core_explain_start(const Core *core, uint64_t id, uint64_t now_boot_us, Explain *explain);
 
 /* The name of a user, written to @buf (@n bytes); the number if there is none. */
 typedef const char *(*explain_user_fn)(uid_t uid, char *buf, size_t n, void *userdata);

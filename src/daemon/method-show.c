@@ -86,6 +86,13 @@ TaskView view_task(Peer *peer, const Task *real, bool explain) {
         return view;
 }
 
+/* For one task: it costs as much as a plan. */
+static void add_start(Peer *peer, TaskView *view) {
+        if (view->has_explain)
+                (void)core_explain_start(peer_daemon(peer)->core, view->task->id,
+                                         clock_boottime_us(), view->explain);
+}
+
 void view_done(TaskView *view) {
         free(view->explain);
         free(view->own);
@@ -310,6 +317,7 @@ void method_show(Peer *peer, Call *call, bool resumed) {
                 return;
         daemon_look_at_ram(peer_daemon(peer));
         view = view_task(peer, task, true);
+        add_start(peer, &view);
         peer_reply(peer, &(Reply){ .to = CALL_SHOW,
                                    .boot_us = clock_boottime_us(),
                                    .list = { .n = 1, .tasks = &view } });
@@ -327,6 +335,7 @@ void method_why(Peer *peer, Call *call, bool resumed) {
                 return;
         daemon_look_at_ram(peer_daemon(peer));
         view = view_task(peer, task, true);
+        add_start(peer, &view);
         reply.explain = view.has_explain ? view.explain : NULL;
         reply.boot_us = clock_boottime_us();
         reply.why.id = task->id;

@@ -76,6 +76,38 @@ static const Field keep_fields[] = {
 
 static const Object object_explain_keep = { "ExplainKeep", keep_fields };
 
+static const Field rest_fields[] = {
+        ROW_REF("task_id", StartRest, task_id),
+        ROW_NUMBER("uid", StartRest, uid, 0, 0, UINT32_MAX),
+        ROW_NUMBER("n_runs", StartRest, n_runs, FIELD_OMIT_ZERO, 0, UINT32_MAX),
+        ROW_BOOL("of_same", StartRest, of_same),
+        {},
+};
+
+static const Object object_rest = { "StartRest", rest_fields };
+
+static const Field start_fields[] = {
+        ROW_NUMBER("start_early_boot_us",
+                   ExplainStart,
+                   early_boot_us,
+                   FIELD_OMIT_ZERO,
+                   0,
+                   INT64_MAX),
+        ROW_NUMBER("start_about_boot_us",
+                   ExplainStart,
+                   about_boot_us,
+                   FIELD_OMIT_ZERO,
+                   0,
+                   INT64_MAX),
+        ROW_NUMBER("start_late_boot_us", ExplainStart, late_boot_us, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        ROW_BOOL("start_latest_alone", ExplainStart, latest_alone),
+        ROW_WITHIN("start_rests", ExplainStart, rests, n_rests, &object_rest, EXPLAIN_RESTS_MAX),
+        ROW_NUMBER("n_more_start_rests", ExplainStart, n_more_rests, FIELD_OMIT_ZERO, 0, INT64_MAX),
+        {},
+};
+
+static const Object object_explain_start = { "ExplainStart", start_fields };
+
 static const Field explain_fields[] = {
         ROW_OR_NULL("uid", Explain, uid, EXPLAIN_UID_UNKNOWN, 0, 0, UINT32_MAX - 1),
         ROW_WITHIN("lacks", Explain, lacks, n_lacks, &object_lack, EXPLAIN_LACKS_MAX),
@@ -84,6 +116,7 @@ static const Field explain_fields[] = {
         ROW_FILLED("grants", Explain, grants, &object_grant, NEEDS_GPUS_MAX),
         ROW_PART(offsetof(Explain, drain), &object_drain),
         ROW_PART(offsetof(Explain, keep), &object_explain_keep),
+        ROW_PART(offsetof(Explain, start), &object_explain_start),
         {},
 };
 

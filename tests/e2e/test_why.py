@@ -9,10 +9,11 @@ import os
 import pwd
 import re
 import signal
+import time
 
 import pytest
 
-from harness import N_CPUS, Gpus, wait_until
+from harness import N_CPUS, Gpus, parse_time, wait_until
 
 USER = pwd.getpwuid(os.geteuid()).pw_name
 F = rf"task {{filler}} of {re.escape(USER)}"  # who is in the way
@@ -255,3 +256,40 @@ def test_a_machine_that_thrashes_says_how_much(make_daemon, faults):
     assert "programs waited for memory in 45.6 % of the last 10 seconds, more than 30.0 % (pressure_limit)" in daemon.task("t")["reason"]
     faults.set_pressure(0)
     assert proc.wait() == 0
+
+
+def test_a_time_limit_says_when_it_may_start_at_the_latest(make_daemon, place):
+    scene = Scene(make_daemon, place)
+    scene.fill("--gpu", "0", "-t", "90m")
+    scene.queue("--gpu", "0")
+    text = scene.daemon.why(scene.id())
+    found = re.search(r"^  may start at (\d\d:\d\d)(?: on .*)? or before, if\n    task (\d+) of (\S+) ends when its time limit is over$",
+                      text, re.M)
+    assert found, text
+    assert (int(found[2]), found[3]) == (scene.id("filler"), USER)
+    started = parse_time(scene.daemon.task("filler")["started_at"])
+    assert found[1] in {time.strftime("%H:%M", time.localtime(started + 5400 + more)) for more in (-1, 0, 1)}, text
+    scene.end()
+
+
+def test_runs_of_the_same_say_when_it_may_start(make_daemon, place):
+    scene = Scene(make_daemon, place)
+    gate = place.gate()
+    runs = [scene.daemon.popen("run", "-n", "first", "-c", "1", gate.line)]
+    scene.daemon.wait_started("first")
+    gate.open()
+    assert runs[0].wait() == 0
+    scene.fill("--gpu", "0")
+    scene.queue("--gpu", "0")
+    text = scene.daemon.why(scene.id())
+    assert re.search(r"^  may start about \d\d:\d\d", text, re.M), text
+    assert f"    task {scene.id('filler')} of {USER} takes as long as the last run of " in text, text
+    scene.end()
+
+
+def test_where_nothing_is_known_no_start_is_told(make_daemon, place):
+    scene = Scene(make_daemon, place)
+    scene.fill("--gpu", "0")
+    scene.queue("--gpu", "0")
+    assert "may start" not in scene.daemon.why(scene.id())
+    scene.end()

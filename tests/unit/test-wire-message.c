@@ -137,6 +137,13 @@ static void assert_explain(const Explain *have, const Explain *want) {
         assert_int_equal(have->keep.patient_boot_us, want->keep.patient_boot_us);
         assert_int_equal(have->keep.since_boot_us, want->keep.since_boot_us);
         assert_int_equal(have->keep.until_boot_us, want->keep.until_boot_us);
+        assert_int_equal(have->start.early_boot_us, want->start.early_boot_us);
+        assert_int_equal(have->start.about_boot_us, want->start.about_boot_us);
+        assert_int_equal(have->start.late_boot_us, want->start.late_boot_us);
+        assert_int_equal(have->start.latest_alone, want->start.latest_alone);
+        assert_int_equal(have->start.n_rests, want->start.n_rests);
+        assert_int_equal(have->start.n_more_rests, want->start.n_more_rests);
+        assert_memory_equal(have->start.rests, want->start.rests, sizeof(want->start.rests));
         assert_grants(have->grants, want->grants, NEEDS_GPUS_MAX);
         for (size_t i = 0; i < EXPLAIN_LACKS_MAX; i++) {
                 const Lack *a = &have->lacks[i], *b = &want->lacks[i];

@@ -162,6 +162,13 @@ static inline Explain *sample_explain(void) {
                                        .patient_boot_us = 41,
                                        .since_boot_us = 42,
                                        .until_boot_us = 43 };
+        explain->start = (ExplainStart){ .early_boot_us = 51,
+                                         .about_boot_us = 52,
+                                         .late_boot_us = 53,
+                                         .latest_alone = true,
+                                         .n_rests = 1,
+                                         .rests = { { 9, 1004, 8, true } },
+                                         .n_more_rests = 2 };
         explain->place = 5;
         explain->grants[0] =
                 (GpuGrant){ .uuid = "GPU-aaaa0000-1111", .index = 3, .bytes = 10 * GIB };
