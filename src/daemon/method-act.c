@@ -279,22 +279,21 @@ static int check_limits(const Daemon *daemon,
                                  error);
 }
 
+static bool sets_needs(const Call *call) {
+        return call->update.set_needs_memory || call->update.set_needs_cpus ||
+               call->update.set_needs_gpus;
+}
+
 /* Return: whether it was done; refuses otherwise. */
 static bool update_task(Peer *peer, Record *record, const Call *call, Needs *needs) {
         Daemon *daemon = peer_daemon(peer);
         Event event = daemon_event(EVENT_UPDATED, record->task_id);
         Error error = {};
-        bool set_needs = call->update.set_needs_memory || call->update.set_needs_cpus ||
-                         call->update.set_needs_gpus;
-        int r;
+        bool set_needs = sets_needs(call);
 
-        r = set_needs ? core_resolve(daemon->core, needs, &error) : 0;
-        if (r == 0 && (set_needs || call->update.set_time_limit))
-                r = check_limits(daemon, record->task_id, needs, call, &error);
-        if (r != 0) {
-                peer_refuse(peer, CALL_UPDATE, ERROR_IMPOSSIBLE, "%s",
-                            r == CORE_E_IMPOSSIBLE ? error.text :
-                                                     "the GPUs were not looked at yet: try again");
+        if ((set_needs || call->update.set_time_limit) &&
+            check_limits(daemon, record->task_id, needs, call, &error) != 0) {
+                peer_refuse(peer, CALL_UPDATE, ERROR_IMPOSSIBLE, "%s", error.text);
                 return false;
         }
         event.updated = (TaskUpdate){
@@ -324,15 +323,19 @@ void method_update(Peer *peer, Call *call, bool resumed) {
                             task_state_to_string(task->state));
                 return;
         }
+        if (changed_needs(&needs, &task->needs, call) < 0) {
+                peer_refuse(peer, CALL_UPDATE, ERROR_FAILED, "the daemon is out of memory");
+                return;
+        }
+        if (sets_needs(call) && !submit_look_up(peer, call, &needs, resumed)) {
+                needs_done(&needs);
+                return;
+        }
         if (record->offer) {
                 Event event = daemon_event(EVENT_OFFER_RETURNED, record->task_id);
 
                 record_close_offer(record);
                 (void)core_apply(daemon->core, &event);
-        }
-        if (changed_needs(&needs, &task->needs, call) < 0) {
-                peer_refuse(peer, CALL_UPDATE, ERROR_FAILED, "the daemon is out of memory");
-                return;
         }
         if (update_task(peer, record, call, &needs)) {
                 audit_act(peer, CALL_UPDATE, record->task_id, owner);

@@ -36,10 +36,8 @@ static bool looks_again(Daemon *daemon, const Needs *needs) {
                gpu_watch_ask(daemon->gpu_watch, core_n_offers(daemon->core)) == 0;
 }
 
-/* Looks up what it asks for. Return: false if the call was answered, or parked until the GPUs were looked at. */
-bool submit_resolve(Peer *peer, Call *call, Task *task, bool resumed) {
+bool submit_look_up(Peer *peer, Call *call, Needs *needs, bool resumed) {
         Daemon *daemon = peer_daemon(peer);
-        Needs *needs = &task->needs;
         Error error = {};
         int r;
 
@@ -70,15 +68,24 @@ bool submit_resolve(Peer *peer, Call *call, Task *task, bool resumed) {
                             daemon->gpu_text[0] ? daemon->gpu_text : "the driver does not answer");
                 return false;
         }
-        if (r == 0)
-                r = core_check_limits(daemon->core, &peer->account->rules, needs,
-                                      task->time_limit_us, &error);
         if (r == CORE_E_IMPOSSIBLE)
                 peer_refuse(peer, call->type, ERROR_IMPOSSIBLE, "%s", error.text);
         else if (r != 0)
                 peer_refuse(peer, call->type, ERROR_FAILED, "%s",
                             r < 0 ? strerror(-r) : "the request makes no sense");
         return r == 0;
+}
+
+bool submit_resolve(Peer *peer, Call *call, Task *task, bool resumed) {
+        Error error = {};
+
+        if (!submit_look_up(peer, call, &task->needs, resumed))
+                return false;
+        if (core_check_limits(peer_daemon(peer)->core, &peer->account->rules, &task->needs,
+                              task->time_limit_us, &error) == 0)
+                return true;
+        peer_refuse(peer, call->type, ERROR_IMPOSSIBLE, "%s", error.text);
+        return false;
 }
 
 /* Whether the answer needs figures of the GPUs newer than those there are; parks the call then. */

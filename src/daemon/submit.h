@@ -33,6 +33,9 @@ bool submit_is_within_limits(Peer *peer, CallType type, size_t n);
  * Looks up what a task asks for. Return: false if the call was answered, or parked until the GPUs were looked at. Nothing may
  * have been done for the call before: it is served again from its beginning.
  */
+bool submit_look_up(Peer *peer, Call *call, Needs *needs, bool resumed);
+
+/* That, and whether its user may ask for so much. */
 bool submit_resolve(Peer *peer, Call *call, Task *task, bool resumed);
 
 /* Whether a start at that time needs figures of the GPUs newer than those there are; parks the call then. */

@@ -189,6 +189,21 @@ void run_reconnect(Run *run) {
                 attach(run);
 }
 
+/* An Update may have changed how many GPUs were asked for. What can't be followed makes no sense, as is_sound() sees. */
+static void follow_update(Needs *needs, unsigned n_gpus, const GpuGrant *gpus) {
+        Needs now = { .memory_bytes = needs->memory_bytes, .cpus = needs->cpus };
+
+        if (n_gpus == needs->n_gpus)
+                return;
+        for (unsigned i = 0; i < n_gpus; i++)
+                if (needs_add_gpu(&now, "any", gpus[i].bytes) < 0) {
+                        needs_done(&now);
+                        return;
+                }
+        needs_done(needs);
+        *needs = now;
+}
+
 static bool is_sound(const Run *run, unsigned n_gpus, const GpuGrant *gpus) {
         if (n_gpus != run->task->needs.n_gpus)
                 return false;
@@ -392,6 +407,7 @@ static void on_offer(Run *run, Call *offer) {
                 say(run, &answer, -1);
                 return;
         }
+        follow_update(&run->task->needs, offer->offer.n_gpus, offer->offer.gpus);
         if (!take_grant(run, offer->offer.n_gpus, &offer->offer.gpus, offer->offer.pin))
                 return;
         run->task->time_limit_us = offer->offer.time_limit_us;

@@ -404,6 +404,17 @@ def test_update_to_the_impossible_is_refused_and_changes_nothing(daemon):
     assert filler.wait() == 0
 
 
+def test_update_to_a_gpu_that_is_not_there_says_so(daemon):
+    """Nobody has asked for one before, so that this is the first look."""
+    filler, gate = daemon.fill()
+    proc = daemon.queue("t", "-c", "1")
+    done = daemon.run("update", str(daemon.task("t")["id"]), "--gpu", "0")
+    assert done.returncode == 1 and "no GPU is known on this machine" in done.stderr
+    assert daemon.task("t")["needs"]["gpus"] == []
+    gate.open()
+    assert (filler.wait(), proc.wait()) == (0, 0)
+
+
 def test_an_updated_time_limit_counts(daemon):
     filler, gate = daemon.fill()
     proc = daemon.queue("t", "-c", "1", command="exec sleep 1000")

@@ -286,6 +286,32 @@ def test_a_whole_gpu_is_given_when_hardly_anything_of_it_is_used(make_daemon, gp
     assert daemon.run("run", "-w", "0", "--gpu", "0", "true").returncode == 125
 
 
+def test_an_update_is_the_first_to_ask_for_a_gpu(gpu_daemon):
+    filler, gate = gpu_daemon.fill()
+    proc = gpu_daemon.queue("t", "-c", "1", command="echo $TASKFLOW_GPUS")
+    task_id = str(gpu_daemon.task("t")["id"])
+    assert gpu_daemon.run("update", task_id, "--gpu", "0:900T").returncode == 1
+    done = gpu_daemon.run("update", task_id, "--gpu", "1:1G")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert gpu_daemon.task("t")["needs"]["gpus"] == [{"want": "1", "bytes": GIB}]
+    gate.open()
+    assert (filler.wait(), proc.wait()) == (0, 0)
+    assert [gpu["index"] for gpu in gpu_daemon.wait_state("t", "done")["gpus"]] == [1]
+    assert proc.out == "1\n", "the taskflow that runs it takes what it never asked for"
+
+
+@pytest.mark.parametrize("update, wanted", [(["none"], ""), (["any:1G", "any:1G"], "0,1"), (["1:1G"], "1")], ids=str)
+def test_an_update_changes_the_gpus_of_a_task_that_waits_at_its_terminal(gpu_daemon, update, wanted):
+    filler, gate = gpu_daemon.fill()
+    proc = gpu_daemon.queue("t", "-c", "1", "--gpu", "0:1G", command="echo $TASKFLOW_GPUS")
+    words = [word for which in update for word in ("--gpu", which)]
+    done = gpu_daemon.run("update", str(gpu_daemon.task("t")["id"]), *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    gate.open()
+    assert (filler.wait(), proc.wait()) == (0, 0)
+    assert ",".join(sorted(proc.out.strip().split(","))) == wanted
+
+
 # Measured
 
 
