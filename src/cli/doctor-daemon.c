@@ -185,6 +185,9 @@ static void ask_status(Doctor *doctor, Client *client, Reply *reply) {
         else if (r != 0)
                 doctor_find(doctor, FINDING_DAEMON_NONSENSE, "what listens at '%s': %s",
                             client_path(client), error.text);
+        else if (reply->error == ERROR_NOT_PERMITTED)
+                doctor_find(doctor, FINDING_DAEMON_DENIES, "%s",
+                            reply->message ? reply->message : "it keeps you out");
         else if (reply->error != ERROR_NONE)
                 doctor_find(doctor, FINDING_DAEMON_NONSENSE,
                             "what listens at '%s' refuses to say how it is: %s",
@@ -192,7 +195,8 @@ static void ask_status(Doctor *doctor, Client *client, Reply *reply) {
                             reply->message ? reply->message : error_name_to_string(reply->error));
         else
                 doctor->status = reply;
-        doctor->unreachable |= !doctor->status;
+        doctor->unreachable |=
+                r != 0 || (reply->error != ERROR_NONE && reply->error != ERROR_NOT_PERMITTED);
 }
 
 void doctor_connect(Doctor *doctor, Client **ret, Reply *reply) {

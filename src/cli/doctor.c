@@ -54,6 +54,10 @@ const DoctorSpec doctor_specs[N_FINDINGS] = {
                 "it is no taskflowd, or one of quite another version: name the right socket in TASKFLOW_SOCKET, or "
                 "install taskflow and taskflowd of one version",
         },
+        [FINDING_DAEMON_DENIES] = {
+                "daemon-denies", "daemon", DOCTOR_ERROR,
+                "ask an administrator: 'allow_users' and 'deny_users' in taskflow.conf say whose tasks it takes",
+        },
         [FINDING_DAEMON_MISSING] = {
                 "daemon-missing", "daemon", DOCTOR_ERROR,
                 "install taskflowd: 'make install' puts it where taskflow looks for it",

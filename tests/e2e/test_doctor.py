@@ -212,6 +212,11 @@ def daemon_nonsense(kit):
     kit.answer(pathlib.Path(kit.env["TASKFLOW_SOCKET"]), b"HTTP/1.0 400 Bad Request\r\n\r\n\0")
 
 
+def daemon_denies(kit):
+    refusal = {"error": "io.taskflow.v1.NotPermitted", "parameters": {"message": "the settings keep you out"}}
+    kit.answer(pathlib.Path(kit.env["TASKFLOW_SOCKET"]), json.dumps(refusal).encode() + b"\0")
+
+
 def daemon_missing(kit):
     kit.personal()
     kit.copy_of_programs("taskflow-agent")
@@ -461,7 +466,8 @@ ROWS = {
     "socket-missing": (socket_missing, 3), "socket-stale": (socket_stale, 3), "socket-no-socket": (socket_no_socket, 3),
     "socket-denied": (socket_denied, 3), "socket-foreign": (socket_foreign, 3), "socket-others": (socket_others, 3),
     "daemon-down": (daemon_down, 3), "daemon-silent": (daemon_silent, 3), "daemon-nonsense": (daemon_nonsense, 3),
-    "daemon-missing": (daemon_missing, 1), "daemon-older": (daemon_older, 0), "daemon-newer": (daemon_newer, 0),
+    "daemon-denies": (daemon_denies, 1), "daemon-missing": (daemon_missing, 1), "daemon-older": (daemon_older, 0),
+    "daemon-newer": (daemon_newer, 0),
     "queue-alone": (queue_alone, 0), "settings-bad": (settings_bad, 1), "settings-unread": (settings_unread, 0),
     "state-failing": (state_failing, 1), "state-room": (state_room, 0), "state-damaged": (state_damaged, 0),
     "memory-unknown": (memory_unknown, 1), "memory-differs": (memory_differs, 0),
