@@ -102,13 +102,9 @@ void agent_want_turn(Agent *agent) {
                 (void)sd_event_source_set_priority(agent->turn_source, SD_EVENT_PRIORITY_IDLE);
 }
 
-/* An empty spool is removed, which tells everybody that there is nothing to start an agent for. */
-static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
+void agent_remove_spool(Agent *agent) {
         static const char *const files[] = { "agent.db", "agent.db-wal", "agent.db-shm" };
-        Agent *agent = userdata;
 
-        if (agent_has_work(agent) || !server_close_if_unused(agent->server))
-                return 0;
         agent->spool = spool_free(agent->spool);
         for (size_t i = 0; i < ELEMENTSOF(files); i++) {
                 _cleanup_free_ char *path = NULL;
@@ -116,6 +112,14 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
                 if (asprintf(&path, "%s/%s", agent->folder, files[i]) >= 0)
                         (void)unlink(path);
         }
+}
+
+static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
+        Agent *agent = userdata;
+
+        if (agent_has_work(agent) || !server_close_if_unused(agent->server))
+                return 0;
+        agent_remove_spool(agent);
         return sd_event_exit(agent->event, 0);
 }
 

@@ -124,3 +124,6 @@ void agent_want_turn(Agent *agent);
 
 /* Whether there is something to run, or to tell the daemon. */
 bool agent_has_work(const Agent *agent);
+
+/* It is empty, and the loop ends: without it everybody sees that there is nothing to start an agent for. */
+void agent_remove_spool(Agent *agent);

@@ -39,8 +39,11 @@ static bool has_starts_under_way(const Agent *agent) {
 }
 
 void stop_go_on(Agent *agent) {
-        if (agent->stopping && !has_starts_under_way(agent))
-                (void)sd_event_exit(agent->event, 0);
+        if (!agent->stopping || has_starts_under_way(agent))
+                return;
+        if (!agent_has_work(agent))
+                agent_remove_spool(agent);
+        (void)sd_event_exit(agent->event, 0);
 }
 
 /* A keeper that has yet to take it will find that it may not. */

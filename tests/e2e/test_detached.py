@@ -362,6 +362,14 @@ def test_the_agent_says_how_it_is_and_stops(daemon, place):
     wait_until(lambda: not place.keepers(), "its keeper has ended")
 
 
+def test_an_agent_that_is_stopped_with_nothing_to_do_leaves_nothing_to_wait_for(daemon):
+    assert ended(daemon, daemon.detach("true")) == 0
+    assert daemon.run("agent", "stop").returncode == 0
+    checks = {check["check"]: check["text"] for check in daemon.json("doctor")["checks"]}
+    assert checks["agent"].startswith("none runs"), checks
+    assert ended(daemon, daemon.detach("true")) == 0, "and the next one begins anew"
+
+
 def test_a_task_ends_well_without_its_agent(daemon, place):
     gate = place.gate()
     running = daemon.detach(f"{gate.line}; exit 5")
