@@ -677,8 +677,8 @@ def test_a_stop_gives_back_what_is_granted_meanwhile(odd, folder):
     assert connection.expect("Ended")["id"] == 12
     stopping = stop(odd)
     connection.offer(14)  # goes back with the connection
-    connection.reply()
-    connection.offer(13, offer=0, granted=True)
+    grant = {"method": INTERFACE + "Offer", "parameters": {"id": 13, "offer": 0, "attempt": 1, "granted": True}, "oneway": True}
+    connection.send(b'{"parameters":{}}\0' + json.dumps(grant).encode())  # at once, as the daemon does
     expect_not_started(connection, 13)
     connection.expect_end()
     is_stopped(odd, stopping)
