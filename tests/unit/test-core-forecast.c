@@ -115,7 +115,7 @@ static void test_as_many_end_as_it_takes(_unused_ void **state) {
         CALM_WORLD(0);
         uint64_t small, large;
 
-        for (unsigned i = 1; i <= 3; i++)
+        for (uint64_t i = 1; i <= 3; i++)
                 start(world, (Ask){ .uid = BOB,
                                     .memory_bytes = 30 * GIB,
                                     .time_limit_us = i * 100 * SEC });
