@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -53,7 +54,23 @@ static void put_by_state(const char *name, TaskState state, uint64_t value) {
         (void)printf("} %" PRIu64 "\n", value);
 }
 
-static void put_memory(const RamView *ram) {
+/* A part of 1, from hundredths of a percent. */
+static void put_ratio(const char *name, const char *help, unsigned permyriad) {
+        describe(name, "gauge", help);
+        (void)printf(PREFIX "%s %u.%04u\n", name, permyriad / 10000, permyriad % 10000);
+}
+
+static void put_pressure(const RamView *ram) {
+        if (!ram->pressure_known)
+                return;
+        put_ratio("memory_pressure_ratio",
+                  "Part of the last ten seconds in which some program waited for memory.",
+                  ram->pressure_permyriad);
+        put_ratio("memory_pressure_limit_ratio", "Pressure beyond which no task starts.",
+                  ram->pressure_limit_permyriad);
+}
+
+static void put_memory(const RamView *ram, const KeepView *keep) {
         if (!ram->known)
                 return;
         put("memory_total_bytes", "gauge", "RAM that the machine has.", ram->total_bytes);
@@ -64,6 +81,9 @@ static void put_memory(const RamView *ram) {
             ram->promised_bytes);
         put("memory_reserved_bytes", "gauge", "RAM that is always left free.", ram->reserved_bytes);
         put("memory_free_bytes", "gauge", "RAM that the next task can get.", ram->free_bytes);
+        put("memory_kept_bytes", "gauge", "RAM that is kept for one task that waits.",
+            keep ? keep->memory_bytes : 0);
+        put_pressure(ram);
 }
 
 static void put_gpu_label(const GpuView *gpu) {
@@ -129,6 +149,25 @@ static const struct {
         { "gpu_tasks", "Tasks that hold some of the GPU.", false, gpu_tasks },
 };
 
+/* A whole GPU is all of its memory. */
+static uint64_t kept_of_gpu(const KeepView *keep, const GpuView *gpu) {
+        for (size_t i = 0; keep && i < keep->n_gpus; i++) {
+                const GpuGrant *grant = &keep->gpus[i];
+
+                if (strcmp(grant->uuid, gpu->sample.uuid) == 0)
+                        return grant->bytes == GPU_WHOLE ? gpu->sample.total_bytes : grant->bytes;
+        }
+        return 0;
+}
+
+static void put_kept_gpus(const MachineStatus *status) {
+        describe("gpu_memory_kept_bytes", "gauge",
+                 "Memory of the GPU that is kept for one task that waits.");
+        for (size_t i = 0; i < status->n_gpus; i++)
+                put_of_gpu("gpu_memory_kept_bytes", &status->gpus[i],
+                           kept_of_gpu(status->keep, &status->gpus[i]));
+}
+
 static void put_gpu_info(const MachineStatus *status) {
         describe("gpu_info", "gauge", "What the GPU is; always 1.");
         for (size_t i = 0; i < status->n_gpus; i++) {
@@ -158,12 +197,15 @@ static void put_gpus(const MachineStatus *status) {
                                 put_of_gpu(gpu_metrics[i].name, &status->gpus[k],
                                            gpu_metrics[i].figure(&status->gpus[k]));
         }
+        put_kept_gpus(status);
 }
 
 static void put_queue(const MachineStatus *status) {
         put("cpus", "gauge", "Cores that are online.", status->n_cpus);
         put("cpus_promised", "gauge", "Cores that running tasks asked for.",
             status->n_cpus_promised);
+        put("cpus_kept", "gauge", "Cores that are kept for one task that waits.",
+            status->keep ? status->keep->cpus : 0);
         describe("tasks", "gauge", "Tasks that are not over, by state.");
         put_by_state("tasks", TASK_STATE_PENDING, status->n_pending);
         put_by_state("tasks", TASK_STATE_HELD, status->n_held);
@@ -204,7 +246,7 @@ static void print(const MachineStatus *status) {
         if (status->health && status->health->started_at_us > 0)
                 put_seconds("start_time_seconds", "When the daemon was started, since 1970.",
                             status->health->started_at_us);
-        put_memory(&status->ram);
+        put_memory(&status->ram, status->keep);
         put_gpus(status);
         put_queue(status);
         if (status->health)

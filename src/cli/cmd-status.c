@@ -412,14 +412,32 @@ static const char *kept_text(const KeepView *keep, char *text, size_t n_text) {
 }
 
 static void print_keep(const KeepView *keep) {
-        char id[TASK_REF_FORMAT_MAX], name[64], age[UNITS_FORMAT_MAX], text[512];
+        char id[TASK_REF_FORMAT_MAX], name[64], age[UNITS_FORMAT_MAX], left[UNITS_FORMAT_MAX];
+        char text[512];
+        bool ends;
 
-        if (keep)
-                field_printf("kept", "%s for task %s of %s, for %s so far",
-                             kept_text(keep, text, sizeof(text)),
-                             task_ref_format(id, sizeof(id), keep->task_id),
-                             cli_user_name(keep->uid, name, sizeof(name), NULL),
-                             units_format_duration(age, sizeof(age), keep->age_us));
+        if (!keep)
+                return;
+        ends = keep->left_us != TASK_TIME_INF;
+        if (ends)
+                (void)units_format_duration(left, sizeof(left), keep->left_us);
+        field_printf("kept", "%s for task %s of %s, for %s so far%s%s%s",
+                     kept_text(keep, text, sizeof(text)),
+                     task_ref_format(id, sizeof(id), keep->task_id),
+                     cli_user_name(keep->uid, name, sizeof(name), NULL),
+                     units_format_duration(age, sizeof(age), keep->age_us),
+                     ends ? ", at most " : "", ends ? left : "", ends ? " more" : "");
+}
+
+/* Only where it keeps tasks waiting. */
+static void print_pressure(const RamView *ram) {
+        if (!ram->pressure_known || ram->pressure_permyriad <= ram->pressure_limit_permyriad)
+                return;
+        field_printf("pressure",
+                     "programs waited for memory in %u.%u %% of the last 10 seconds, more than "
+                     "%u.%u %% (pressure_limit): nothing starts",
+                     ram->pressure_permyriad / 100, ram->pressure_permyriad % 100 / 10,
+                     ram->pressure_limit_permyriad / 100, ram->pressure_limit_permyriad % 100 / 10);
 }
 
 static int print_status(const Client *client, const MachineStatus *status, const Outsiders *ram) {
@@ -441,6 +459,7 @@ static int print_status(const Client *client, const MachineStatus *status, const
         field_printf("tasks", "%zu running, %zu pending, %zu held", status->n_running,
                      status->n_pending, status->n_held);
         print_keep(status->keep);
+        print_pressure(&status->ram);
         print_drain(&status->drain);
         print_queue(client, status);
         return 0;

@@ -422,6 +422,9 @@ typedef struct RamView {
         uint64_t promised_bytes; /* the ledger: asked for by running tasks and not yet seen */
         uint64_t free_bytes;     /* for the next task */
         uint64_t reserved_bytes;
+        bool pressure_known;
+        unsigned pressure_permyriad;       /* as in a RamSample */
+        unsigned pressure_limit_permyriad; /* more, and nothing starts */
 } RamView;
 
 enum {

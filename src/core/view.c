@@ -302,6 +302,9 @@ RamView core_view_ram(const Core *core, uint64_t now_boot_us) {
                 .promised_bytes = ledger.ram.promised_bytes,
                 .free_bytes = pool_free_bytes(&ledger.ram),
                 .reserved_bytes = ledger.ram.reserved_bytes,
+                .pressure_known = core->ram.pressure_known,
+                .pressure_permyriad = core->ram.pressure_permyriad,
+                .pressure_limit_permyriad = core->policy.pressure_limit_permyriad,
         };
 }
 

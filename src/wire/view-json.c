@@ -332,6 +332,13 @@ static void put_outsiders(JsonText *text, const Outsiders *outsiders, const Stat
         json_text_close(text, ']');
 }
 
+static void put_percent(JsonText *text, const char *key, bool known, unsigned permyriad) {
+        if (known)
+                put_millionths(text, key, permyriad * UINT64_C(10000));
+        else
+                put_text(text, key, NULL);
+}
+
 static void put_memory(JsonText *text, const RamView *ram, const StatusNames *names) {
         json_text_key(text, "memory");
         json_text_open(text, '{');
@@ -340,6 +347,9 @@ static void put_memory(JsonText *text, const RamView *ram, const StatusNames *na
         put_uint_or_null(text, "promised_bytes", ram->known, ram->promised_bytes);
         put_uint_or_null(text, "free_bytes", ram->known, ram->free_bytes);
         put_uint_or_null(text, "reserved_bytes", ram->known, ram->reserved_bytes);
+        put_percent(text, "pressure_percent", ram->pressure_known, ram->pressure_permyriad);
+        put_percent(text, "pressure_limit_percent", ram->pressure_known,
+                    ram->pressure_limit_permyriad);
         put_outsiders(text, names ? names->ram : NULL, names);
         json_text_close(text, '}');
 }

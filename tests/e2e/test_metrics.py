@@ -171,10 +171,47 @@ def test_a_queue_of_ones_own_that_nobody_serves_is_not_started_for_it(personal):
     assert personal.daemon_pids() == []
 
 
-def test_the_manual_has_every_metric(make_daemon, gpus):
+def test_room_that_is_kept_is_told(make_daemon, gpus):
+    daemon = make_daemon(settings={"patience": "100ms", "sample_interval": "200ms"}, env=gpus.env)
+    first, second = ({"gpu": str(i), "uuid": gpus.UUIDS[i]} for i in (0, 1))
+    filler, gate = daemon.start("filler", "--gpu", "0", "--gpu", "1:1G", "-d", "0")
+    metrics = metrics_of(daemon)
+    assert [value(metrics, name) for name in ("memory_kept_bytes", "cpus_kept")] == [0, 0]
+    assert value(metrics, "gpu_memory_kept_bytes", **first) == 0
+    large = daemon.queue("large", "--gpu", "0", "--gpu", "1:2G", "-m", "3M", "-c", "1", "-d", "0")
+    wait_until(lambda: daemon.status()["kept"], "room is kept")
+    metrics = metrics_of(daemon)
+    assert [value(metrics, name) for name in ("memory_kept_bytes", "cpus_kept")] == [3 << 20, 1]
+    assert value(metrics, "gpu_memory_kept_bytes", **first) == 24 * GIB
+    assert value(metrics, "gpu_memory_kept_bytes", **second) == 2 * GIB
+    assert re.search(r"^kept: +3M of RAM, 1 core, GPU 0, 2G on GPU 1 for task .*, at most \S+ more$",
+                     daemon.run("status").stdout, re.M), daemon.run("status").stdout
+    gate.open()
+    assert (filler.wait(), large.wait()) == (0, 0)
+
+
+def test_pressure_is_told_where_the_kernel_tells_it(make_daemon, faults):
+    faults.set_pressure(12.34)
+    daemon = make_daemon(settings={"pressure_limit": "30%"}, env=faults.env)
+    metrics = metrics_of(daemon)
+    assert value(metrics, "memory_pressure_ratio") == 0.1234
+    assert value(metrics, "memory_pressure_limit_ratio") == 0.3
+    memory = daemon.status()["memory"]
+    assert (memory["pressure_percent"], memory["pressure_limit_percent"]) == (12.34, 30)
+    assert "pressure" not in daemon.run("status").stdout
+    faults.set_pressure(45.67)
+    text = wait_until(lambda: "pressure" in (text := daemon.run("status").stdout) and text, "status says so")
+    assert "programs waited for memory in 45.6 % of the last 10 seconds, more than 30.0 % (pressure_limit)" in text
+    (faults.folder / "pressure").write_text("nothing of the kind")
+    wait_until(lambda: daemon.status()["memory"]["pressure_percent"] is None, "it is not known any more")
+    assert "taskflow_memory_pressure_ratio" not in metrics_of(daemon)
+
+
+def test_the_manual_has_every_metric(make_daemon, gpus, faults):
+    faults.set_pressure(0)
     page = (ROOT / "man/taskflow-metrics.1.scd").read_text()
     of_page = set(re.findall(r"^\*(taskflow_[a-z_]+)\*", page, re.M))
-    metrics = metrics_of(make_daemon(env=gpus.env))
+    metrics = metrics_of(make_daemon(env={**gpus.env, **faults.env}))
     assert of_page == set(metrics)
 
 

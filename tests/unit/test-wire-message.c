@@ -511,6 +511,9 @@ static void test_status_keeps_each_field(_unused_ void **state) {
         assert_int_equal(have->ram.promised_bytes, want->ram.promised_bytes);
         assert_int_equal(have->ram.free_bytes, want->ram.free_bytes);
         assert_int_equal(have->ram.reserved_bytes, want->ram.reserved_bytes);
+        assert_int_equal(have->ram.pressure_known, want->ram.pressure_known);
+        assert_int_equal(have->ram.pressure_permyriad, want->ram.pressure_permyriad);
+        assert_int_equal(have->ram.pressure_limit_permyriad, want->ram.pressure_limit_permyriad);
         assert_int_equal(have->n_gpus, 2);
         assert_string_equal(gpu->sample.uuid, "GPU-aaaa0000-1111");
         assert_string_equal(gpu->sample.name, "NVIDIA A100");

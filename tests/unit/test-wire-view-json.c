@@ -369,7 +369,8 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
                 "schema,memory,gpus,gpus_known,gpus_message,gpus_age_seconds,tasks,cpus,drained,kept,users,daemon");
         assert_number(json, "schema", 1);
         assert_keys(get(json, "memory"),
-                    "total_bytes,available_bytes,promised_bytes,free_bytes,reserved_bytes,outside");
+                    "total_bytes,available_bytes,promised_bytes,free_bytes,reserved_bytes,"
+                    "pressure_percent,pressure_limit_percent,outside");
         assert_int_equal(json_array_size(get(get(json, "memory"), "outside")), 1);
         gpu = json_array_get(get(get(json, "memory"), "outside"), 0);
         assert_keys(gpu, "pid,uid,user,program,bytes");
