@@ -271,6 +271,51 @@ static void put_output(JsonText *text, const TaskView *view) {
         json_text_string(text, path, VIEW_BYTES_MAX);
 }
 
+/* In one list of tasks and elements: the number, or the text that people type. */
+static void put_task(JsonText *text, uint64_t ref) {
+        char buf[TASK_REF_FORMAT_MAX];
+
+        if (task_ref_index(ref) < 0)
+                json_text_uint(text, ref);
+        else
+                json_text_string(text, task_ref_format(buf, sizeof(buf), ref), sizeof(buf));
+}
+
+static void put_boot_time(JsonText *text, const char *key, bool known, uint64_t boot_us) {
+        uint64_t now_us = clock_realtime_us(), now_boot_us = clock_boottime_us();
+
+        put_time(text, key, known ? now_us - MIN(now_us, now_boot_us) + boot_us : 0);
+}
+
+/* When it may start, where the daemon was asked to tell that, and can. */
+static void put_start(JsonText *text, const Explain *explain) {
+        const ExplainStart *start = explain ? &explain->start : NULL;
+
+        json_text_key(text, "start");
+        if (!start || start->late_boot_us == 0) {
+                json_text_null(text);
+                return;
+        }
+
+        json_text_open(text, '{');
+        put_boot_time(text, "early_at", !start->latest_alone, start->early_boot_us);
+        put_boot_time(text, "about_at", !start->latest_alone, start->about_boot_us);
+        put_boot_time(text, "late_at", true, start->late_boot_us);
+        json_text_key(text, "rests_on");
+        json_text_open(text, '[');
+        for (size_t i = 0; i < start->n_rests; i++) {
+                json_text_open(text, '{');
+                json_text_key(text, "task");
+                put_task(text, start->rests[i].task_id);
+                put_uint(text, "uid", start->rests[i].uid);
+                put_uint(text, "runs", start->rests[i].n_runs);
+                put_bool(text, "of_same", start->rests[i].of_same);
+                json_text_close(text, '}');
+        }
+        json_text_close(text, ']');
+        json_text_close(text, '}');
+}
+
 int task_view_json(const TaskView *view, const char *user, const char *reason, char **ret) {
         JsonText text = JSON_TEXT_NULL(VIEW_BYTES_MAX);
         const Task *task = view->task;
@@ -298,6 +343,7 @@ int task_view_json(const TaskView *view, const char *user, const char *reason, c
         put_array(&text, task->array);
         put_after(&text, task);
         put_retries(&text, task);
+        put_start(&text, view->has_explain ? view->explain : NULL);
         json_text_close(&text, '}');
         return json_text_take(&text, ret, NULL);
 }
@@ -354,23 +400,13 @@ static void put_memory(JsonText *text, const RamView *ram, const StatusNames *na
         json_text_close(text, '}');
 }
 
-/* In one list of tasks and elements: the number, or the text that people type. */
-static void put_gpu_task(JsonText *text, uint64_t ref) {
-        char buf[TASK_REF_FORMAT_MAX];
-
-        if (task_ref_index(ref) < 0)
-                json_text_uint(text, ref);
-        else
-                json_text_string(text, task_ref_format(buf, sizeof(buf), ref), sizeof(buf));
-}
-
 static void put_gpu_excess(JsonText *text, const GpuView *gpu) {
         json_text_key(text, "excess");
         json_text_open(text, '[');
         for (size_t i = 0; i < gpu->n_excess; i++) {
                 json_text_open(text, '{');
                 json_text_key(text, "task");
-                put_gpu_task(text, gpu->excess[i].task_id);
+                put_task(text, gpu->excess[i].task_id);
                 put_uint(text, "uid", gpu->excess[i].uid);
                 put_uint(text, "asked_bytes", gpu->excess[i].asked_bytes);
                 put_uint(text, "used_bytes", gpu->excess[i].used_bytes);
@@ -408,7 +444,7 @@ static void put_gpu(JsonText *text, const GpuView *gpu, const StatusNames *names
         json_text_key(text, "tasks");
         json_text_open(text, '[');
         for (size_t i = 0; i < gpu->n_tasks; i++)
-                put_gpu_task(text, gpu->task_ids[i]);
+                put_task(text, gpu->task_ids[i]);
         json_text_close(text, ']');
         put_gpu_excess(text, gpu);
         put_uint_or_null(text, "outside_bytes", known, gpu->outside_bytes);
@@ -454,7 +490,7 @@ static void put_keep(JsonText *text, const KeepView *keep) {
 
         json_text_open(text, '{');
         json_text_key(text, "task");
-        put_gpu_task(text, keep->task_id);
+        put_task(text, keep->task_id);
         put_uint(text, "uid", keep->uid);
         put_seconds(text, "age_seconds", keep->age_us);
         put_seconds(text, "left_seconds", keep->left_us);

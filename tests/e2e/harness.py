@@ -49,7 +49,7 @@ PATIENCE = float(os.environ.get("TASKFLOW_TEST_PATIENCE", "20"))
 TASK_KEYS = {
     "id", "name", "user", "uid", "state", "command", "argv", "cwd", "priority", "detached", "pid", "needs", "gpus",
     "delay_seconds", "submitted_at", "started_at", "ended_at", "exit_status", "signal", "used", "peak", "excess",
-    "reason", "output", "index", "array", "after", "requeue", "retries",
+    "reason", "output", "index", "array", "after", "requeue", "retries", "start",
 }
 
 

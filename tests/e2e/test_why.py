@@ -269,6 +269,10 @@ def test_a_time_limit_says_when_it_may_start_at_the_latest(make_daemon, place):
     assert (int(found[2]), found[3]) == (scene.id("filler"), USER)
     started = parse_time(scene.daemon.task("filler")["started_at"])
     assert found[1] in {time.strftime("%H:%M", time.localtime(started + 5400 + more)) for more in (-1, 0, 1)}, text
+    start = scene.daemon.show(scene.id())["start"]
+    assert (start["early_at"], start["about_at"]) == (None, None)
+    assert abs(parse_time(start["late_at"]) - started - 5400) < 2
+    assert start["rests_on"] == [{"task": scene.id("filler"), "uid": os.geteuid(), "runs": 0, "of_same": False}]
     scene.end()
 
 
@@ -284,6 +288,9 @@ def test_runs_of_the_same_say_when_it_may_start(make_daemon, place):
     text = scene.daemon.why(scene.id())
     assert re.search(r"^  may start about \d\d:\d\d", text, re.M), text
     assert f"    task {scene.id('filler')} of {USER} takes as long as the last run of " in text, text
+    start = scene.daemon.show(scene.id())["start"]
+    times = [parse_time(start[key]) for key in ("early_at", "about_at", "late_at")]
+    assert times == sorted(times) and start["rests_on"][0]["runs"] == 1
     scene.end()
 
 
@@ -292,4 +299,5 @@ def test_where_nothing_is_known_no_start_is_told(make_daemon, place):
     scene.fill("--gpu", "0")
     scene.queue("--gpu", "0")
     assert "may start" not in scene.daemon.why(scene.id())
+    assert scene.daemon.show(scene.id())["start"] is None
     scene.end()

@@ -68,7 +68,7 @@ static void assert_null_value(const json_t *json, const char *key) {
 #define TASK_KEYS                                                                                         \
         "id,index,name,user,uid,state,command,argv,cwd,priority,detached,pid,needs,gpus,delay_seconds,"   \
         "time_limit_seconds,submitted_at,started_at,ended_at,exit_status,signal,used,peak,excess,reason," \
-        "output,array,after,requeue,retries"
+        "output,array,after,requeue,retries,start"
 
 static void test_task_has_every_key_and_value(_unused_ void **state) {
         TaskView view = { .task = sample_task() };
