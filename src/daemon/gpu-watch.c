@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * There is at most one probe process. Its life:
- *
- *    ABSENT ──ask──► ALIVE ──deadline, nonsense, idle, other sources──► ENDING ──reaped──► ABSENT
- *
- * A probe that is ENDING was killed, but may sit in a driver call that nothing interrupts; then it
- * stays so, and no other one is started beside it.
+ * There is one probe process that is asked (daemon/gpu-probe.h), and at times an elder one beside it. A first answer initialises
+ * GPUs, which may take seconds for each, or never come: nothing tells the one from the other. So a probe that does not answer for
+ * a while becomes the elder and has all the time there is, while another one is started. Whichever answers first is the one from
+ * then on, and the other is ended. What hangs in the driver is thus two processes, and never more.
  *
  * An answer is wanted from gpu_watch_ask() until somebody was asked for it, and again when that one
  * failed. While one is wanted, pursue() does whatever the state allows, so each handler only says
@@ -19,17 +17,15 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <time.h>
 
-#include "probe/gpu-process.h"
+#include "daemon/gpu-probe.h"
 #include "util/cleanup.h"
 
 /* Who waits for a GPU is to have it within 10 s of the driver's return. */
@@ -42,15 +38,9 @@
 #define REAP_AGAIN_US (100 * US_PER_MSEC)
 
 enum {
-        /* One that was killed needs milliseconds to be gone, unless it hangs: a second in all. */
-        FREE_STEP_MS = 2,
-        FREE_TRIES = 500,
         WHY_MAX = 240,
         FIRST_ANSWER_FACTOR = 3,
-        PATIENT_AFTER = 8, /* failures in a row */
 };
-
-static const char probe_program[] = "/proc/self/exe"; /* ourselves, also after an upgrade */
 
 static const GpuWatchTimes default_times = {
         .first_answer_us = 90 * US_PER_SEC, /* initialising takes seconds for each GPU */
@@ -59,12 +49,6 @@ static const GpuWatchTimes default_times = {
         .back_off_us = 1 * US_PER_SEC,
 };
 
-typedef enum ProbeState {
-        PROBE_STATE_ABSENT,
-        PROBE_STATE_ALIVE,
-        PROBE_STATE_ENDING,
-} ProbeState;
-
 struct GpuWatch {
         sd_event *event;
         char *library; /* NVML's */
@@ -72,12 +56,9 @@ struct GpuWatch {
         void *userdata;
         GpuWatchTimes times;
 
-        ProbeState state;
-        GpuProcessHandle probe;
-        sd_event_source *report_source; /* ALIVE, until its pipe ends */
-        sd_event_source *end_source;    /* ALIVE, ENDING */
-        bool has_answered;              /* this probe, once */
-        bool ended_well;                /* ENDING because we wanted it: it will be quick */
+        Probe probes[2];
+        Probe *probe; /* that is asked */
+        Probe *elder; /* that was asked for its first answer before, and has not answered yet */
 
         bool is_asking; /* a look is under way, for `ticket` */
         uint64_t ticket;
@@ -87,13 +68,13 @@ struct GpuWatch {
         char why[WHY_MAX]; /* they are */
         bool is_idle;
 
-        uint64_t asked_us;   /* CLOCK_MONOTONIC: when the look began that is under way */
-        uint64_t first_us;   /* the longest that a probe needed for its first answer; 0: none yet */
-        unsigned n_failures; /* in a row */
+        uint64_t first_us; /* the longest that a probe needed for its first answer; 0: none yet */
+        bool is_late;      /* the last one that should have given its first answer did not */
         uint64_t back_off_us;   /* 0: the last probe did well */
         uint64_t next_start_us; /* CLOCK_MONOTONIC */
 
         sd_event_source *deadline_source;
+        sd_event_source *elder_source; /* the deadline of the elder */
         sd_event_source *retry_source;
         sd_event_source *idle_source;
         sd_event_source *tell_source;
@@ -129,27 +110,35 @@ static void disarm(sd_event_source *source) {
         (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
 
-/*
- * How long an answer may take. A first one initialises GPUs, for which a driver that was never seen
- * to do it has all the time there is. One that was needs about as long again: what takes longer
- * hangs, and the sooner it is replaced the sooner the GPUs are back. But once in a while, the more
- * rarely the longer it goes on, it has all the time again, lest we end it each time that it would
- * have come.
- */
+/* How long an answer may take until another probe is tried. */
 static uint64_t limit_us(const GpuWatch *watch) {
         const GpuWatchTimes *times = &watch->times;
-        unsigned n = watch->n_failures;
 
-        if (watch->has_answered)
-                return times->answer_us;
-        if (watch->first_us == 0 || (n >= PATIENT_AFTER && (n & (n - 1)) == 0))
+        return watch->probe->has_answered ?
+                       times->answer_us :
+                       MIN(MAX(times->answer_us, watch->first_us), times->first_answer_us);
+}
+
+/*
+ * How long a first answer may take in all. A driver that was never seen to give one has all the time there is. One that was needs
+ * about as long again: what takes longer hangs. If it was wrong to think so the next one has all the time.
+ */
+static uint64_t first_limit_us(const GpuWatch *watch) {
+        const GpuWatchTimes *times = &watch->times;
+
+        if (watch->first_us == 0 || watch->is_late)
                 return times->first_answer_us;
         return MIN(MAX(times->answer_us, FIRST_ANSWER_FACTOR * watch->first_us),
                    times->first_answer_us);
 }
 
+/* The first answer may come yet, so that there is nothing to tell. */
+static bool is_patient(const GpuWatch *watch) {
+        return watch->elder->state == PROBE_STATE_ALIVE && !watch->is_late;
+}
+
 static void tell(GpuWatch *watch) {
-        if (watch->was_told)
+        if (watch->was_told || is_patient(watch))
                 return;
         watch->was_told = true;
         (void)sd_event_source_set_enabled(watch->tell_source, SD_EVENT_ONESHOT);
@@ -169,44 +158,85 @@ static void want_again(GpuWatch *watch) {
         watch->is_asking = false;
 }
 
-static void end_probe(GpuWatch *watch) {
-        assert(watch->state == PROBE_STATE_ALIVE);
-
-        watch->report_source = sd_event_source_disable_unref(watch->report_source);
+static void end_probe(GpuWatch *watch, bool well) {
         disarm(watch->deadline_source);
         disarm(watch->idle_source);
-        gpu_process_stop(&watch->probe);
-        watch->state = PROBE_STATE_ENDING;
+        probe_end(watch->probe, well);
+}
+
+static void end_elder(GpuWatch *watch) {
+        disarm(watch->elder_source);
+        if (watch->elder->state == PROBE_STATE_ALIVE)
+                probe_end(watch->elder, false);
 }
 
 /* The probe could not start, or failed; watch->why says how. */
 static void fail(GpuWatch *watch) {
-        if (watch->is_asking || watch->state == PROBE_STATE_ALIVE)
+        if (watch->is_asking || watch->probe->state == PROBE_STATE_ALIVE)
                 watch->was_told = false; /* of this failure */
         want_again(watch);
-        watch->n_failures++;
         watch->back_off_us = watch->back_off_us == 0 ? watch->times.back_off_us :
                                                        MIN(watch->back_off_us * 2, BACK_OFF_MAX_US);
         watch->next_start_us = now_us(watch) + watch->back_off_us;
 
-        if (watch->state == PROBE_STATE_ALIVE) {
-                end_probe(watch);
-                watch->ended_well = false;
+        if (watch->probe->state == PROBE_STATE_ALIVE)
+                end_probe(watch, false);
+}
+
+/* The elder has failed; watch->why says how. */
+static void fail_elder(GpuWatch *watch) {
+        end_elder(watch);
+        watch->was_told = false;
+        tell(watch);
+}
+
+static void swap_probes(GpuWatch *watch) {
+        Probe *probe = watch->probe;
+
+        watch->probe = watch->elder;
+        watch->elder = probe;
+}
+
+static void set_late(GpuWatch *watch, uint64_t after_us) {
+        set_why(watch, "the GPU driver has not answered for %u s",
+                (unsigned)(after_us / US_PER_SEC));
+}
+
+/* The time is over in which an answer mostly comes. */
+static void give_up(GpuWatch *watch) {
+        uint64_t so_far_us = limit_us(watch), most_us = first_limit_us(watch);
+
+        if (!watch->probe->has_answered && so_far_us < most_us &&
+            watch->elder->state == PROBE_STATE_ABSENT) {
+                swap_probes(watch);
+                arm(watch->elder_source, most_us - so_far_us);
+                want_again(watch);
+                return;
         }
+        set_late(watch, so_far_us);
+        watch->is_late |= !watch->probe->has_answered && so_far_us >= most_us;
+        fail(watch);
 }
 
 static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
         GpuWatch *watch = userdata;
 
-        if (watch->state == PROBE_STATE_ENDING) {
+        if (watch->probe->state == PROBE_STATE_ENDING) {
                 set_why(watch, "the GPU driver does not let go of the former probe");
-                watch->ended_well = false;
+                watch->probe->ended_well = false;
         } else {
-                set_why(watch, "the GPU driver has not answered for %u s",
-                        (unsigned)(limit_us(watch) / US_PER_SEC));
-                fail(watch);
+                give_up(watch);
         }
         pursue(watch);
+        return 0;
+}
+
+static int on_elder_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
+        GpuWatch *watch = userdata;
+
+        set_late(watch, first_limit_us(watch));
+        watch->is_late = true;
+        fail_elder(watch);
         return 0;
 }
 
@@ -218,33 +248,43 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
 static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
         GpuWatch *watch = userdata;
 
-        end_probe(watch);
-        watch->ended_well = true;
+        end_probe(watch, true);
         return 0;
+}
+
+/* Who wanted an answer has one. */
+static void rest(GpuWatch *watch) {
+        watch->is_wanted = false;
+        disarm(watch->retry_source);
+        if (watch->probe->state == PROBE_STATE_ENDING)
+                disarm(watch->deadline_source);
 }
 
 static int on_tell(sd_event_source *source, void *userdata) {
         GpuWatch *watch = userdata;
 
         watch->on_report(NULL, watch->why, watch->wanted_ticket, watch->userdata);
+        if (watch->is_idle)
+                rest(watch);
         return 0;
 }
 
 /* Nobody needs GPUs: let the probe go in a while. */
 static void arm_idle(GpuWatch *watch) {
-        if (watch->is_idle && watch->state == PROBE_STATE_ALIVE && !watch->is_asking)
+        if (watch->is_idle && watch->probe->state == PROBE_STATE_ALIVE && !watch->is_asking)
                 arm(watch->idle_source, watch->times.idle_us);
 }
 
 static void take_report(GpuWatch *watch, const GpuReport *report) {
         disarm(watch->deadline_source);
         disarm(watch->tell_source);
+        end_elder(watch);
         watch->is_asking = false;
-        if (!watch->has_answered)
-                watch->first_us = MAX(watch->first_us, now_us(watch) - watch->asked_us + 1);
-        watch->has_answered = true;
+        if (!watch->probe->has_answered)
+                watch->first_us = MAX(watch->first_us, now_us(watch) - watch->probe->asked_us + 1);
+        watch->probe->has_answered = true;
         watch->was_told = false;
-        watch->n_failures = 0;
+        watch->is_late = false;
         watch->back_off_us = 0;
         watch->next_start_us = 0;
 
@@ -253,17 +293,34 @@ static void take_report(GpuWatch *watch, const GpuReport *report) {
         arm_idle(watch);
 }
 
+/* The elder answers after all: whom we tried meanwhile is not needed. */
+static void take_elder_report(GpuWatch *watch, const GpuReport *report) {
+        want_again(watch);
+        swap_probes(watch);
+        watch->is_asking = true;
+        watch->ticket = watch->probe->ticket;
+        if (watch->wanted_ticket == watch->ticket)
+                watch->is_wanted = false;
+        take_report(watch, report);
+}
+
 static int on_report_fd(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         _cleanup_free_ GpuReport *report = NULL;
         GpuWatch *watch = userdata;
+        Probe *probe;
         int r;
 
-        r = gpu_process_receive(&watch->probe, &report);
+        probe = source == watch->elder->report_source ? watch->elder : watch->probe;
+        r = gpu_process_receive(&probe->process, &report);
         if (r == GPU_PROCESS_E_AGAIN)
                 return 0;
         if (r == GPU_PROCESS_E_GONE) {
                 /* Its end comes next and tells why; if it lives on, its deadline comes. */
-                watch->report_source = sd_event_source_disable_unref(watch->report_source);
+                probe_mute(probe);
+                return 0;
+        }
+        if (r == 0 && probe == watch->elder) {
+                take_elder_report(watch, report);
                 return 0;
         }
         if (r == 0 && watch->is_asking) {
@@ -275,96 +332,55 @@ static int on_report_fd(sd_event_source *source, int fd, uint32_t revents, void 
                 set_why(watch, "cannot read from the GPU probe: %s", strerror(-r));
         else
                 set_why(watch, "the GPU probe sent what makes no sense");
-        fail(watch);
+        if (probe == watch->elder)
+                fail_elder(watch);
+        else
+                fail(watch);
         pursue(watch);
         return 0;
 }
 
-static void note_end(GpuWatch *watch) {
-        int status = watch->probe.wait_status;
-
-        if (WIFSIGNALED(status))
+static void set_end(GpuWatch *watch, int wait_status) {
+        if (WIFSIGNALED(wait_status))
                 set_why(watch, "the GPU probe was ended by SIG%s: a fault of the driver's library?",
-                        sigabbrev_np(WTERMSIG(status)));
+                        sigabbrev_np(WTERMSIG(wait_status)));
         else
                 set_why(watch, "the GPU probe ended by itself, with status %d",
-                        WEXITSTATUS(status));
-        fail(watch);
+                        WEXITSTATUS(wait_status));
 }
 
-static void try_reap(GpuWatch *watch) {
-        /* Reaping closes both descriptors: they must have left the loop. */
-        disarm(watch->end_source);
-        watch->report_source = sd_event_source_disable_unref(watch->report_source);
-        if (!gpu_process_reap(&watch->probe)) {
+static void try_reap(GpuWatch *watch, Probe *probe) {
+        bool was_alive = probe->state == PROBE_STATE_ALIVE;
+
+        if (!probe_reap(probe)) {
                 arm(watch->reap_source, REAP_AGAIN_US);
                 return;
         }
 
-        if (watch->state == PROBE_STATE_ALIVE)
-                note_end(watch);
-        disarm(watch->deadline_source);
-        watch->end_source = sd_event_source_disable_unref(watch->end_source);
-        watch->state = PROBE_STATE_ABSENT;
+        if (was_alive)
+                set_end(watch, probe->process.wait_status);
+        if (was_alive && probe == watch->elder)
+                fail_elder(watch);
+        if (was_alive && probe == watch->probe)
+                fail(watch);
+        if (probe == watch->probe)
+                disarm(watch->deadline_source);
         pursue(watch);
 }
 
 static int on_end(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        try_reap(userdata);
+        GpuWatch *watch = userdata;
+
+        try_reap(watch, source == watch->elder->end_source ? watch->elder : watch->probe);
         return 0;
 }
 
 static int on_reap_again(sd_event_source *source, uint64_t usec, void *userdata) {
-        try_reap(userdata);
-        return 0;
-}
+        GpuWatch *watch = userdata;
 
-static int add_sources(GpuWatch *watch) {
-        int r;
-
-        r = sd_event_add_io(watch->event, &watch->report_source, watch->probe.report_fd, EPOLLIN,
-                            on_report_fd, watch);
-        if (r < 0)
-                return r;
-        r = sd_event_add_io(watch->event, &watch->end_source, watch->probe.pid_fd, EPOLLIN, on_end,
-                            watch);
-        if (r < 0)
-                return r;
-
-        (void)sd_event_source_set_description(watch->report_source, "gpu-watch-report");
-        (void)sd_event_source_set_description(watch->end_source, "gpu-watch-end");
-        /* What it still sent comes before its end. */
-        return sd_event_source_set_priority(watch->end_source, SD_EVENT_PRIORITY_NORMAL + 1);
-}
-
-/* Kill it, and leave no zombie unless it hangs in the driver. */
-static void end_for_good(GpuProcessHandle *probe) {
-        gpu_process_stop(probe);
-        for (int i = 0; i < FREE_TRIES && !gpu_process_reap(probe); i++)
-                (void)poll(NULL, 0, FREE_STEP_MS);
-        probe->pid_fd = fd_close(probe->pid_fd);
-}
-
-static int start(GpuWatch *watch) {
-        int r;
-
-        r = gpu_process_start(&watch->probe, probe_program,
-                              &(GpuSources){ .nvml_library = watch->library });
-        if (r < 0)
-                return r;
-        r = add_sources(watch);
-        if (r < 0) {
-                /*
-                 * Out of memory or descriptors. It waits for its first request, so it dies at once.
-                 */
-                watch->report_source = sd_event_source_disable_unref(watch->report_source);
-                watch->end_source = sd_event_source_disable_unref(watch->end_source);
-                end_for_good(&watch->probe);
-                return r;
-        }
-
-        watch->state = PROBE_STATE_ALIVE;
-        watch->has_answered = false;
+        for (size_t i = 0; i < ELEMENTSOF(watch->probes); i++)
+                if (watch->probes[i].has_ended)
+                        try_reap(watch, &watch->probes[i]);
         return 0;
 }
 
@@ -377,24 +393,27 @@ static void begin_look(GpuWatch *watch) {
         watch->is_asking = true;
         disarm(watch->idle_source);
 
-        r = gpu_process_ask(&watch->probe);
+        r = gpu_process_ask(&watch->probe->process);
         if (r < 0) {
                 set_why(watch, "cannot ask the GPU probe: %s", strerror(-r));
                 fail(watch);
                 tell(watch);
                 return;
         }
-        watch->asked_us = now_us(watch);
+        watch->probe->asked_us = now_us(watch);
+        watch->probe->ticket = watch->ticket;
         arm(watch->deadline_source, limit_us(watch));
 }
 
 /* Start a probe, unless the back-off says later. */
 static void begin_probe(GpuWatch *watch) {
+        const ProbeHandlers handlers = { on_report_fd, on_end, watch };
         uint64_t now = now_us(watch);
         int r;
 
         if (now >= watch->next_start_us) {
-                r = start(watch);
+                r = probe_start(watch->probe, watch->event,
+                                &(GpuSources){ .nvml_library = watch->library }, &handlers);
                 if (r >= 0) {
                         begin_look(watch);
                         return;
@@ -412,7 +431,7 @@ static void pursue(GpuWatch *watch) {
         if (!watch->is_wanted || watch->is_asking)
                 return;
 
-        switch (watch->state) {
+        switch (watch->probe->state) {
         case PROBE_STATE_ABSENT:
                 begin_probe(watch);
                 break;
@@ -420,7 +439,7 @@ static void pursue(GpuWatch *watch) {
                 begin_look(watch);
                 break;
         case PROBE_STATE_ENDING:
-                if (watch->ended_well)
+                if (watch->probe->ended_well)
                         arm(watch->deadline_source, watch->times.answer_us);
                 else
                         tell(watch);
@@ -446,6 +465,9 @@ static int add_own_sources(GpuWatch *watch) {
         int r;
 
         r = add_timer(watch, &watch->deadline_source, on_deadline, "gpu-watch-deadline");
+        if (r < 0)
+                return r;
+        r = add_timer(watch, &watch->elder_source, on_elder_deadline, "gpu-watch-elder");
         if (r < 0)
                 return r;
         r = add_timer(watch, &watch->retry_source, on_retry, "gpu-watch-retry");
@@ -476,7 +498,9 @@ int gpu_watch_new(GpuWatch **ret,
         if (!watch)
                 return -ENOMEM;
         watch->event = sd_event_ref(event);
-        watch->probe = GPU_PROCESS_HANDLE_NULL;
+        watch->probes[0] = watch->probes[1] = PROBE_NULL;
+        watch->probe = &watch->probes[0];
+        watch->elder = &watch->probes[1];
         watch->on_report = on_report;
         watch->userdata = userdata;
         watch->times = default_times;
@@ -497,15 +521,15 @@ GpuWatch *gpu_watch_free(GpuWatch *watch) {
         if (!watch)
                 return NULL;
 
-        sd_event_source_disable_unref(watch->report_source);
-        sd_event_source_disable_unref(watch->end_source);
         sd_event_source_disable_unref(watch->deadline_source);
+        sd_event_source_disable_unref(watch->elder_source);
         sd_event_source_disable_unref(watch->retry_source);
         sd_event_source_disable_unref(watch->idle_source);
         sd_event_source_disable_unref(watch->tell_source);
         sd_event_source_disable_unref(watch->reap_source);
 
-        end_for_good(&watch->probe);
+        for (size_t i = 0; i < ELEMENTSOF(watch->probes); i++)
+                probe_end_for_good(&watch->probes[i]);
         sd_event_unref(watch->event);
         free(watch->library);
         free(watch);
@@ -528,10 +552,8 @@ void gpu_watch_idle(GpuWatch *watch) {
         if (watch->is_idle)
                 return;
         watch->is_idle = true;
-        watch->is_wanted = false;
-        disarm(watch->retry_source);
-        if (watch->state == PROBE_STATE_ENDING)
-                disarm(watch->deadline_source);
+        if (watch->was_told)
+                rest(watch);
         arm_idle(watch);
 }
 
@@ -548,15 +570,14 @@ int gpu_watch_set_sources(GpuWatch *watch, const GpuSources *sources) {
 
         /* What the former one did is nothing to hold against this one. */
         watch->first_us = 0;
-        watch->n_failures = 0;
+        watch->is_late = false;
         watch->back_off_us = 0;
         watch->next_start_us = 0;
         disarm(watch->retry_source);
         want_again(watch);
-        if (watch->state == PROBE_STATE_ALIVE) {
-                end_probe(watch);
-                watch->ended_well = true;
-        }
+        end_elder(watch);
+        if (watch->probe->state == PROBE_STATE_ALIVE)
+                end_probe(watch, true);
         pursue(watch);
         return 0;
 }

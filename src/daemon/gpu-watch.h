@@ -5,11 +5,11 @@
 /*
  * The watch over the GPU probe
  *
- * Keeps one probe process alive while anybody needs it: asks it, gives it a deadline (90 s for the
- * first answer of a driver, 5 s for a later one; decisions.md 32), replaces it with back-off (1 s
- * doubling to 4 s; never before the old one was reaped), and says "unknown" until it answers again.
- * A driver that has answered before has three times as long for its first answer as it took then,
- * but 5 s at least, and 90 s after 8, 16, 32, … failures in a row. Nothing here blocks.
+ * Keeps one probe process alive while anybody needs it: asks it, gives it a deadline (5 s for an answer, 90 s for the first one of
+ * a driver; decisions.md 32), replaces it with back-off (1 s doubling to 4 s; never before the old one was reaped), and says
+ * "unknown" until it answers again. A first answer that takes more than 5 s, and longer than those before, is waited for while a
+ * second probe is tried, so that a driver that hung is found to be back within 10 s. One that has answered before has three times
+ * as long for its first answer as it took then, but 5 s at least, until "unknown" is said. Nothing here blocks.
  */
 
 #include <stdbool.h>
@@ -61,8 +61,8 @@ int gpu_watch_ask(GpuWatch *watch, uint64_t ticket);
 bool gpu_watch_is_asking(const GpuWatch *watch);
 
 /*
- * Nobody needs GPUs now: the probe is let go after 60 s, unless gpu_watch_ask() comes before; its
- * library is closed with it.
+ * Nobody needs GPUs now but who asked and has not heard yet: the probe is let go after 60 s, unless gpu_watch_ask() comes before;
+ * its library is closed with it.
  */
 void gpu_watch_idle(GpuWatch *watch);
 

@@ -358,6 +358,7 @@ def test_a_task_waits_until_an_upgraded_driver_is_reloaded(gpu_daemon, gpus):
 
 
 CALLS = [
+    "dlopen",
     "nvmlInit_v2",
     "nvmlDeviceGetCount_v2",
     "nvmlDeviceGetHandleByIndex_v2",
@@ -388,6 +389,23 @@ def test_while_a_call_hangs_ram_tasks_start_and_with_it_back_gpus_are_ok(gpu_dae
     assert proc.wait() == 0
     assert state_of(daemon, 0) == OK
     wait_until(lambda: not zombies(daemon), "no zombie is left")
+
+
+@change("the library hangs for ever when it is first opened")
+@pytest.mark.parametrize("call", ["dlopen", "nvmlInit_v2", "nvmlDeviceGetMemoryInfo_v2"])
+def test_a_driver_that_hung_from_the_start_is_found_to_be_back(gpu_daemon, gpus, call):
+    daemon = gpu_daemon
+    gpus.say(f"hang {call} for-ever")
+    proc = daemon.popen("run", "-n", "t", "--gpu", "0:1G", "true")
+    (first,) = wait_until(lambda: children_of(daemon.pid), "the driver is asked")
+    wait_until(lambda: len(children_of(daemon.pid)) == 2, "another one is tried beside it")
+    for _ in range(3):
+        ram_tasks_start(daemon)
+    assert is_alive(first) and proc.is_running(), "nothing has answered, and it may be slow"
+    gpus.say()
+    assert proc.wait(30) == 0
+    assert state_of(daemon, 0) == OK
+    wait_until(lambda: not is_alive(first) and not zombies(daemon), "what hung is gone")
 
 
 @change("the library hangs for ever, later")

@@ -34,7 +34,7 @@
  *     lost [until-init]          the same as `error * 15`; with the word it stays so after the line
  *                                has gone, until NVML was shut down, as real ones do
  *
- *     error CALL STATUS          CALL returns this. CALL is a symbol, or `*`
+ *     error CALL STATUS          CALL returns this. CALL is a symbol, or `*`; loading it is `dlopen`
  *     hang CALL [for-ever]       CALL does not return while this line is there; with the word it
  *                                never does, whatever becomes of the line
  *     slow CALL MILLISECONDS     CALL takes that long
@@ -139,6 +139,12 @@ static int copy_text(bool unterminated, const char *text, char *ret, unsigned n_
 }
 
 /* NOLINTBEGIN(readability-identifier-naming): the names are NVIDIA's */
+
+__attribute__((constructor)) static void on_load(void) {
+        Script script;
+
+        (void)begin(&script, "dlopen", -1, WHOLE);
+}
 
 EXPORT int nvmlInit_v2(void);
 EXPORT int nvmlInit_v2(void) {

@@ -5,6 +5,7 @@
  */
 
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
@@ -288,35 +289,135 @@ static unsigned count_fds(void) {
         return n;
 }
 
-/* Each is ended, reaped and replaced: after a thousand there is no more than after one. */
+/* Until so many are counted; then it rests, and what it has is to be seen. */
+static void hang(Bench *bench, GpuWatch *watch, const unsigned *n, unsigned n_hangs) {
+        const uint64_t end_us = clock_boottime_us() + 6 * (uint64_t)PATIENCE_US;
+
+        assert_int_equal(gpu_watch_ask(watch, 1), 0);
+        while (*n < n_hangs && clock_boottime_us() < end_us)
+                assert_true(sd_event_run(bench->event, US_PER_SEC) >= 0);
+        assert_in_range(*n, n_hangs, UINT_MAX);
+        gpu_watch_idle(watch);
+        run_until_no_child(bench);
+}
+
+/* Each is ended, reaped and replaced: after a thousand there is no more than after ten. */
 static void test_a_thousand_hangs_leave_nothing(void **state) {
         Bench *bench = *state;
-        const uint64_t end_us = clock_boottime_us() + 6 * (uint64_t)PATIENCE_US;
         GpuWatch *watch = NULL;
-        size_t n_bytes = 0;
-        unsigned n_fds = 0;
-        unsigned n = 0;
+        unsigned n_fds, n = 0;
+        size_t n_bytes;
 
         stand_in_write(bench->stand_in, "hang nvmlInit_v2 for-ever\n");
         assert_int_equal(gpu_watch_new(&watch, bench->event,
                                        &(GpuSources){ .nvml_library = bench->stand_in->library },
                                        on_report_count, &n),
                          0);
-        gpu_watch_set_times(watch, &(GpuWatchTimes){ .first_answer_us = 1000 });
-        assert_int_equal(gpu_watch_ask(watch, 1), 0);
-        while (n < N_HANGS && clock_boottime_us() < end_us) {
-                assert_true(sd_event_run(bench->event, US_PER_SEC) >= 0);
-                if (n == 1) {
-                        n_fds = count_fds();
-                        n_bytes = mallinfo2().uordblks;
-                }
-        }
-        assert_int_equal(n, N_HANGS);
-        assert_in_range(count_fds(), 0, n_fds + 3); /* those of one probe */
-        assert_in_range(mallinfo2().uordblks, 0, n_bytes + sizeof(GpuReport) + 65536);
+        gpu_watch_set_times(watch, &(GpuWatchTimes){ .first_answer_us = 1500, .answer_us = 500 });
+        hang(bench, watch, &n, 10);
+        n_fds = count_fds();
+        n_bytes = mallinfo2().uordblks;
+
+        hang(bench, watch, &n, N_HANGS);
+        assert_int_equal(count_fds(), n_fds);
+        assert_in_range(mallinfo2().uordblks, 0, n_bytes + 4 * N_HANGS);
 
         assert_null(gpu_watch_free(watch));
         assert_false(has_child());
+}
+
+static unsigned n_children(void) {
+        _cleanup_close_ int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_free_ pid_t *pids = NULL;
+        ssize_t n = tree_pids(proc_fd, getpid(), getuid(), &pids);
+
+        return n > 0 ? (unsigned)n : 0;
+}
+
+static void run_until_children(Bench *bench, unsigned n) {
+        uint64_t end_us = clock_boottime_us() + PATIENCE_US;
+
+        while (n_children() != n && clock_boottime_us() < end_us)
+                assert_true(sd_event_run(bench->event, 10000) >= 0);
+        assert_int_equal(n_children(), n);
+}
+
+/* Nobody is told anything meanwhile: it may be slow. */
+static void test_a_driver_that_hangs_at_first_is_found_to_be_back(void **state) {
+        Bench *bench = *state;
+
+        set_limits(bench, 10 * (uint64_t)PATIENCE_US, 50000);
+        stand_in_write(bench->stand_in, "hang dlopen for-ever\n");
+        ask(bench, 1);
+        run_until_children(bench, 2);
+        run_for(bench, 300000);
+        assert_in_range(n_children(), 1, 2);
+        assert_int_equal(bench->n_calls, 0);
+        assert_true(gpu_watch_is_asking(bench->watch));
+
+        set_limits(bench, 10 * (uint64_t)PATIENCE_US, PATIENCE_US);
+        stand_in_write(bench->stand_in, one_gpu);
+        run_until(bench, 1);
+        assert_answered(bench, 0, 1);
+        run_until_children(bench, 1);
+}
+
+/* Though others are tried, of which none has as much time. */
+static void test_a_first_answer_that_is_slow_is_the_answer(void **state) {
+        Bench *bench = *state;
+
+        set_limits(bench, PATIENCE_US, 100000);
+        stand_in_write(bench->stand_in, "slow nvmlInit_v2 1000\ngpu 0\n");
+        ask(bench, 1);
+        ask(bench, 2);
+        run_until(bench, 2);
+        assert_answered(bench, 0, 1);
+        assert_answered(bench, 1, 2);
+        run_until_children(bench, 1);
+        run_for(bench, 200000);
+        assert_int_equal(bench->n_calls, 2);
+}
+
+static void test_a_first_answer_that_does_not_come_is_told(void **state) {
+        Bench *bench = *state;
+
+        set_limits(bench, 2000000, 50000);
+        stand_in_write(bench->stand_in, "hang nvmlInit_v2 for-ever\n");
+        ask(bench, 1);
+        run_until(bench, 1);
+        assert_unknown(bench, 0, 1, "has not answered for 2 s");
+        stand_in_write(bench->stand_in, one_gpu);
+        run_until(bench, 2);
+        while (!bench->calls[bench->n_calls - 1].has_report)
+                run_until(bench, bench->n_calls + 1);
+        assert_answered(bench, bench->n_calls - 1, 1);
+}
+
+static void test_a_slow_one_that_dies_is_told(void **state) {
+        Bench *bench = *state;
+
+        set_limits(bench, PATIENCE_US, 100000);
+        stand_in_write(bench->stand_in, "slow nvmlInit_v2 500\ncrash nvmlDeviceGetCount_v2\n");
+        ask(bench, 1);
+        run_until(bench, 1);
+        assert_unknown(bench, 0, 1, "SIGSEGV");
+}
+
+/* Who asked is answered though nobody else needs GPUs, and then nothing is tried any more. */
+static void test_idle_leaves_a_driver_that_hangs_alone_once_that_was_told(void **state) {
+        Bench *bench = *state;
+
+        set_limits(bench, 300000, 20000);
+        stand_in_write(bench->stand_in, "hang nvmlInit_v2 for-ever\n");
+        ask(bench, 1);
+        gpu_watch_idle(bench->watch);
+        run_until(bench, 1);
+        assert_unknown(bench, 0, 1, "has not answered");
+        run_until_no_child(bench);
+        while (sd_event_run(bench->event, 1000000) > 0)
+                ;
+        assert_false(has_child());
+        assert_in_range(bench->n_calls, 1, 2);
 }
 
 static void test_the_first_answer_has_its_own_deadline(void **state) {
@@ -631,6 +732,11 @@ int main(int argc, char **argv) {
                 watch_test(test_a_hang_is_unknown_until_it_answers_again),
                 watch_test(test_a_driver_that_answered_before_has_less_time_when_it_starts_anew),
                 watch_test(test_a_thousand_hangs_leave_nothing),
+                watch_test(test_a_driver_that_hangs_at_first_is_found_to_be_back),
+                watch_test(test_a_first_answer_that_is_slow_is_the_answer),
+                watch_test(test_a_first_answer_that_does_not_come_is_told),
+                watch_test(test_a_slow_one_that_dies_is_told),
+                watch_test(test_idle_leaves_a_driver_that_hangs_alone_once_that_was_told),
                 watch_test(test_the_first_answer_has_its_own_deadline),
                 watch_test(test_a_crash_is_unknown_until_it_answers_again),
                 watch_test(test_back_off_grows),
