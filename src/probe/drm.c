@@ -212,6 +212,16 @@ int drm_cards_open(int sysfs_fd, unsigned vendor, const char *const *drivers, Dr
         return 0;
 }
 
+int drm_open(const char *sysfs, unsigned vendor, const char *const *drivers) {
+        _cleanup_(drm_cards_close) DrmCards cards = {};
+        _cleanup_close_ int sysfs_fd = -1;
+
+        sysfs_fd = open(sysfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (sysfs_fd < 0 || drm_cards_open(sysfs_fd, vendor, drivers, &cards) < 0 || cards.n == 0)
+                return -1;
+        return TAKE_FD(sysfs_fd);
+}
+
 void drm_cards_close(DrmCards *cards) {
         for (unsigned i = 0; i < cards->n; i++)
                 (void)fd_close(cards->cards[i].fd);

@@ -35,6 +35,14 @@ typedef struct DrmCards {
 } DrmCards;
 
 /**
+ * drm_open() - the folder of sysfs, if it has cards of a vendor
+ * @sysfs:      where it is
+ *
+ * Return: a descriptor, or -1.
+ */
+int drm_open(const char *sysfs, unsigned vendor, const char *const *drivers);
+
+/**
  * drm_cards_open() - find the cards of a vendor
  * @sysfs_fd:   folder of sysfs
  * @vendor:     PCI's number of it

@@ -10,7 +10,6 @@
 #include "probe/gpu-amd.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,16 +73,12 @@ static bool is_in_first_namespace(void) {
 static int amd_open(GpuDriver **ret,
                     const GpuSources *sources,
                     char text[static GPU_REPORT_TEXT_MAX]) {
-        _cleanup_(drm_cards_close) DrmCards cards = {};
-        _cleanup_close_ int sysfs_fd = -1;
+        _cleanup_close_ int sysfs_fd = drm_open(sources->sysfs, VENDOR_AMD, drivers);
         GpuDriver *driver;
 
         *ret = NULL;
-        sysfs_fd = open(sources->sysfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (sysfs_fd < 0 || drm_cards_open(sysfs_fd, VENDOR_AMD, drivers, &cards) < 0 ||
-            cards.n == 0)
+        if (sysfs_fd < 0)
                 return 0;
-
         driver = calloc(1, sizeof(*driver));
         if (!driver)
                 return -ENOMEM;

@@ -8,7 +8,6 @@
 #include "probe/gpu-intel.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -37,16 +36,12 @@ static void intel_free(GpuDriver *driver) {
 static int intel_open(GpuDriver **ret,
                       const GpuSources *sources,
                       char text[static GPU_REPORT_TEXT_MAX]) {
-        _cleanup_(drm_cards_close) DrmCards cards = {};
-        _cleanup_close_ int sysfs_fd = -1;
+        _cleanup_close_ int sysfs_fd = drm_open(sources->sysfs, VENDOR_INTEL, drivers);
         GpuDriver *driver;
 
         *ret = NULL;
-        sysfs_fd = open(sources->sysfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (sysfs_fd < 0 || drm_cards_open(sysfs_fd, VENDOR_INTEL, drivers, &cards) < 0 ||
-            cards.n == 0)
+        if (sysfs_fd < 0)
                 return 0;
-
         driver = calloc(1, sizeof(*driver));
         if (!driver)
                 return -ENOMEM;
