@@ -5,6 +5,9 @@
  *
  * A GPU in the processor (APU) has no memory of its own: what its driver calls VRAM is a part that the firmware has cut off from
  * RAM, beyond which it takes RAM. It is told by what the driver leaves out for it (is_integrated()), since nothing says so.
+ *
+ * A card that is split (MI300) has a node of the compute driver for each partition, and programs count these. What is used of
+ * memory the driver tells of the card alone, so each partition is given out whole.
  */
 
 #include "probe/gpu-amd.h"
@@ -37,10 +40,11 @@ struct GpuDriver {
         bool pids_are_ours; /* the kernel tells those of the first pid namespace */
 };
 
-/* One card, with its node of the compute driver. */
+/* A card, or a part of one that is split, with its node of the compute driver. */
 typedef struct Gpu {
         const DrmCard *card;
         const KfdNode *node; /* NULL: it can't compute */
+        unsigned part;       /* from 1; 0: the whole card */
 } Gpu;
 
 /* One look. */
@@ -103,16 +107,37 @@ static bool is_listed(const GpuReport *report, const char *uuid) {
 }
 
 /* @report: with those before it */
-static void name_gpu(const DrmCard *card, const GpuReport *report, GpuSample *sample) {
+static void name_gpu(const Gpu *gpu, const GpuReport *report, GpuSample *sample) {
+        const DrmCard *card = gpu->card;
         uint64_t unique_id = 0;
 
         /* As ROCm has it, so that ROCR_VISIBLE_DEVICES takes it. */
         if (drm_read_number(card->fd, "unique_id", 16, &unique_id) == 0)
                 (void)snprintf(sample->uuid, sizeof(sample->uuid), "GPU-%016" PRIx64, unique_id);
-        if (unique_id == 0 || is_listed(report, sample->uuid))
+        if (unique_id == 0 || gpu->part > 0 || is_listed(report, sample->uuid))
                 drm_format_uuid(&card->address, sample->uuid);
+        if (gpu->part > 0) {
+                size_t n = strlen(sample->uuid);
+
+                (void)snprintf(sample->uuid + n, sizeof(sample->uuid) - n, "-%u", gpu->part);
+        }
         if (!drm_read_text(card->fd, "product_name", sample->name, sizeof(sample->name)))
                 (void)snprintf(sample->name, sizeof(sample->name), "AMD GPU %04x", card->device);
+}
+
+/* How it is split the driver says in a word, as CPX. */
+static void measure_part(const Gpu *gpu, GpuSample *sample) {
+        char how[8] = "";
+
+        (void)drm_read_text(gpu->card->fd, "current_compute_partition", how, sizeof(how));
+        (void)snprintf(
+                sample->note, sizeof(sample->note),
+                "partition %u of a GPU that is split%s%s: what is used of it can't be known, it "
+                "is given out whole",
+                gpu->part, how[0] ? " by " : "", how);
+        sample->whole_only = true;
+        sample->processes_known = false;
+        sample->state = GPU_STATE_OK;
 }
 
 static void measure(const DrmCard *card, GpuSample *sample) {
@@ -136,19 +161,30 @@ static void measure(const DrmCard *card, GpuSample *sample) {
         sample->state = GPU_STATE_OK;
 }
 
+static unsigned count_nodes(const Look *look, const DrmCard *card, unsigned end) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < end; i++)
+                n += kfd_is_of(&look->nodes.nodes[i], &card->address);
+        return n;
+}
+
 /* Those that compute first, in the order in which ROCm counts them; the others by their addresses. */
 static void sort_gpus(Look *look) {
         for (unsigned i = 0; i < look->nodes.n; i++)
                 for (unsigned k = 0; k < look->cards.n; k++) {
                         const DrmCard *card = &look->cards.cards[k];
+                        bool is_split = count_nodes(look, card, look->nodes.n) > 1;
 
-                        /* Parts of one GPU have a node each: the first stands for it. */
-                        if (kfd_find(&look->nodes, &card->address) == &look->nodes.nodes[i])
+                        if (kfd_is_of(&look->nodes.nodes[i], &card->address))
                                 look->gpus[look->n_gpus++] =
-                                        (Gpu){ .card = card, .node = &look->nodes.nodes[i] };
+                                        (Gpu){ .card = card,
+                                               .node = &look->nodes.nodes[i],
+                                               .part = is_split ? count_nodes(look, card, i + 1) :
+                                                                  0 };
                 }
-        for (unsigned k = 0; k < look->cards.n; k++)
-                if (!kfd_find(&look->nodes, &look->cards.cards[k].address))
+        for (unsigned k = 0; k < look->cards.n && look->n_gpus < GPU_MAX; k++)
+                if (count_nodes(look, &look->cards.cards[k], look->nodes.n) == 0)
                         look->gpus[look->n_gpus++] = (Gpu){ .card = &look->cards.cards[k] };
 }
 
@@ -194,7 +230,7 @@ static void check_processes(const Look *look, unsigned first, unsigned gpu, GpuS
         }
         report->n_processes = n;
         sample->n_computing = sample->n_processes;
-        if (sample->state == GPU_STATE_OK && !sample->processes_known)
+        if (sample->state == GPU_STATE_OK && !sample->processes_known && !sample->whole_only)
                 (void)snprintf(sample->note, sizeof(sample->note),
                                "%sthe driver does not tell what each program uses of it",
                                sample->shares_ram ? "its memory is the machine's RAM; " : "");
@@ -226,8 +262,11 @@ static int amd_look(GpuDriver *driver, GpuReport *report, size_t n_processes_max
                         .state = GPU_STATE_UNKNOWN,
                         .processes_known = listed && look->gpus[i].node,
                 };
-                name_gpu(look->gpus[i].card, report, sample);
-                measure(look->gpus[i].card, sample);
+                name_gpu(&look->gpus[i], report, sample);
+                if (look->gpus[i].part > 0)
+                        measure_part(&look->gpus[i], sample);
+                else
+                        measure(look->gpus[i].card, sample);
                 check_processes(look, first_process, report->n_gpus++, sample);
         }
         drm_cards_close(&look->cards);

@@ -103,15 +103,11 @@ void kfd_read_nodes(int sysfs_fd, KfdNodes *ret) {
         (void)closedir(dir);
 }
 
-const KfdNode *kfd_find(const KfdNodes *nodes, const PciAddress *address) {
-        for (unsigned i = 0; i < nodes->n; i++) {
-                const PciAddress *of = &nodes->nodes[i].address;
+bool kfd_is_of(const KfdNode *node, const PciAddress *address) {
+        const PciAddress *of = &node->address;
 
-                if (of->domain == address->domain && of->bus == address->bus &&
-                    of->device == address->device && of->function == address->function)
-                        return &nodes->nodes[i];
-        }
-        return NULL;
+        return of->domain == address->domain && of->bus == address->bus &&
+               of->device == address->device && of->function == address->function;
 }
 
 static void read_process(int proc_fd,

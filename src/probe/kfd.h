@@ -31,8 +31,8 @@ typedef struct KfdNodes {
 /* The GPUs; none where there is no such driver. */
 void kfd_read_nodes(int sysfs_fd, KfdNodes *ret);
 
-/* Of that card; NULL: it can't compute. */
-const KfdNode *kfd_find(const KfdNodes *nodes, const PciAddress *address);
+/* Whether it is a node of that card, which has several if it is split. */
+bool kfd_is_of(const KfdNode *node, const PciAddress *address);
 
 /* One process that computes. */
 typedef void (*kfd_process_fn)(pid_t pid, uint32_t gpu_id, uint64_t bytes, void *userdata);

@@ -791,11 +791,11 @@ class Sysfs:
     def intel(self, address, driver="xe"):
         self.card(address, "0x8086", driver)
 
-    def node(self, number, gpu_id, address):
-        """AMD's compute driver has that card, too."""
+    def node(self, number, gpu_id, address, part=0):
+        """AMD's compute driver has that card, too, or a part of it."""
         domain, bus, rest = address.split(":")
         device, function = rest.split(".")
-        location = int(bus, 16) << 8 | int(device, 16) << 3 | int(function)
+        location = part << 28 | int(bus, 16) << 8 | int(device, 16) << 3 | int(function)
         self.say(f"class/kfd/kfd/topology/nodes/{number}/gpu_id", gpu_id)
         self.say(f"class/kfd/kfd/topology/nodes/{number}/properties", f"location_id {location}\ndomain {int(domain, 16)}")
         (self.path / "class/kfd/kfd/proc").mkdir(exist_ok=True)

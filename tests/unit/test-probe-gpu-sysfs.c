@@ -208,7 +208,7 @@ static void test_addresses_are_pci_s(_unused_ void **state) {
 
 static void test_nodes_say_where_they_are(_unused_ void **state) {
         static const char text[] = "cpu_cores_count 0\nlocation_id 49920\ndomain 2\n";
-        static const char part[] = "location_id 268485376\n"; /* the first part of one: 1 << 28 */
+        static const char part[] = "location_id 268485376\n"; /* 1 << 28: the second of one */
         static const char none[] = "domain 2\n";
         PciAddress address;
 
@@ -364,6 +364,40 @@ static void test_no_process_has_more_ram_than_there_is(void **state) {
         assert_int_equal(report->n_processes, 0);
 }
 
+/* MI300: programs count the parts, so that those behind them have other numbers, too. */
+static void test_the_parts_of_a_card_are_counted_each(void **state) {
+        static const char *const uuids[] = { "PCI-0000.03.00.0-1", "PCI-0000.03.00.0-2",
+                                             "PCI-0000.03.00.0-3", "PCI-0000.43.00.0",
+                                             "PCI-0000.01.00.0" };
+        _cleanup_free_ GpuReport *report = NULL;
+        const Tree *tree = *state;
+
+        put_amd(tree, 0, "0000:03:00.0", "206141652992", "0");
+        put(tree, "CPX", "devices/0000:03:00.0/current_compute_partition");
+        put(tree, "e3f1a2b3c4d5e6f7", "devices/0000:03:00.0/unique_id");
+        put_amd(tree, 1, "0000:43:00.0", "17163091968", "0");
+        put_amd(tree, 2, "0000:01:00.0", "2147483648", "0");
+        put_node(tree, 1, "1", "location_id 768");
+        put_node(tree, 2, "2", "location_id 268436224"); /* 1 << 28 */
+        put_node(tree, 3, "3", "location_id 536871680");
+        put_node(tree, 4, "4", "location_id 17152");
+        put(tree, "1000000", "class/kfd/kfd/proc/%d/vram_2", getpid());
+        put(tree, "2000000", "class/kfd/kfd/proc/%d/vram_4", getpid());
+
+        report = look(&gpu_amd, tree);
+        assert_int_equal(report->n_gpus, ELEMENTSOF(uuids));
+        for (unsigned i = 0; i < report->n_gpus; i++) {
+                assert_string_equal(report->gpus[i].uuid, uuids[i]);
+                assert_int_equal(report->gpus[i].state, GPU_STATE_OK);
+                assert_int_equal(report->gpus[i].whole_only, i < 3);
+        }
+        assert_non_null(strstr(report->gpus[1].note, "partition 2 of a GPU that is split by CPX"));
+        assert_non_null(strstr(report->gpus[1].note, "given out whole"));
+        assert_int_equal(report->gpus[3].total_bytes, 17163091968);
+        assert_int_equal(report->n_processes, 1);
+        assert_int_equal(report->processes[0].gpu, 3);
+}
+
 /* It lacks the same file, and has its own memory. */
 static void test_the_first_vega_is_a_card(void **state) {
         _cleanup_free_ GpuReport *report = NULL;
@@ -427,6 +461,7 @@ int main(void) {
                 tree_test(test_more_used_than_there_is_leaves_nothing),
                 tree_test(test_a_gpu_in_the_processor_shares_ram),
                 tree_test(test_no_process_has_more_ram_than_there_is),
+                tree_test(test_the_parts_of_a_card_are_counted_each),
                 tree_test(test_the_first_vega_is_a_card),
                 tree_test(test_intel_s_are_counted),
                 tree_test(test_when_the_last_card_goes_the_driver_does),
