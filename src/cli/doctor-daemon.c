@@ -324,7 +324,8 @@ static void judge_memory(Doctor *doctor, const MachineStatus *status) {
 }
 
 static bool has_nvidia(void) {
-        return access("/dev/nvidia0", F_OK) == 0 || access("/proc/driver/nvidia", F_OK) == 0;
+        return access("/dev/nvidia0", F_OK) == 0 || access("/proc/driver/nvidia", F_OK) == 0 ||
+               access("/usr/lib/wsl/lib/libnvidia-ml.so.1", F_OK) == 0;
 }
 
 /* Return: whether something is the matter with it. */

@@ -73,11 +73,20 @@ static void set_text(char text[static GPU_REPORT_TEXT_MAX], const char *fmt, ...
         va_end(args);
 }
 
+static bool is_on_wsl(void) {
+        return access("/dev/dxg", F_OK) == 0;
+}
+
 /* What a person can do about a driver that does not start. */
 static void set_init_text(char text[static GPU_REPORT_TEXT_MAX], const NvmlApi *api, int status) {
         switch (status) {
         case NVML_E_DRIVER_NOT_LOADED:
-                set_text(text, "the NVIDIA driver is not loaded: 'modprobe nvidia' loads it");
+                if (is_on_wsl())
+                        set_text(text, "Windows has no NVIDIA driver that WSL can use: install or "
+                                       "update it there, then 'wsl --shutdown'");
+                else
+                        set_text(text,
+                                 "the NVIDIA driver is not loaded: 'modprobe nvidia' loads it");
                 break;
         case NVML_E_NO_PERMISSION:
                 set_text(text, "no permission for the NVIDIA driver: the user of taskflowd must be "
@@ -123,7 +132,8 @@ static int start_library(NvmlApi *api, const char *library, char text[static GPU
 
 /*
  * Where the library is. The loader's way comes first, so that LD_LIBRARY_PATH works. On WSL a
- * distribution's own copy may be there that finds no driver, and the right one lies elsewhere.
+ * distribution's own copy may be there that finds no driver, and the right one, whose words count,
+ * lies elsewhere.
  */
 static int start_any_library(NvmlApi *api,
                              const char *library,
@@ -142,7 +152,7 @@ static int start_any_library(NvmlApi *api,
 
                 if (r == 0)
                         return 0;
-                if (r == NVML_API_E_BROKEN && first == NVML_API_E_ABSENT) {
+                if (r == NVML_API_E_BROKEN && (first == NVML_API_E_ABSENT || is_on_wsl())) {
                         (void)memcpy(text, other_text, sizeof(other_text));
                         first = r;
                 }
@@ -180,7 +190,7 @@ static int nvml_open(GpuDriver **ret,
         }
 
         driver->reopen_us = REOPEN_US;
-        driver->is_wsl = access("/dev/dxg", F_OK) == 0;
+        driver->is_wsl = is_on_wsl();
         driver->initialised_at_us = clock_boottime_us();
         *ret = TAKE_PTR(driver);
         return 0;

@@ -839,6 +839,11 @@ class Faults:
         text = f"some avg10={percent:.2f} avg60=0.00 avg300=0.00 total=1\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
         self._write("pressure", text)
 
+    def be_wsl(self, library):
+        """Windows' Linux, with this library where Windows puts it."""
+        (self.folder / "wsl").mkdir()
+        (self.folder / "wsl/libnvidia-ml.so.1").symlink_to(library)
+
     def mend_disk(self):
         (self.folder / "sync").unlink()
 

@@ -155,6 +155,44 @@ def test_what_a_task_uses_is_its_own_with_every_driver(make_daemon, gpus, librar
     proc.wait()
 
 
+@pytest.fixture
+def wsl(make_gpus, faults, folder):
+    """A GPU, and the environment in which its library is only where WSL has it; a distribution's own one does not work."""
+    library = os.path.join(STAND_IN, "libnvidia-ml.so.1")
+    gpus = make_gpus(n=1)
+    faults.be_wsl(library)
+    own = folder / "distribution"
+    own.mkdir()
+    (own / "libnvidia-ml.so.1").symlink_to(os.path.join(STAND_IN, "libcuda.so.1"))
+    return gpus, {**gpus.env, **faults.env, "LD_LIBRARY_PATH": os.fspath(own)}
+
+
+@change("Windows' library (WSL)")
+def test_on_wsl_the_library_is_where_windows_puts_it(make_daemon, wsl):
+    gpus, env = wsl
+    gpus.say_of(0, "process 1 2G", "used 2G")
+    daemon = make_daemon(env=env)
+    (gpu,) = look(daemon)
+    assert (gpu["state"], gpu["used_bytes"], gpu["processes_known"]) == (OK, 2 * GIB, False)
+    assert "the driver does not tell what each program uses of it" in " ".join(daemon.run("status").stdout.split())
+    assert "1, which answer" in daemon.run("doctor").stdout
+    assert daemon.run("run", "-w", "0", "--gpu", "0:21G", "true").returncode == 0
+    assert daemon.run("run", "-w", "0", "--gpu", "0:23G", "true").returncode == 125
+    assert daemon.run("run", "-w", "0", "--gpu", "0", "true").returncode == 125, "somebody has some of it"
+
+
+@change("WSL, and Windows has no driver")
+def test_on_wsl_it_is_windows_that_lacks_a_driver(make_daemon, wsl):
+    gpus, env = wsl
+    gpus.say("init 9")
+    daemon = make_daemon(env=env)
+    daemon.env.update(env)
+    done = daemon.run("run", "--gpu", "any", "true")
+    assert (done.returncode, "Windows has no NVIDIA driver" in done.stderr) == (125, True), done.stderr
+    assert "Windows has no NVIDIA driver" in daemon.run("status").stdout
+    assert re.search("the GPUs do not answer: .*Windows has no NVIDIA driver", daemon.run("doctor").stdout)
+
+
 INSTANCES = ["mig", "instance 0", "uuid MIG-a", "total 10G", "instance 1", "uuid MIG-b", "total 10G"]
 
 

@@ -9,6 +9,7 @@
  *     FOLDER/pressure what is read in place of /proc/pressure/memory
  *     FOLDER/sync     while it is there no fsync() or fdatasync() of a file whose path has the text in it succeeds: EIO
  *     FOLDER/slow     milliseconds that each of them takes besides
+ *     FOLDER/wsl      while it is there this is WSL: there is /dev/dxg, and this folder is /usr/lib/wsl/lib
  *
  * The folder is looked into at each call. CLOCK_MONOTONIC and CLOCK_BOOTTIME are as they are, as on a real machine.
  */
@@ -49,6 +50,37 @@ static bool said(const char *name, char *buf, size_t n) {
         buf[strcspn(buf, "\n")] = '\0';
         errno = saved;
         return true;
+}
+
+/* Where a path of WSL is instead; @path itself, if it is none. */
+static const char *on_wsl(const char *path, char buf[static PATH_MAX]) {
+        static const char libraries[] = "/usr/lib/wsl/lib/";
+        const char *folder = getenv("FAULTS"), *name = NULL;
+
+        if (path && strcmp(path, "/dev/dxg") == 0)
+                name = "";
+        else if (path && strncmp(path, libraries, strlen(libraries)) == 0)
+                name = path + strlen(libraries);
+        if (!folder || !name || snprintf(buf, PATH_MAX, "%s/wsl/%s", folder, name) >= PATH_MAX)
+                return path;
+        return buf;
+}
+
+EXPORT int access(const char *name, int type) {
+        char buf[PATH_MAX];
+
+        return (int)syscall(SYS_faccessat, AT_FDCWD, on_wsl(name, buf), type);
+}
+
+typedef void *(*dlopen_fn)(const char *, int);
+
+EXPORT void *dlopen(const char *file, int mode) {
+        static dlopen_fn real;
+        char buf[PATH_MAX];
+
+        if (!real)
+                real = (dlopen_fn)dlsym(RTLD_NEXT, "dlopen");
+        return real(on_wsl(file, buf), mode);
 }
 
 typedef int (*clock_gettime_fn)(clockid_t, struct timespec *);
