@@ -92,6 +92,16 @@ bool drm_parse_address(const char *text, PciAddress *ret) {
         return p && ret->device < 32 && ret->function < 8;
 }
 
+int drm_compare_addresses(const PciAddress *a, const PciAddress *b) {
+        const unsigned as[] = { a->domain, a->bus, a->device, a->function };
+        const unsigned bs[] = { b->domain, b->bus, b->device, b->function };
+
+        for (size_t i = 0; i < ELEMENTSOF(as); i++)
+                if (as[i] != bs[i])
+                        return as[i] < bs[i] ? -1 : 1;
+        return 0;
+}
+
 void drm_format_uuid(const PciAddress *address, char buf[static GPU_UUID_MAX]) {
         (void)memset(buf, '\0', GPU_UUID_MAX);
         (void)snprintf(buf, GPU_UUID_MAX, "PCI-%04x.%02x.%02x.%x", address->domain, address->bus,
@@ -158,24 +168,14 @@ static int open_card(int drm_fd,
         return 0;
 }
 
-static int compare(const PciAddress *a, const PciAddress *b) {
-        const unsigned as[] = { a->domain, a->bus, a->device, a->function };
-        const unsigned bs[] = { b->domain, b->bus, b->device, b->function };
-
-        for (size_t i = 0; i < ELEMENTSOF(as); i++)
-                if (as[i] != bs[i])
-                        return as[i] < bs[i] ? -1 : 1;
-        return 0;
-}
-
 /* Takes the card. */
 static void add_card(DrmCards *cards, const DrmCard *card) {
         unsigned at = cards->n;
 
-        while (at > 0 && compare(&cards->cards[at - 1].address, &card->address) > 0)
+        while (at > 0 && drm_compare_addresses(&cards->cards[at - 1].address, &card->address) > 0)
                 at--;
         if (cards->n == ELEMENTSOF(cards->cards) ||
-            (at > 0 && compare(&cards->cards[at - 1].address, &card->address) == 0)) {
+            (at > 0 && drm_compare_addresses(&cards->cards[at - 1].address, &card->address) == 0)) {
                 (void)fd_close(card->fd);
                 return;
         }

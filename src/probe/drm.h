@@ -64,5 +64,8 @@ bool drm_read_text(int dir_fd, const char *path, char *buf, size_t n);
 int drm_parse_number(const char *text, size_t n, unsigned base, uint64_t *ret);
 bool drm_parse_address(const char *text, PciAddress *ret);
 
+/* Less than, equal to, or greater than 0. */
+int drm_compare_addresses(const PciAddress *a, const PciAddress *b);
+
 /* A UUID of our own, of the address, for cards that have none: `PCI-0000.03.00.0`. */
 void drm_format_uuid(const PciAddress *address, char buf[static GPU_UUID_MAX]);

@@ -13,15 +13,18 @@
 #include "probe/gpu-amd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "probe/drm-clients.h"
 #include "probe/drm.h"
 #include "probe/kfd.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/fd.h"
 #include "util/macro.h"
 
@@ -38,6 +41,7 @@ static const char first_pid_namespace[] = "pid:[4026531836]";
 struct GpuDriver {
         int sysfs_fd;
         bool pids_are_ours; /* the kernel tells those of the first pid namespace */
+        DrmClients clients;
 };
 
 /* A card, or a part of one that is split, with its node of the compute driver. */
@@ -52,8 +56,10 @@ typedef struct Look {
         DrmCards cards;
         KfdNodes nodes;
         unsigned n_gpus;
-        Gpu gpus[GPU_MAX]; /* by index */
-        unsigned first;    /* of ours in the report */
+        Gpu gpus[GPU_MAX];             /* by index */
+        unsigned n_computing[GPU_MAX]; /* processes on each */
+        unsigned first;                /* of ours in the report */
+        unsigned first_process;
         size_t n_processes_max;
         GpuReport *report;
 } Look;
@@ -62,6 +68,7 @@ static void amd_free(GpuDriver *driver) {
         if (!driver)
                 return;
         driver->sysfs_fd = fd_close(driver->sysfs_fd);
+        driver->clients.proc_fd = fd_close(driver->clients.proc_fd);
         free(driver);
 }
 
@@ -87,6 +94,7 @@ static int amd_open(GpuDriver **ret,
         if (!driver)
                 return -ENOMEM;
         driver->sysfs_fd = TAKE_FD(sysfs_fd);
+        driver->clients.proc_fd = open(sources->proc, O_PATH | O_DIRECTORY | O_CLOEXEC);
         driver->pids_are_ours = strcmp(sources->sysfs, GPU_SYSFS) != 0 || is_in_first_namespace();
         *ret = driver;
         return 0;
@@ -161,11 +169,15 @@ static void measure(const DrmCard *card, GpuSample *sample) {
         sample->state = GPU_STATE_OK;
 }
 
+static bool is_of(const KfdNode *node, const DrmCard *card) {
+        return drm_compare_addresses(&node->address, &card->address) == 0;
+}
+
 static unsigned count_nodes(const Look *look, const DrmCard *card, unsigned end) {
         unsigned n = 0;
 
         for (unsigned i = 0; i < end; i++)
-                n += kfd_is_of(&look->nodes.nodes[i], &card->address);
+                n += is_of(&look->nodes.nodes[i], card);
         return n;
 }
 
@@ -176,7 +188,7 @@ static void sort_gpus(Look *look) {
                         const DrmCard *card = &look->cards.cards[k];
                         bool is_split = count_nodes(look, card, look->nodes.n) > 1;
 
-                        if (kfd_is_of(&look->nodes.nodes[i], &card->address))
+                        if (is_of(&look->nodes.nodes[i], card))
                                 look->gpus[look->n_gpus++] =
                                         (Gpu){ .card = card,
                                                .node = &look->nodes.nodes[i],
@@ -188,31 +200,65 @@ static void sort_gpus(Look *look) {
                         look->gpus[look->n_gpus++] = (Gpu){ .card = &look->cards.cards[k] };
 }
 
-/* A process that has ended meanwhile is none. */
-static void take_process(pid_t pid, uint32_t gpu_id, uint64_t bytes, void *userdata) {
-        Look *look = userdata;
+/* Its entry, made if need be; NULL: it has ended meanwhile, or there is no room. */
+static GpuProcess *get_process(Look *look, pid_t pid, unsigned gpu) {
         GpuReport *report = look->report;
         char path[32];
 
+        for (unsigned i = look->first_process; i < report->n_processes; i++)
+                if (report->processes[i].pid == pid && report->processes[i].gpu == gpu)
+                        return &report->processes[i];
         (void)snprintf(path, sizeof(path), "/proc/%d", pid);
-        if (access(path, F_OK) < 0)
+        if (access(path, F_OK) < 0 || gpu >= GPU_MAX ||
+            report->n_processes >= look->n_processes_max)
+                return NULL;
+        report->processes[report->n_processes] = (GpuProcess){ .pid = pid, .gpu = gpu };
+        return &report->processes[report->n_processes++];
+}
+
+/* A program that draws has a client or more. */
+static void take_client(pid_t pid, const DrmClient *client, void *userdata) {
+        Look *look = userdata;
+
+        for (unsigned i = 0; i < look->n_gpus && client->vram_bytes > 0; i++) {
+                const Gpu *gpu = &look->gpus[i];
+                GpuProcess *process;
+
+                if (!gpu->node || gpu->part > 0 ||
+                    drm_compare_addresses(&gpu->card->address, &client->address) != 0)
+                        continue;
+                process = get_process(look, pid, look->first + i);
+                if (process && __builtin_add_overflow(process->used_bytes, client->vram_bytes,
+                                                      &process->used_bytes))
+                        process->used_bytes = UINT64_MAX - 1;
                 return;
-        for (unsigned i = 0; i < look->n_gpus; i++)
-                if (look->gpus[i].node && look->gpus[i].node->gpu_id == gpu_id &&
-                    look->first + i < GPU_MAX && report->n_processes < look->n_processes_max) {
-                        report->processes[report->n_processes++] = (GpuProcess){
-                                .pid = pid, .gpu = look->first + i, .used_bytes = bytes
-                        };
+        }
+}
+
+/* One that computes has what it has for that, of which its clients tell as well, or a part. */
+static void take_process(pid_t pid, uint32_t gpu_id, uint64_t bytes, void *userdata) {
+        Look *look = userdata;
+
+        for (unsigned i = 0; i < look->n_gpus; i++) {
+                GpuProcess *process;
+
+                if (!look->gpus[i].node || look->gpus[i].node->gpu_id != gpu_id)
+                        continue;
+                process = get_process(look, pid, look->first + i);
+                if (!process)
                         return;
-                }
+                process->used_bytes = MAX(process->used_bytes, bytes);
+                look->n_computing[i]++;
+                return;
+        }
 }
 
 /* No process has more than there is: such a list is dropped. */
-static void check_processes(const Look *look, unsigned first, unsigned gpu, GpuSample *sample) {
+static void check_processes(const Look *look, unsigned gpu, GpuSample *sample) {
         const uint64_t most_bytes =
                 sample->shares_ram ? gpu_ram_total_bytes() : sample->total_bytes;
         GpuReport *report = look->report;
-        unsigned n = first;
+        unsigned first = look->first_process, n = first;
 
         if (sample->state != GPU_STATE_OK)
                 sample->processes_known = false;
@@ -229,7 +275,8 @@ static void check_processes(const Look *look, unsigned first, unsigned gpu, GpuS
                 report->processes[n++] = report->processes[i];
         }
         report->n_processes = n;
-        sample->n_computing = sample->n_processes;
+        if (sample->processes_known)
+                sample->n_computing = look->n_computing[gpu - look->first];
         if (sample->state == GPU_STATE_OK && !sample->processes_known && !sample->whole_only)
                 (void)snprintf(sample->note, sizeof(sample->note),
                                "%sthe driver does not tell what each program uses of it",
@@ -238,13 +285,13 @@ static void check_processes(const Look *look, unsigned first, unsigned gpu, GpuS
 
 static int amd_look(GpuDriver *driver, GpuReport *report, size_t n_processes_max) {
         _cleanup_free_ Look *look = calloc(1, sizeof(*look));
-        const unsigned first_process = report->n_processes;
         bool listed;
         int r;
 
         if (!look)
                 return -ENOMEM;
         look->first = report->n_gpus;
+        look->first_process = report->n_processes;
         look->report = report;
         look->n_processes_max = n_processes_max;
         r = drm_cards_open(driver->sysfs_fd, VENDOR_AMD, drivers, &look->cards);
@@ -252,6 +299,7 @@ static int amd_look(GpuDriver *driver, GpuReport *report, size_t n_processes_max
         sort_gpus(look);
 
         /* Processes before memory (decisions.md 2). */
+        drm_clients_read(&driver->clients, drivers[0], clock_boottime_us(), take_client, look);
         listed = driver->pids_are_ours &&
                  kfd_read_processes(driver->sysfs_fd, &look->nodes, take_process, look) == 0;
         for (unsigned i = 0; i < look->n_gpus && report->n_gpus < GPU_MAX; i++) {
@@ -267,7 +315,7 @@ static int amd_look(GpuDriver *driver, GpuReport *report, size_t n_processes_max
                         measure_part(&look->gpus[i], sample);
                 else
                         measure(look->gpus[i].card, sample);
-                check_processes(look, first_process, report->n_gpus++, sample);
+                check_processes(look, report->n_gpus++, sample);
         }
         drm_cards_close(&look->cards);
         if (r < 0)

@@ -536,7 +536,10 @@ static int serve(Vendor *vendors, const GpuSources *sources, GpuReport *report) 
 
 int gpu_process_main(char *const *argv) {
         const char *sysfs = secure_getenv("TASKFLOW_TEST_SYSFS");
-        const GpuSources sources = { .nvml_library = argv[2], .sysfs = sysfs ? sysfs : GPU_SYSFS };
+        const char *proc = secure_getenv("TASKFLOW_TEST_PROC");
+        const GpuSources sources = { .nvml_library = argv[2],
+                                     .sysfs = sysfs ? sysfs : GPU_SYSFS,
+                                     .proc = proc ? proc : GPU_PROC };
         Vendor vendors[8] = {};
         GpuReport *report;
         int r;

@@ -50,9 +50,11 @@ typedef struct GpuReport {
 typedef struct GpuSources {
         const char *nvml_library; /* the setting: a soname, found the loader's way, or a path */
         const char *sysfs;        /* GPU_SYSFS, but in tests; set in the probe itself */
+        const char *proc;         /* GPU_PROC, likewise */
 } GpuSources;
 
 #define GPU_SYSFS "/sys"
+#define GPU_PROC  "/proc"
 
 typedef struct GpuDriver GpuDriver;
 

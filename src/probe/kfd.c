@@ -103,13 +103,6 @@ void kfd_read_nodes(int sysfs_fd, KfdNodes *ret) {
         (void)closedir(dir);
 }
 
-bool kfd_is_of(const KfdNode *node, const PciAddress *address) {
-        const PciAddress *of = &node->address;
-
-        return of->domain == address->domain && of->bus == address->bus &&
-               of->device == address->device && of->function == address->function;
-}
-
 static void read_process(int proc_fd,
                          const char *name,
                          const KfdNodes *nodes,

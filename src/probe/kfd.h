@@ -6,7 +6,7 @@
  * AMD's compute driver, as sysfs shows it
  *
  * class/kfd/kfd has the GPUs on which programs can compute, in the order in which ROCm counts them, and the processes that do, with
- * the memory that each has. Programs that only draw are not among them.
+ * the memory that each has. Programs that only draw are not among them (probe/drm-clients.h).
  */
 
 #include <stdbool.h>
@@ -19,8 +19,8 @@
 
 typedef struct KfdNode {
         unsigned number;
-        uint32_t gpu_id; /* by which its files are called */
-        PciAddress address;
+        uint32_t gpu_id;    /* by which its files are called */
+        PciAddress address; /* of its card, which has several nodes if it is split */
 } KfdNode;
 
 typedef struct KfdNodes {
@@ -30,9 +30,6 @@ typedef struct KfdNodes {
 
 /* The GPUs; none where there is no such driver. */
 void kfd_read_nodes(int sysfs_fd, KfdNodes *ret);
-
-/* Whether it is a node of that card, which has several if it is split. */
-bool kfd_is_of(const KfdNode *node, const PciAddress *address);
 
 /* One process that computes. */
 typedef void (*kfd_process_fn)(pid_t pid, uint32_t gpu_id, uint64_t bytes, void *userdata);

@@ -751,10 +751,11 @@ class Sysfs:
     def __init__(self, folder):
         self.path = pathlib.Path(folder, "sysfs")
         (self.path / "class/drm").mkdir(parents=True)
+        (self.path / "proc").mkdir()
 
     @property
     def env(self):
-        return {"TASKFLOW_TEST_SYSFS": os.fspath(self.path)}
+        return {"TASKFLOW_TEST_SYSFS": os.fspath(self.path), "TASKFLOW_TEST_PROC": os.fspath(self.path / "proc")}
 
     def say(self, path, text):
         """What that file says from now on; None: there is none."""
@@ -803,6 +804,13 @@ class Sysfs:
     def holds(self, pid, gpu_id, amount):
         """What a process has of the memory of a GPU."""
         self.say(f"class/kfd/kfd/proc/{pid}/vram_{gpu_id}", amount)
+
+    def draws(self, pid, address, amount):
+        """What a process that does not compute has of it."""
+        (self.path / f"proc/{pid}/fd").mkdir(parents=True)
+        (self.path / f"proc/{pid}/fd/5").symlink_to("/dev/dri/renderD128")
+        self.say(f"proc/{pid}/fdinfo/5",
+                 f"drm-driver:\tamdgpu\ndrm-client-id:\t{pid}\ndrm-pdev:\t{address}\ndrm-memory-vram:\t{amount // 1024} KiB")
 
     def remove(self, address):
         """The card goes."""

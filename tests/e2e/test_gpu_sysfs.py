@@ -153,6 +153,19 @@ def test_memory_is_counted_as_its_task_s(make_machine, sysfs):
     assert proc.wait() == 0
 
 
+@change("a program that only draws")
+def test_what_draws_is_listed_as_well(make_machine, sysfs):
+    daemon, _ = make_machine(cards(call("amd", A), call("node", 1, 4711, A)))
+    proc, gate = daemon.start("t", "--gpu", "0:10G")
+    sysfs.draws(1, A, 2 * GIB)
+    sysfs.draws(daemon.task("t")["pid"], A, 3 * GIB)
+    sysfs.say_of(A, mem_info_vram_used=5 * GIB)
+    until(daemon, lambda gpus: daemon.task("t")["used"]["gpus"] == [{"index": 0, "bytes": 3 * GIB}], "it is seen")
+    assert re.search(r"^GPU 0 +2G +\S+ +1 ", daemon.run("status").stdout, re.MULTILINE), "who else holds some"
+    gate.open()
+    assert proc.wait() == 0
+
+
 @change("a card of AMD goes")
 def test_a_card_that_goes_is_lost(make_machine, sysfs):
     daemon, _ = make_machine(cards(call("amd", A), call("amd", B)))

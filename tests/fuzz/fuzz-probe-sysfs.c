@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -39,6 +40,10 @@ static const char *const folders[] = {
         "class/kfd/kfd/topology/nodes/0",
         "class/kfd/kfd/topology/nodes/1",
         "class/kfd/kfd/topology/nodes/x",
+        "proc",
+        "proc/1",
+        "proc/1/fd",
+        "proc/1/fdinfo",
         "devices",
         "devices/0000:03:00.0",
         "devices/0000:43:00.0",
@@ -52,6 +57,8 @@ static const char *const links[][2] = {
         { "../../drivers/amdgpu", "devices/0000:03:00.0/driver" },
         { "../../drivers/amdgpu", "devices/0000:43:00.0/driver" },
         { "../../drivers/i915", "devices/0000:00:02.0/driver" },
+        { "/dev/dri/card0", "proc/1/fd/3" },
+        { "/dev/dri/renderD128", "proc/1/fd/4" },
 };
 
 static const char *const names[] = {
@@ -78,6 +85,8 @@ static const char *const names[] = {
         "class/kfd/kfd/topology/nodes/1/gpu_id",
         "class/kfd/kfd/topology/nodes/1/properties",
         "class/kfd/kfd/topology/nodes/x/gpu_id",
+        "proc/1/fdinfo/3",
+        "proc/1/fdinfo/4",
         NULL,
 };
 
@@ -96,8 +105,10 @@ static void look(const GpuVendor *vendor, GpuReport *report) {
         char text[GPU_REPORT_TEXT_MAX] = "";
         const unsigned first = report->n_gpus;
         GpuDriver *driver = NULL;
+        char proc[128];
 
-        assert(vendor->open(&driver, &(GpuSources){ .sysfs = folder() }, text) == 0);
+        (void)snprintf(proc, sizeof(proc), "%s/proc", folder());
+        assert(vendor->open(&driver, &(GpuSources){ .sysfs = folder(), .proc = proc }, text) == 0);
         if (!driver)
                 return;
         assert(vendor->look(driver, report, N_PROCESSES_MAX) == 0);

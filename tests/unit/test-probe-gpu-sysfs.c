@@ -12,11 +12,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "probe/drm-clients.h"
 #include "probe/drm.h"
 #include "probe/gpu-amd.h"
 #include "probe/gpu-intel.h"
 #include "probe/kfd.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/macro.h"
 
 #include "check.h"
@@ -135,7 +137,12 @@ static GpuDriver *open_vendor(const GpuVendor *vendor, const Tree *tree) {
         char text[GPU_REPORT_TEXT_MAX] = "";
         GpuDriver *driver = NULL;
 
-        assert_int_equal(vendor->open(&driver, &(GpuSources){ .sysfs = tree->path }, text), 0);
+        char proc[sizeof(tree->path) + sizeof("/proc")];
+
+        (void)snprintf(proc, sizeof(proc), "%s/proc", tree->path);
+        assert_int_equal(vendor->open(&driver, &(GpuSources){ .sysfs = tree->path, .proc = proc },
+                                      text),
+                         0);
         return driver;
 }
 
@@ -288,6 +295,127 @@ static void test_processes_are_the_compute_driver_s(void **state) {
         assert_int_equal(report->processes[0].pid, getpid());
         assert_int_equal(report->processes[0].gpu, 0);
         assert_int_equal(report->processes[0].used_bytes, 1000000);
+}
+
+static void put_client(const Tree *tree, pid_t pid, unsigned fd, const char *to, const char *text) {
+        put(tree, text, "proc/%d/fdinfo/%u", pid, fd);
+        put(tree, "", "proc/%d/fd/.keep", pid);
+        link_to(tree, to, "proc/%d/fd/%u", pid, fd);
+}
+
+static void test_clients_say_what_they_have(_unused_ void **state) {
+        static const struct {
+                const char *text;
+                bool want;
+                uint64_t bytes;
+        } cases[] = {
+                { "drm-driver:\tamdgpu\ndrm-pdev:\t0000:03:00.0\ndrm-client-id:\t7\n"
+                  "drm-memory-vram:\t12 KiB\n",
+                  true, 12 * KIB },
+                { "drm-driver: amdgpu\ndrm-pdev: 0000:03:00.0\ndrm-client-id: 7\n"
+                  "drm-total-vram: 9 MiB\ndrm-resident-vram: 3 MiB\n",
+                  true, 3 * MIB },
+                { "drm-driver: amdgpu\ndrm-pdev: 0000:03:00.0\ndrm-client-id: 7\n"
+                  "drm-memory-vram: 5",
+                  true, 5 },
+                { "drm-driver: i915\ndrm-pdev: 0000:03:00.0\ndrm-client-id: 7\n"
+                  "drm-memory-vram: 5\n",
+                  false, 0 },
+                { "drm-driver: amdgpu\ndrm-pdev: 0000:03:00\ndrm-client-id: 7\n"
+                  "drm-memory-vram: 5\n",
+                  false, 0 },
+                { "drm-driver: amdgpu\ndrm-pdev: 0000:03:00.0\ndrm-memory-vram: 5\n", false, 0 },
+                { "drm-driver: amdgpu\ndrm-pdev: 0000:03:00.0\ndrm-client-id: 7\n", false, 0 },
+                { "drm-driver: amdgpu\ndrm-pdev: 0000:03:00.0\ndrm-client-id: 7\n"
+                  "drm-memory-vram: 18446744073709551615 KiB\n",
+                  false, 0 },
+                { "drm-driver: amdgpu\ndrm-pdev: 0000:03:00.0\ndrm-client-id: 7\n"
+                  "drm-memory-vram: 5 pages\n",
+                  false, 0 },
+                { "pos:\t0\n", false, 0 },
+                { "", false, 0 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                DrmClient client = {};
+                bool is = drm_client_parse(cases[i].text, strlen(cases[i].text), "amdgpu", &client);
+
+                if (is != cases[i].want || (is && client.vram_bytes != cases[i].bytes))
+                        fail_msg("case %zu", i);
+        }
+}
+
+#define CLIENT(address, id, size)                                           \
+        "drm-driver:\tamdgpu\ndrm-pdev:\t" address "\ndrm-client-id:\t" #id \
+        "\ndrm-memory-vram:\t" size " KiB"
+
+/* Each client once, though several may have it open. Who computes too has what that takes, not the sum. */
+static void test_programs_that_draw_are_listed(void **state) {
+        _cleanup_free_ GpuReport *report = NULL;
+        const Tree *tree = *state;
+        const pid_t self = getpid(), parent = getppid();
+
+        put_amd(tree, 0, "0000:03:00.0", "17163091968", "0");
+        put_amd(tree, 1, "0000:43:00.0", "17163091968", "0");
+        put_node(tree, 1, "1", "location_id 768");
+        put_node(tree, 2, "2", "location_id 17152");
+        put_client(tree, self, 3, "/dev/dri/renderD128", CLIENT("0000:03:00.0", 1, "100"));
+        put_client(tree, self, 4, "/dev/dri/card0", CLIENT("0000:03:00.0", 2, "20"));
+        put_client(tree, self, 5, "/dev/dri/card0", CLIENT("0000:03:00.0", 2, "20"));
+        put_client(tree, self, 6, "/dev/dri/renderD129", CLIENT("0000:43:00.0", 1, "7"));
+        put_client(tree, self, 7, "/dev/null", CLIENT("0000:03:00.0", 9, "1000"));
+        put_client(tree, self, 8, "/dev/dri/card7", CLIENT("0000:99:00.0", 1, "1000"));
+        put_client(tree, self, 9, "/dev/dri/card0", "pos: 0");
+        put_client(tree, parent, 3, "/dev/dri/renderD129", CLIENT("0000:43:00.0", 3, "1"));
+        put_client(tree, 2147483647, 3, "/dev/dri/card0", CLIENT("0000:03:00.0", 4, "1"));
+        put(tree, "8192", "class/kfd/kfd/proc/%d/vram_2", self);
+
+        report = look(&gpu_amd, tree);
+        assert_int_equal(report->n_processes, 3);
+        for (unsigned i = 0; i < 3; i++) {
+                const GpuProcess *process = &report->processes[i];
+
+                if (process->gpu == 0)
+                        assert_int_equal(process->used_bytes, 120 * KIB);
+                else if (process->pid == self)
+                        assert_int_equal(process->used_bytes, 8192);
+                else
+                        assert_int_equal(process->used_bytes, KIB);
+        }
+        assert_int_equal(report->gpus[0].n_processes, 1);
+        assert_int_equal(report->gpus[0].n_computing, 0);
+        assert_int_equal(report->gpus[1].n_processes, 2);
+        assert_int_equal(report->gpus[1].n_computing, 1);
+}
+
+static void count_client(_unused_ pid_t pid, const DrmClient *client, void *userdata) {
+        *(uint64_t *)userdata += client->vram_bytes;
+}
+
+/* To look for them is dear; those that were found are read each time. */
+static void test_who_draws_is_looked_for_now_and_then(void **state) {
+        _cleanup_free_ DrmClients *clients = calloc(1, sizeof(*clients));
+        _cleanup_close_ int proc_fd = -1;
+        const Tree *tree = *state;
+        uint64_t bytes[4] = {};
+        char path[128];
+
+        assert_non_null(clients);
+        put_client(tree, 1, 3, "/dev/dri/renderD128", CLIENT("0000:03:00.0", 1, "1"));
+        (void)snprintf(path, sizeof(path), "%s/proc", tree->path);
+        proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        clients->proc_fd = proc_fd;
+
+        drm_clients_read(clients, "amdgpu", 10 * US_PER_SEC, count_client, &bytes[0]);
+        put_client(tree, 1, 4, "/dev/dri/renderD128", CLIENT("0000:03:00.0", 2, "10"));
+        put(tree, CLIENT("0000:03:00.0", 1, "2"), "proc/1/fdinfo/3");
+        drm_clients_read(clients, "amdgpu", 14 * US_PER_SEC, count_client, &bytes[1]);
+        drm_clients_read(clients, "amdgpu", 15 * US_PER_SEC, count_client, &bytes[2]);
+        drm_clients_read(clients, "nouveau", 15 * US_PER_SEC, count_client, &bytes[3]);
+        assert_int_equal(bytes[0], KIB);
+        assert_int_equal(bytes[1], 2 * KIB);
+        assert_int_equal(bytes[2], 12 * KIB);
+        assert_int_equal(bytes[3], 0);
 }
 
 static void test_a_list_that_can_t_be_true_is_dropped(void **state) {
@@ -456,6 +584,9 @@ int main(void) {
                 tree_test(test_where_there_is_no_card_there_is_no_driver),
                 tree_test(test_memory_and_names_are_the_driver_s),
                 tree_test(test_processes_are_the_compute_driver_s),
+                cmocka_unit_test(test_clients_say_what_they_have),
+                tree_test(test_programs_that_draw_are_listed),
+                tree_test(test_who_draws_is_looked_for_now_and_then),
                 tree_test(test_a_list_that_can_t_be_true_is_dropped),
                 tree_test(test_memory_that_is_not_told_is_unknown),
                 tree_test(test_more_used_than_there_is_leaves_nothing),
