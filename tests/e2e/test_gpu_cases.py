@@ -58,7 +58,7 @@ CASES = [
     Case("exclusive process", [OK, OK], [["mode 3"], []], says=["one task at a time"], keys={"use": "exclusive"},
          runs=[("0:1G", 0, "")]),
     Case("exclusive process, and a program has it", [OK, OK], [["mode 3", "process 1 1G", "used 1G"], []],
-         runs=[("0:1G", 125, "a program outside taskflow has it"), ("any:1G", 0, "")]),
+         runs=[("0:1G", 125, "a program outside taskflow (1G by process 1 of "), ("any:1G", 0, "")]),
     Case("prohibited", [OK, OK], [["mode 2"], []], says=["compute mode 'prohibited': no task"],
          keys={"use": "prohibited"}, runs=[("0:1G", 125, "nvidia-smi -c DEFAULT"), ("any:1G", 0, "")]),
     Case("a GPU we have no permission for", [OK], [["error * 4"], []],
