@@ -67,6 +67,7 @@ typedef struct Play {
         size_t n_waiting;
         Waiting waiting[AHEAD_MAX + 1]; /* in line; the last is the one asked about */
         Started started[AHEAD_MAX + 1];
+        bool by_runs;        /* some of those that have ended are told by runs */
         ExplainStart *rests; /* where those that have ended are to be told; NULL: nowhere */
 } Play;
 
@@ -198,6 +199,7 @@ static void add_rest(Play *play, const Entry *entry, const ExpectSpan *span) {
 
         if (!start || !is_in_its_way(&entry->class->needs, &asked->class->needs))
                 return;
+        play->by_runs |= span->n_runs > 0;
         if (start->n_rests == EXPLAIN_RESTS_MAX) {
                 start->n_more_rests++;
                 start->n_rests--;
@@ -444,13 +446,6 @@ static void swap_if_later(uint64_t *a, uint64_t *b) {
         *b = was;
 }
 
-static bool rests_on_limits_alone(const ExplainStart *start) {
-        for (size_t i = 0; i < start->n_rests; i++)
-                if (start->rests[i].n_runs > 0)
-                        return false;
-        return start->n_rests > 0 && start->n_more_rests == 0;
-}
-
 static void play_all(Play *play, ExplainStart *ret) {
         ExplainStart start = {};
         uint64_t at_us[N_PACES];
@@ -464,7 +459,7 @@ static void play_all(Play *play, ExplainStart *ret) {
         swap_if_later(&at_us[PACE_EARLY], &at_us[PACE_ABOUT]);
         swap_if_later(&at_us[PACE_ABOUT], &at_us[PACE_LATE]);
         swap_if_later(&at_us[PACE_EARLY], &at_us[PACE_ABOUT]);
-        start.latest_alone = rests_on_limits_alone(&start);
+        start.latest_alone = start.n_rests > 0 && !play->by_runs;
         start.early_boot_us = at_us[PACE_EARLY];
         start.about_boot_us = at_us[PACE_ABOUT];
         start.late_boot_us = at_us[PACE_LATE];

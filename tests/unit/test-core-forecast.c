@@ -128,6 +128,21 @@ static void test_as_many_end_as_it_takes(_unused_ void **state) {
         assert_int_equal(explain.start.rests[0].task_id, 3); /* it made room at last */
 }
 
+static void test_many_limits_are_limits_alone(_unused_ void **state) {
+        CALM_WORLD(0);
+        uint64_t id;
+
+        for (uint64_t i = 1; i <= EXPLAIN_RESTS_MAX + 2; i++)
+                start(world, (Ask){ .uid = BOB,
+                                    .memory_bytes = 15 * GIB,
+                                    .time_limit_us = i * 100 * SEC });
+        id = submit(world, (Ask){ .memory_bytes = 100 * GIB });
+        assert_start(world, id, 0, 600, 600);
+        assert_int_equal(explain.start.n_rests, EXPLAIN_RESTS_MAX);
+        assert_int_equal(explain.start.n_more_rests, 2);
+        assert_true(explain.start.latest_alone);
+}
+
 static void test_who_is_before_it_goes_first(_unused_ void **state) {
         CALM_WORLD(0);
         uint64_t first, second, third;
@@ -286,6 +301,7 @@ int main(void) {
                 cmocka_unit_test(test_a_time_limit_tells_the_latest),
                 cmocka_unit_test(test_runs_of_the_same_tell_when),
                 cmocka_unit_test(test_as_many_end_as_it_takes),
+                cmocka_unit_test(test_many_limits_are_limits_alone),
                 cmocka_unit_test(test_who_is_before_it_goes_first),
                 cmocka_unit_test(test_who_is_before_it_and_fits_beside_it_is_no_obstacle),
                 cmocka_unit_test(test_behind_one_of_whom_nothing_is_known_nothing_is_told),
