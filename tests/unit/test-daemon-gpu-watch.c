@@ -320,7 +320,7 @@ static void test_a_thousand_hangs_leave_nothing(void **state) {
 
         hang(bench, watch, &n, N_HANGS);
         assert_int_equal(count_fds(), n_fds);
-        assert_in_range(mallinfo2().uordblks, 0, n_bytes + 4 * N_HANGS);
+        assert_in_range(mallinfo2().uordblks, 0, n_bytes + 4 * (size_t)N_HANGS);
 
         assert_null(gpu_watch_free(watch));
         assert_false(has_child());
