@@ -166,10 +166,20 @@ static void put_gpu_peaks(const Task *task) {
         }
 }
 
+/* "ansys:1 matlab:2" */
+static int put_tokens(const Needs *needs) {
+        _cleanup_free_ char *list = token_format_list(needs->tokens, needs->n_tokens);
+
+        if (!list)
+                return -ENOMEM;
+        (void)printf(",%s", list);
+        return 0;
+}
+
 static void put_csv_header(void) {
         (void)puts("id,user,uid,state,exit_status,signal,priority,submitted_at,started_at,ended_at,"
                    "memory_bytes,memory_peak_bytes,cpus,gpus,gpu_peaks,delay_seconds,delay_given,"
-                   "time_limit_seconds,detached,name,command");
+                   "time_limit_seconds,detached,name,command,tokens");
 }
 
 static int put_csv(const TaskView *view) {
@@ -199,6 +209,8 @@ static int put_csv(const TaskView *view) {
                 r = put_text(view->hidden ? NULL : task->name);
         if (r == 0)
                 r = put_text(view->hidden ? NULL : task->command);
+        if (r == 0)
+                r = put_tokens(&task->needs);
         (void)putchar('\n');
         return r;
 }

@@ -200,6 +200,23 @@ static void put_gpus(const MachineStatus *status) {
         put_kept_gpus(status);
 }
 
+static void put_of_tokens(const char *name, const TokenView *view, uint64_t value) {
+        (void)printf(PREFIX "%s{", name);
+        put_label("name", view->name);
+        (void)printf("} %" PRIu64 "\n", value);
+}
+
+static void put_tokens(const MachineStatus *status) {
+        if (status->n_tokens == 0)
+                return;
+        describe("tokens", "gauge", "Tokens that the settings have, by name.");
+        for (size_t i = 0; i < status->n_tokens; i++)
+                put_of_tokens("tokens", &status->tokens[i], status->tokens[i].total);
+        describe("tokens_taken", "gauge", "Tokens that running tasks have, by name.");
+        for (size_t i = 0; i < status->n_tokens; i++)
+                put_of_tokens("tokens_taken", &status->tokens[i], status->tokens[i].taken);
+}
+
 static void put_queue(const MachineStatus *status) {
         put("cpus", "gauge", "Cores that are online.", status->n_cpus);
         put("cpus_promised", "gauge", "Cores that running tasks asked for.",
@@ -248,6 +265,7 @@ static void print(const MachineStatus *status) {
                             status->health->started_at_us);
         put_memory(&status->ram, status->keep);
         put_gpus(status);
+        put_tokens(status);
         put_queue(status);
         if (status->health)
                 put_health(status->health);

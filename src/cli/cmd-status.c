@@ -399,6 +399,11 @@ static const char *kept_text(const KeepView *keep, char *text, size_t n_text) {
                 (void)snprintf(buf, sizeof(buf), "%u core", keep->cpus);
                 put_resource(text, n_text, buf, keep->cpus == 1 ? "" : "s");
         }
+        for (unsigned i = 0; i < keep->n_tokens; i++) {
+                (void)snprintf(buf, sizeof(buf), "%u token%s of ", keep->tokens[i].n,
+                               keep->tokens[i].n == 1 ? "" : "s");
+                put_resource(text, n_text, buf, keep->tokens[i].name);
+        }
         for (size_t i = 0; i < keep->n_gpus; i++) {
                 bool whole = keep->gpus[i].bytes == GPU_WHOLE;
 
@@ -409,6 +414,16 @@ static const char *kept_text(const KeepView *keep, char *text, size_t n_text) {
                              where);
         }
         return text;
+}
+
+/* `matlab: 3, 1 of them taken` */
+static void print_tokens(const MachineStatus *status) {
+        for (size_t i = 0; i < status->n_tokens; i++) {
+                const TokenView *view = &status->tokens[i];
+
+                field_printf("tokens", "%s: %" PRIu64 ", %" PRIu64 " of them taken", view->name,
+                             view->total, view->taken);
+        }
 }
 
 static void print_keep(const KeepView *keep) {
@@ -456,6 +471,7 @@ static int print_status(const Client *client, const MachineStatus *status, const
         if (status->n_cpus > 0)
                 field_printf("cores", "%u, %u of them promised", status->n_cpus,
                              status->n_cpus_promised);
+        print_tokens(status);
         field_printf("tasks", "%zu running, %zu pending, %zu held", status->n_running,
                      status->n_pending, status->n_held);
         print_keep(status->keep);

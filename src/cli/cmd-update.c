@@ -19,8 +19,9 @@
 #include "util/units.h"
 
 typedef struct Values {
-        bool set_memory, set_gpus, set_cpus, set_priority, set_time_limit, set_name;
-        bool no_gpus; /* --gpu none */
+        bool set_memory, set_gpus, set_cpus, set_tokens, set_priority, set_time_limit, set_name;
+        bool no_gpus;   /* --gpu none */
+        bool no_tokens; /* --token none */
         Needs needs;
         unsigned priority;
         uint64_t time_limit_us;
@@ -52,6 +53,17 @@ static int parse_cpus(const Opt *opt, const char *word, void *target, Error *err
         return opt_parse_cpus(opt, word, &values->needs.cpus, error);
 }
 
+static int parse_token(const Opt *opt, const char *word, void *target, Error *error) {
+        Values *values = target;
+
+        values->set_tokens = true;
+        if (strcmp(word, "none") != 0)
+                return opt_parse_token(opt, word, &values->needs, error);
+
+        values->no_tokens = true;
+        return 0;
+}
+
 static int parse_priority(const Opt *opt, const char *word, void *target, Error *error) {
         Values *values = target;
 
@@ -74,6 +86,7 @@ static int parse_name(const Opt *opt, const char *word, void *target, Error *err
 }
 
 static const char *const gpu_words[] = { "any", "any:", "none", NULL };
+static const char *const token_words[] = { "none", NULL };
 
 static const Opt opts[] = {
         { 'm', "memory", "SIZE", "RAM it needs", parse_memory, 0, NULL },
@@ -82,6 +95,9 @@ static const Opt opts[] = {
           "GPU",
           parse_gpu, 0, gpu_words },
         { 'c', "cpus", "N", "cores it needs", parse_cpus, 0, NULL },
+        { 0, "token", "NAME[:N]",
+          "tokens, in place of all that it asked for; may be repeated; 'none' for no token",
+          parse_token, 0, token_words },
         { 'p', "priority", "P", "low, medium, high, or 0 to 200", parse_priority, 0,
           opt_priority_words },
         { 't', "time", "TIME", "end it after TIME; 'inf' for no limit", parse_time, 0, NULL },
@@ -94,7 +110,10 @@ static int check(const Values *values) {
                 return cli_fail(CLI_STATUS_USAGE,
                                 "update: '--gpu none' and other GPUs exclude each "
                                 "other");
-        if (!values->set_memory && !values->set_gpus && !values->set_cpus &&
+        if (values->no_tokens && values->needs.n_tokens > 0)
+                return cli_fail(CLI_STATUS_USAGE,
+                                "update: '--token none' and tokens exclude each other");
+        if (!values->set_memory && !values->set_gpus && !values->set_cpus && !values->set_tokens &&
             !values->set_priority && !values->set_time_limit && !values->set_name)
                 return cli_fail(
                         CLI_STATUS_USAGE,
@@ -118,6 +137,7 @@ static int send_update(const Values *values, uint64_t id) {
         call.update.set_needs_memory = values->set_memory;
         call.update.set_needs_gpus = values->set_gpus;
         call.update.set_needs_cpus = values->set_cpus;
+        call.update.set_needs_tokens = values->set_tokens;
         call.update.set_priority = values->set_priority;
         call.update.set_time_limit = values->set_time_limit;
         call.update.set_name = values->set_name;

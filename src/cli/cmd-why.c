@@ -89,12 +89,14 @@ static void print_size(const char *what, uint64_t bytes) {
         (void)printf("  %s %s", what, units_format_bytes(buf, sizeof(buf), bytes));
 }
 
-static bool is_of_cores(const Lack *lack) {
-        return lack->reason == WAIT_REASON_CPUS || lack->reason == WAIT_REASON_CPUS_KEPT;
+/* Cores or tokens: no bytes. */
+static bool is_counted(const Lack *lack) {
+        return lack->reason == WAIT_REASON_CPUS || lack->reason == WAIT_REASON_CPUS_KEPT ||
+               lack->reason == WAIT_REASON_TOKENS || lack->reason == WAIT_REASON_TOKENS_KEPT;
 }
 
 static void print_numbers(const Lack *lack) {
-        if (is_of_cores(lack)) {
+        if (is_counted(lack)) {
                 (void)printf("  asked %" PRIu64 "  free %" PRIu64 "  missing %" PRIu64
                              "  total %" PRIu64,
                              lack->asked_bytes, lack->free_bytes, lack->missing_bytes,
@@ -125,6 +127,8 @@ static bool has_numbers(WaitReason reason) {
         case WAIT_REASON_SETTLING:
         case WAIT_REASON_ROOM_KEPT:
         case WAIT_REASON_CPUS_KEPT:
+        case WAIT_REASON_TOKENS:
+        case WAIT_REASON_TOKENS_KEPT:
                 return true;
         case WAIT_REASON_GPU_UNKNOWN:
         case WAIT_REASON_GPU_LOST:
@@ -155,16 +159,17 @@ static bool has_numbers(WaitReason reason) {
 
 /* Room is kept for it. */
 static void print_claim(const Lack *lack, const Holder *holder) {
-        if (is_of_cores(lack))
+        if (is_counted(lack))
                 (void)printf("  has first claim to %" PRIu64, holder->promised_bytes);
         else
                 print_size("has first claim to", holder->promised_bytes);
 }
 
 static void print_holder(const Lack *lack, const Holder *holder) {
-        if (lack->reason == WAIT_REASON_ROOM_KEPT || lack->reason == WAIT_REASON_CPUS_KEPT) {
+        if (lack->reason == WAIT_REASON_ROOM_KEPT || lack->reason == WAIT_REASON_CPUS_KEPT ||
+            lack->reason == WAIT_REASON_TOKENS_KEPT) {
                 print_claim(lack, holder);
-        } else if (lack->reason == WAIT_REASON_CPUS) {
+        } else if (is_counted(lack)) {
                 (void)printf("  has %" PRIu64, holder->used_bytes);
         } else {
                 print_size("uses", holder->used_bytes);
@@ -261,8 +266,10 @@ static void print_lack(const Lack *lack, uint64_t now_boot_us) {
         if (lack->gpu_index >= 0)
                 (void)printf("  GPU %s",
                              gpu_id_or_index(lack->gpu_id, (unsigned)lack->gpu_index, id));
+        else if (lack->token[0])
+                (void)printf("  tokens of %s", lack->token);
         else
-                (void)fputs(is_of_cores(lack) ? "  cores" : "  RAM", stdout);
+                (void)fputs(is_counted(lack) ? "  cores" : "  RAM", stdout);
         print_numbers(lack);
         (void)putchar('\n');
         print_holders(lack);

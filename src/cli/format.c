@@ -182,6 +182,9 @@ char *format_needs(const Task *task) {
         }
         if (task->needs.cpus > 0)
                 (void)fprintf(next(&text, ","), "%uc", task->needs.cpus);
+        for (unsigned i = 0; i < task->needs.n_tokens; i++)
+                (void)fprintf(next(&text, ","), "%s:%u", task->needs.tokens[i].name,
+                              task->needs.tokens[i].n);
 
         return text_end(&text);
 }
@@ -214,6 +217,9 @@ char *format_needs_words(const Needs *needs) {
         if (needs->cpus > 0)
                 (void)fprintf(next(&text, ", "), "%u core%s", needs->cpus,
                               needs->cpus == 1 ? "" : "s");
+        for (unsigned i = 0; i < needs->n_tokens; i++)
+                (void)fprintf(next(&text, ", "), "%u token%s of %s", needs->tokens[i].n,
+                              needs->tokens[i].n == 1 ? "" : "s", needs->tokens[i].name);
         if (!text.started)
                 (void)fputs("nothing", text.stream);
 

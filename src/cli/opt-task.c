@@ -76,6 +76,24 @@ int opt_parse_gpu(_unused_ const Opt *opt, const char *word, void *target, Error
         return 0;
 }
 
+int opt_parse_token(_unused_ const Opt *opt, const char *word, void *target, Error *error) {
+        Token token = {};
+        int r;
+
+        r = token_parse(word, &token, error);
+        if (r < 0)
+                return r;
+
+        r = needs_add_token(target, &token);
+        if (r == -EEXIST)
+                return error_set(error, -EINVAL,
+                                 "token '%s' is named twice; '%s:N' asks for several", token.name,
+                                 token.name);
+        if (r == -E2BIG)
+                return error_set(error, r, "more than %d names of tokens", NEEDS_TOKENS_MAX);
+        return r < 0 ? error_set(error, r, "out of memory") : 0;
+}
+
 int opt_parse_cpus(_unused_ const Opt *opt, const char *word, void *target, Error *error) {
         uint64_t cpus;
         int r;

@@ -14,6 +14,9 @@
 /* WHICH[:SIZE] is added to a Needs; the same id twice is refused. */
 int opt_parse_gpu(const Opt *opt, const char *word, void *target, Error *error);
 
+/* NAME[:N] is added to a Needs; the same name twice is refused. */
+int opt_parse_token(const Opt *opt, const char *word, void *target, Error *error);
+
 /* unsigned: cores, 0 for none */
 int opt_parse_cpus(const Opt *opt, const char *word, void *target, Error *error);
 

@@ -112,6 +112,22 @@ static int parse_gpu(const Opt *opt, const char *word, void *target, Error *erro
         return 0;
 }
 
+static int parse_token(const Opt *opt, const char *word, void *target, Error *error) {
+        RunOptions *options = target;
+        Needs needs = {};
+        int r = 0;
+
+        for (size_t i = 0; i < options->n_tokens && r == 0; i++)
+                r = opt_parse_token(opt, options->tokens[i], &needs, error);
+        if (r == 0)
+                r = opt_parse_token(opt, word, &needs, error);
+        needs_done(&needs);
+        if (r < 0)
+                return r;
+        options->tokens[options->n_tokens++] = word;
+        return 0;
+}
+
 static int parse_yes(_unused_ const Opt *opt,
                      _unused_ const char *word,
                      void *target,
@@ -198,6 +214,8 @@ static int parse_after_any(_unused_ const Opt *opt, const char *word, void *targ
         { 0, "gpu", "WHICH[:SIZE]", "memory on a GPU: its number, UUID or 'any'; no SIZE (or 'all') is the whole GPU, " \
           "SIZE 'auto' what runs of the same took; may be repeated", parse_gpu, 0, opt_gpu_words }, \
         { 'c', "cpus", "N", "cores it needs", parse_cpus, offsetof(RunOptions, cpus), NULL }, \
+        { 0, "token", "NAME[:N]", "N (1) of what the settings count under that name, as the seats of a licence; may be repeated", \
+          parse_token, 0, NULL }, \
         { 'd', "delay", "TIME", "start no other task that needs the same for TIME, or until this one holds what it asked for", \
           parse_delay, offsetof(RunOptions, delay), NULL }, \
         { 'p', "priority", "P", "low, medium (default), high, or 0 to 200", parse_priority, \
@@ -295,10 +313,14 @@ void run_options_merge(RunOptions *options, const RunOptions *file) {
                 options->after = file->after;
         if (options->after_any.n == 0)
                 options->after_any = file->after_any;
-        if (options->n_gpus > 0)
-                return;
-        (void)memcpy(options->gpus, file->gpus, sizeof(options->gpus));
-        options->n_gpus = file->n_gpus;
+        if (options->n_gpus == 0) {
+                (void)memcpy(options->gpus, file->gpus, sizeof(options->gpus));
+                options->n_gpus = file->n_gpus;
+        }
+        if (options->n_tokens == 0) {
+                (void)memcpy(options->tokens, file->tokens, sizeof(options->tokens));
+                options->n_tokens = file->n_tokens;
+        }
 }
 
 int run_options_walk(const RunOptions *options,
@@ -311,6 +333,8 @@ int run_options_walk(const RunOptions *options,
                         r = fn(userdata, values[i].name, word_at(options, i));
         for (size_t i = 0; i < options->n_gpus && r >= 0; i++)
                 r = fn(userdata, "gpu", options->gpus[i]);
+        for (size_t i = 0; i < options->n_tokens && r >= 0; i++)
+                r = fn(userdata, "token", options->tokens[i]);
         for (size_t i = 0; i < options->after.n && r >= 0; i++)
                 r = fn(userdata, "after", options->after.words[i]);
         for (size_t i = 0; i < options->after_any.n && r >= 0; i++)
@@ -383,6 +407,11 @@ int run_options_apply(const RunOptions *options, Task *task, Error *error) {
         task->needs.cpus = options->cpus.value;
         for (size_t i = 0; i < options->n_gpus; i++) {
                 r = add_gpu(NULL, options->gpus[i], &task->needs, error);
+                if (r < 0)
+                        return r;
+        }
+        for (size_t i = 0; i < options->n_tokens; i++) {
+                r = opt_parse_token(NULL, options->tokens[i], &task->needs, error);
                 if (r < 0)
                         return r;
         }

@@ -64,6 +64,8 @@ typedef struct RunOptions {
         RunWords after_any; /* ID[,ID] */
         size_t n_gpus;
         const char *gpus[NEEDS_GPUS_MAX]; /* WHICH[:SIZE], WHICH:auto */
+        size_t n_tokens;
+        const char *tokens[NEEDS_TOKENS_MAX]; /* NAME[:N] */
 
         /* of the command line alone */
         const char *from;

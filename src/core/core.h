@@ -36,6 +36,8 @@
  *  - Fresh figures (2): a start needs a sample not older than sample_max_age_us and asked for after
  *    the last offer on that resource; a peak never comes from later than the free figure it is
  *    subtracted from: what EVENT_USED brings counts from the next EVENT_RAM on.
+ *  - Tokens: of each name no more are taken, from offer to end, than the settings have. If they have
+ *    fewer than are taken, what runs goes on, and nobody gets any before enough came back.
  *  - Whole GPU (7): no other task on it, and used beyond the idle figure at most whole_gpu_used.
  *  - A task that waits for the end of others (`after`) is not looked at until the last of them has
  *    ended as it should: in any way, or well (`done`; `lost` is not). If one can't any more,
@@ -241,7 +243,8 @@ enum {
  * @error:      what is impossible, with what there is; NULL if nobody will read it
  *
  * Naming a GPU twice (also by different words), more than total - reserve, more cores than online,
- * a GPU that was never seen or is not given out here: impossible. A GPU that is unknown or lost now
+ * a GPU that was never seen or is not given out here, tokens that the settings do not have or not so
+ * many of: impossible. A GPU that is unknown or lost now
  * is not: it is waited for.
  *
  * Return: 0, or an outcome.
@@ -308,7 +311,7 @@ enum {
  *
  * Short tasks that are many would spend their time with asking. So one that would surely follow may be offered its start before
  * there is room: it has that of the task in front of it when that has ended, and is not in the ledger until then. Surely: all
- * that waits is of the task's own class (user, priority, needs), and that asks for nothing measured. What comes later may find a
+ * that waits is of the task's own class (user, priority, needs), and that asks for nothing measured and no tokens. What comes later may find a
  * row in front of it that it would have overtaken: whoever makes one keeps it as short as an offer may stay unanswered.
  *
  * Return: whether there is one.
@@ -457,6 +460,25 @@ typedef struct GpuView {
 
 RamView core_view_ram(const Core *core, uint64_t now_boot_us);
 
+/* Tokens of one name as `status` shows them. */
+typedef struct TokenView {
+        char name[TOKEN_NAME_MAX];
+        uint64_t total; /* 0: the settings have none any more */
+        uint64_t taken; /* by offered and running tasks; may be more */
+} TokenView;
+
+enum {
+        TOKEN_VIEWS_MAX = 2 * TOKENS_MAX, /* some names may be those of tasks alone */
+};
+
+/**
+ * core_view_tokens() - all that the settings have, in their order, and then those that tasks still have
+ * @ret:        to be freed with free()
+ *
+ * Return: how many, at most TOKEN_VIEWS_MAX, or -ENOMEM.
+ */
+ssize_t core_view_tokens(const Core *core, TokenView **ret);
+
 /* The room that is kept, as `status` shows it. */
 typedef struct KeepView {
         uint64_t task_id;
@@ -467,6 +489,8 @@ typedef struct KeepView {
         unsigned cpus;
         size_t n_gpus;
         GpuGrant *gpus; /* owned; as they were chosen */
+        unsigned n_tokens;
+        Token *tokens; /* owned */
 } KeepView;
 
 /* Return: 1, and *ret is to be released with core_keep_view_done(); 0: room is kept for nobody; or -ENOMEM. */

@@ -10,6 +10,7 @@
 #include "core/explain.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "core/array.h"
 #include "core/fit.h"
@@ -56,6 +57,8 @@ static const char *const wait_reason_table[] = {
         [WAIT_REASON_MAX_GPUS] = "max-gpus",
         [WAIT_REASON_MAX_GPU_MEMORY] = "max-gpu-memory",
         [WAIT_REASON_ACTIVE] = "active",
+        [WAIT_REASON_TOKENS] = "tokens",
+        [WAIT_REASON_TOKENS_KEPT] = "tokens-kept",
 };
 
 DEFINE_STRING_TABLE(wait_reason, WaitReason);
@@ -104,6 +107,31 @@ static void explain_cpus(const Ledger *ledger, const FitAsker *asker, Lack *lack
                 add_kept(ledger, asker, ledger->kept_cpus, lack);
         }
         lack->missing_bytes = sat_sub(lack->asked_bytes, free_cpus);
+}
+
+static void explain_token(const Ledger *ledger,
+                          const FitAsker *asker,
+                          const Token *token,
+                          Lack *lack) {
+        int at;
+
+        memcpy(lack->token, token->name, sizeof(lack->token));
+        lack->total_bytes = ledger_n_tokens(ledger, token->name, &at);
+        lack->free_bytes = ledger_free_tokens(ledger, token->name);
+        if (lack->reason == WAIT_REASON_TOKENS_KEPT) {
+                lack->missing_bytes =
+                        sat_sub(lack->asked_bytes, ledger_free_tokens_beside(ledger, token->name));
+                explain_kept(ledger, ledger->tokens[at].n_kept, lack);
+                return;
+        }
+
+        /* of what is taken so many must come back, or, where all of it is too little, come */
+        lack->missing_bytes = sat_sub(lack->asked_bytes, lack->free_bytes);
+        if (at >= 0 && lack->asked_bytes <= lack->total_bytes)
+                lack->missing_bytes =
+                        lack->asked_bytes + ledger->tokens[at].n_taken - lack->total_bytes;
+        holders_of_token(ledger, token->name, lack);
+        add_kept(ledger, asker, at < 0 ? 0 : ledger->tokens[at].n_kept, lack);
 }
 
 /* A whole GPU that is kept: all that tasks can have of it. */
@@ -206,6 +234,8 @@ static void explain_lack(const Ledger *ledger,
         lack->asked_bytes = found->asked_bytes;
         if (found->reason == WAIT_REASON_CPUS || found->reason == WAIT_REASON_CPUS_KEPT)
                 explain_cpus(ledger, asker, lack);
+        else if (found->reason == WAIT_REASON_TOKENS || found->reason == WAIT_REASON_TOKENS_KEPT)
+                explain_token(ledger, asker, &needs->tokens[found->need], lack);
         else if (found->slot == SLOT_NONE)
                 explain_unseen(&needs->gpus[found->need], lack);
         else
@@ -268,7 +298,7 @@ static const Entry *explain_needs(const Core *core,
         }
 
         ret->any_gpu = fit.any_gpu;
-        for (size_t i = 0; i < fit.n_lacks; i++)
+        for (size_t i = 0; i < fit.n_lacks && ret->n_lacks < EXPLAIN_LACKS_MAX; i++)
                 explain_lack(&ledger, needs, &asker, &fit.lacks[i], ret);
         if (entry)
                 explain_keep(&ledger, entry, ret);

@@ -48,13 +48,15 @@ typedef enum WaitReason {
         WAIT_REASON_MAX_GPUS,       /* of GPUs, */
         WAIT_REASON_MAX_GPU_MEMORY, /* of memory on GPUs */
         WAIT_REASON_ACTIVE, /* as many of its user's tasks run, or are about to, as may at once */
+        WAIT_REASON_TOKENS, /* tokens of this name are short */
+        WAIT_REASON_TOKENS_KEPT, /* there are enough, but they are kept for its holder */
 } WaitReason;
 
 enum {
-        N_WAIT_REASONS = WAIT_REASON_ACTIVE + 1,
+        N_WAIT_REASONS = WAIT_REASON_TOKENS_KEPT + 1,
         EXPLAIN_HOLDERS_MAX = 8,
         EXPLAIN_OUTSIDERS_MAX = 3,
-        EXPLAIN_LACKS_MAX = GPU_MAX + 5,
+        EXPLAIN_LACKS_MAX = GPU_MAX + 5, /* of many tokens and very many GPUs some are left out */
         EXPLAIN_RESTS_MAX = 4,
 };
 
@@ -72,8 +74,9 @@ typedef struct Lack {
         int gpu_index;           /* -1: no GPU */
         char gpu_id[GPU_ID_MAX]; /* what people call it; empty: not known */
         char gpu_uuid[GPU_UUID_MAX];
-        uint64_t asked_bytes; /* or GPU_WHOLE; CPUS: cores; MAX_RUNNING, MAX_GPUS: how many */
-        uint64_t free_bytes;  /* for it, after reserve and ledger; CPUS: cores */
+        char token[TOKEN_NAME_MAX]; /* TOKENS, TOKENS_KEPT: the figures are how many of it */
+        uint64_t asked_bytes;       /* or GPU_WHOLE; CPUS: cores; MAX_RUNNING, MAX_GPUS: how many */
+        uint64_t free_bytes;        /* for it, after reserve and ledger; CPUS: cores */
         uint64_t
                 missing_bytes; /* CPUS: cores; PRESSURE: hundredths of a percent that it is over the limit */
         uint64_t

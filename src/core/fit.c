@@ -336,6 +336,19 @@ static void fit_any(const Ledger *ledger, const Needs *needs, uint64_t named, Fi
         }
 }
 
+static void fit_tokens(const Ledger *ledger, const Needs *needs, Fit *fit) {
+        bool beside = !fit->asker.kept && !fit->asker.overtakes;
+
+        for (unsigned i = 0; i < needs->n_tokens; i++) {
+                const Token *token = &needs->tokens[i];
+
+                if (token->n > ledger_free_tokens(ledger, token->name))
+                        add_lack(fit, WAIT_REASON_TOKENS, SLOT_NONE, i, token->n);
+                else if (beside && token->n > ledger_free_tokens_beside(ledger, token->name))
+                        add_lack(fit, WAIT_REASON_TOKENS_KEPT, SLOT_NONE, i, token->n);
+        }
+}
+
 bool fit_needs(const Ledger *ledger, const Needs *needs, const FitAsker *asker, Fit *ret) {
         uint64_t memory_bytes = ram_bytes(ledger, needs);
         uint64_t named = 0;
@@ -357,6 +370,7 @@ bool fit_needs(const Ledger *ledger, const Needs *needs, const FitAsker *asker, 
         else if (needs->cpus > 0 && !asker->kept && !asker->overtakes &&
                  needs->cpus > sat_sub(ledger_free_cpus(ledger), ledger->kept_cpus))
                 add_lack(ret, WAIT_REASON_CPUS_KEPT, SLOT_NONE, 0, needs->cpus);
+        fit_tokens(ledger, needs, ret);
         if (asker->briefly && ret->n_lacks > 0)
                 return false;
 

@@ -16,12 +16,16 @@
 #include "core/explain.h"
 #include "core/ledger.h"
 
+enum {
+        FIT_LACKS_MAX = 2 + NEEDS_TOKENS_MAX + GPU_MAX,
+};
+
 /* One thing that is lacking. */
 typedef struct FitLack {
         WaitReason reason;
-        int slot;             /* SLOT_RAM; SLOT_NONE: cores, or a GPU that was never seen */
-        unsigned need;        /* which of the GPU needs */
-        uint64_t asked_bytes; /* or GPU_WHOLE; WAIT_REASON_CPUS: cores */
+        int slot;             /* SLOT_RAM; SLOT_NONE: cores, tokens, or a GPU that was never seen */
+        unsigned need;        /* which of the GPU needs, or of the tokens */
+        uint64_t asked_bytes; /* or GPU_WHOLE; WAIT_REASON_CPUS: cores; of tokens: how many */
 } FitLack;
 
 /* How who asks stands to the room that is kept, see keep.h. */
@@ -35,7 +39,7 @@ typedef struct FitAsker {
 typedef struct Fit {
         FitAsker asker; /* on whose behalf */
         size_t n_lacks; /* 0: it fits */
-        FitLack lacks[EXPLAIN_LACKS_MAX];
+        FitLack lacks[FIT_LACKS_MAX];
         bool any_gpu;                      /* the GPUs among the lacks are alternatives */
         int slot_of[NEEDS_GPUS_MAX];       /* if it fits: for each GPU need, its GPU */
         uint64_t bytes_of[NEEDS_GPUS_MAX]; /* and what it gets there, or GPU_WHOLE */

@@ -132,6 +132,7 @@ static void end_running(Ledger *ledger, const Entry *entry) {
         const Task *task = entry->task;
 
         ledger->n_cpus_taken = sat_sub(ledger->n_cpus_taken, task->needs.cpus);
+        ledger_give_tokens(ledger, &task->needs);
         if (task->needs.memory_bytes == 0 && task->memory.known)
                 give(&ledger->ram, task->memory.used_bytes);
         for (unsigned i = 0; i < entry->n_shares; i++)
@@ -149,6 +150,7 @@ static void end_started(Ledger *ledger, const Entry *entry, const Started *start
         const Needs *needs = &entry->class->needs;
 
         ledger->n_cpus_taken = sat_sub(ledger->n_cpus_taken, needs->cpus);
+        ledger_give_tokens(ledger, needs);
         give(&ledger->ram, started->ram_bytes);
         for (unsigned i = 0; i < needs->n_gpus; i++) {
                 Pool *pool = &ledger->gpus[started->slot_of[i]];
@@ -186,10 +188,19 @@ static void settle_pools(Ledger *ledger) {
         }
 }
 
+static bool share_a_token(const Needs *needs, const Needs *other) {
+        for (unsigned i = 0; i < needs->n_tokens; i++)
+                if (needs_n_of_token(other, needs->tokens[i].name) > 0)
+                        return true;
+
+        return false;
+}
+
 /* Whether two have asked for something of the same kind. */
 static bool is_in_its_way(const Needs *needs, const Needs *other) {
         return (needs->memory_bytes > 0 && other->memory_bytes > 0) ||
-               (needs->cpus > 0 && other->cpus > 0) || (needs->n_gpus > 0 && other->n_gpus > 0);
+               (needs->cpus > 0 && other->cpus > 0) || (needs->n_gpus > 0 && other->n_gpus > 0) ||
+               share_a_token(needs, other);
 }
 
 /* The last ones to end stand in front: they made room. */
@@ -249,6 +260,7 @@ static void start(Play *play, unsigned at, const Fit *fit) {
 
         started->has = true;
         ledger->n_cpus_taken = sat_add(ledger->n_cpus_taken, needs->cpus);
+        ledger_take_tokens(ledger, needs);
         started->ram_bytes = take(&ledger->ram, needs->memory_bytes);
         for (unsigned i = 0; i < needs->n_gpus; i++) {
                 Pool *pool = &ledger->gpus[fit->slot_of[i]];
@@ -415,6 +427,8 @@ static bool waits_for_room(const Explain *explain) {
                 case WAIT_REASON_SETTLING:
                 case WAIT_REASON_ROOM_KEPT:
                 case WAIT_REASON_CPUS_KEPT:
+                case WAIT_REASON_TOKENS:
+                case WAIT_REASON_TOKENS_KEPT:
                         break; /* what does not pass by itself is found out below */
                 case WAIT_REASON_HELD:
                 case WAIT_REASON_AWAY:

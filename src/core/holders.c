@@ -80,6 +80,8 @@ static bool is_cause(const Ledger *ledger,
         case WAIT_REASON_MAX_MEMORY:
         case WAIT_REASON_MAX_GPUS:
         case WAIT_REASON_MAX_GPU_MEMORY:
+        case WAIT_REASON_TOKENS:
+        case WAIT_REASON_TOKENS_KEPT:
                 break;
         }
 
@@ -146,6 +148,21 @@ void holders_of_cpus(const Ledger *ledger, Lack *lack) {
                         .task_id = entry->task->id,
                         .uid = entry->task->uid,
                         .used_bytes = entry->task->needs.cpus,
+                };
+
+                if (holder.used_bytes > 0)
+                        holders_add(lack, &holder);
+        }
+}
+
+void holders_of_token(const Ledger *ledger, const char *name, Lack *lack) {
+        const Entry *entry;
+
+        TAILQ_FOREACH(entry, &ledger->core->active, link) {
+                Holder holder = {
+                        .task_id = entry->task->id,
+                        .uid = entry->task->uid,
+                        .used_bytes = needs_n_of_token(&entry->task->needs, name),
                 };
 
                 if (holder.used_bytes > 0)

@@ -19,5 +19,8 @@ void holders_of_pool(const Ledger *ledger, const FitAsker *asker, int slot, Lack
 
 void holders_of_cpus(const Ledger *ledger, Lack *lack);
 
+/* Of tokens of that name. */
+void holders_of_token(const Ledger *ledger, const char *name, Lack *lack);
+
 /* Of what a limit of @user is for: its own tasks. */
 void holders_of_user(const Core *core, const User *user, Lack *lack);

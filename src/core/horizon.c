@@ -18,6 +18,7 @@ typedef struct Later {
         uint64_t n_cpus_taken;
         Left ram;
         Left gpus[GPU_MAX];
+        uint64_t n_tokens_taken[TOKENS_MAX]; /* in the places of the policy's */
 } Later;
 
 static Left left_of(const Pool *pool) {
@@ -46,10 +47,22 @@ static void end_share(const Ledger *ledger,
                                                share_missing_bytes(share, 1000, whole_bytes));
 }
 
+static void end_tokens(const Ledger *ledger, const Needs *needs, Later *later) {
+        for (unsigned i = 0; i < needs->n_tokens; i++) {
+                int at;
+
+                (void)ledger_n_tokens(ledger, needs->tokens[i].name, &at);
+                if (at >= 0)
+                        later->n_tokens_taken[at] =
+                                sat_sub(later->n_tokens_taken[at], needs->tokens[i].n);
+        }
+}
+
 static void end_entry(const Ledger *ledger, const Entry *entry, Later *later) {
         const Task *task = entry->task;
 
         later->n_cpus_taken = sat_sub(later->n_cpus_taken, task->needs.cpus);
+        end_tokens(ledger, &task->needs, later);
         if (task->needs.memory_bytes == 0 && task->memory.known)
                 later->ram.measured_bytes =
                         sat_add(later->ram.measured_bytes, task->memory.used_bytes);
@@ -92,6 +105,8 @@ static void look_ahead(const Ledger *ledger, const Wish *wish, uint64_t at_us, L
         const Entry *entry;
 
         ret->n_cpus_taken = ledger->n_cpus_taken;
+        for (unsigned i = 0; i < ledger->core->policy.n_tokens; i++)
+                ret->n_tokens_taken[i] = ledger->tokens[i].n_taken;
         ret->ram = left_of(&ledger->ram);
         for (unsigned i = 0; i < ledger->n_gpus; i++)
                 ret->gpus[i] = left_of(&ledger->gpus[i]);
@@ -122,8 +137,19 @@ static bool gpu_has_room(const Pool *pool, const Left *left, uint64_t bytes) {
         return pool->shares_ram || has_bytes(pool, left, bytes);
 }
 
+static bool has_kept_tokens(const Ledger *ledger, const Later *later) {
+        const Policy *policy = &ledger->core->policy;
+
+        for (unsigned i = 0; i < policy->n_tokens; i++)
+                if (ledger->tokens[i].n_kept >
+                    sat_sub(policy->tokens[i].n, later->n_tokens_taken[i]))
+                        return false;
+        return true;
+}
+
 static bool has_kept_room(const Ledger *ledger, const Later *later) {
         bool has = ledger->kept_cpus <= sat_sub(ledger->n_cpus, later->n_cpus_taken) &&
+                   has_kept_tokens(ledger, later) &&
                    (!ledger->ram.is_kept ||
                     has_bytes(&ledger->ram, &later->ram, ledger->ram.kept_bytes));
 

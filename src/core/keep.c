@@ -173,6 +173,17 @@ static uint64_t room_ram_bytes(const Ledger *ledger, const Needs *needs, const K
         return bytes;
 }
 
+/* All that are taken come back; but the settings may have fewer than when it was submitted. */
+static bool are_enough_tokens(const Ledger *ledger, const Needs *needs) {
+        for (unsigned i = 0; i < needs->n_tokens; i++) {
+                int at;
+
+                if (needs->tokens[i].n > ledger_n_tokens(ledger, needs->tokens[i].name, &at))
+                        return false;
+        }
+        return true;
+}
+
 /* All of it but the GPUs, which are chosen. */
 static bool could_have_rest(const Ledger *ledger,
                             const Needs *needs,
@@ -180,7 +191,7 @@ static bool could_have_rest(const Ledger *ledger,
                             const KeepRoom *room) {
         uint64_t ram_bytes = room_ram_bytes(ledger, needs, room);
 
-        return needs->cpus <= ledger->n_cpus &&
+        return needs->cpus <= ledger->n_cpus && are_enough_tokens(ledger, needs) &&
                (ram_bytes == 0 || pool_could_have(&ledger->ram, ram_bytes, check));
 }
 
@@ -276,6 +287,12 @@ static bool trusts_experience(const Ledger *ledger, const Entry *kept) {
         return ledger->now_boot_us < sat_add(since_us, trust_us);
 }
 
+static void mark_tokens(Ledger *ledger, const Needs *needs) {
+        for (unsigned i = 0; i < ledger->core->policy.n_tokens; i++)
+                ledger->tokens[i].n_kept =
+                        needs_n_of_token(needs, ledger->core->policy.tokens[i].name);
+}
+
 void keep_mark(Ledger *ledger, const KeepRoom *room) {
         static const Needs nothing;
         const Needs *needs = room->entry ? &room->entry->class->needs : &nothing;
@@ -286,6 +303,7 @@ void keep_mark(Ledger *ledger, const KeepRoom *room) {
         ledger->kept_from_us = 0;
         mark_pool(&ledger->ram, room_ram_bytes(ledger, needs, room));
         mark_gpus(ledger, needs, room);
+        mark_tokens(ledger, needs);
 }
 
 /* How long a task takes, as far as that is known and counts; or TASK_TIME_INF. */

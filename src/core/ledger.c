@@ -55,6 +55,48 @@ uint64_t ledger_free_cpus(const Ledger *ledger) {
         return sat_sub(ledger->n_cpus, ledger->n_cpus_taken);
 }
 
+uint64_t ledger_n_tokens(const Ledger *ledger, const char *name, int *ret_at) {
+        const Policy *policy = &ledger->core->policy;
+
+        *ret_at = token_find(policy->tokens, policy->n_tokens, name);
+        return *ret_at < 0 ? 0 : policy->tokens[*ret_at].n;
+}
+
+uint64_t ledger_free_tokens(const Ledger *ledger, const char *name) {
+        int at;
+        uint64_t n = ledger_n_tokens(ledger, name, &at);
+
+        return at < 0 ? 0 : sat_sub(n, ledger->tokens[at].n_taken);
+}
+
+uint64_t ledger_free_tokens_beside(const Ledger *ledger, const char *name) {
+        int at;
+        uint64_t n = ledger_n_tokens(ledger, name, &at);
+
+        return at < 0 ? 0 : sat_sub(n, ledger->tokens[at].n_taken + ledger->tokens[at].n_kept);
+}
+
+void ledger_take_tokens(Ledger *ledger, const Needs *needs) {
+        for (unsigned i = 0; i < needs->n_tokens; i++) {
+                int at;
+
+                (void)ledger_n_tokens(ledger, needs->tokens[i].name, &at);
+                if (at >= 0)
+                        ledger->tokens[at].n_taken += needs->tokens[i].n;
+        }
+}
+
+void ledger_give_tokens(Ledger *ledger, const Needs *needs) {
+        for (unsigned i = 0; i < needs->n_tokens; i++) {
+                int at;
+
+                (void)ledger_n_tokens(ledger, needs->tokens[i].name, &at);
+                if (at >= 0)
+                        ledger->tokens[at].n_taken =
+                                sat_sub(ledger->tokens[at].n_taken, needs->tokens[i].n);
+        }
+}
+
 bool ledger_is_timely(const Ledger *ledger, const Look *look) {
         uint64_t age_us = sat_sub(ledger->now_boot_us, look->boot_us);
 
@@ -233,6 +275,7 @@ static void add_entry(Ledger *ledger, const Entry *entry, LedgerView view) {
                 return; /* it will have what that one has now */
 
         ledger->n_cpus_taken = sat_add(ledger->n_cpus_taken, task->needs.cpus);
+        ledger_take_tokens(ledger, &task->needs);
         if (task->memory.known)
                 ledger->ram.used_by_tasks_bytes =
                         sat_add(ledger->ram.used_by_tasks_bytes, task->memory.used_bytes);
@@ -277,6 +320,8 @@ void ledger_build(Ledger *ret, const Core *core, uint64_t now_boot_us, LedgerVie
         ret->n_cpus = core->policy.n_cpus;
         ret->n_cpus_taken = 0;
         ret->n_gpus = core->n_gpus;
+        for (unsigned i = 0; i < core->policy.n_tokens; i++)
+                ret->tokens[i] = (TokenPool){};
         ret->kept_for = NULL;
         ret->kept_cpus = 0;
         ret->kept_trusts = false;

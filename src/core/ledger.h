@@ -55,6 +55,12 @@ typedef struct Pool {
         uint64_t kept_settling_end_us;
 } Pool;
 
+/* Those of one name. */
+typedef struct TokenPool {
+        uint64_t n_taken; /* may be more than there are: the settings had more */
+        uint64_t n_kept;  /* see keep.h */
+} TokenPool;
+
 typedef struct Ledger {
         const Core *core;   /* borrowed */
         GpuKind first_kind; /* that is meant where none is named */
@@ -65,7 +71,8 @@ typedef struct Ledger {
         unsigned prefer[GPU_MAX]; /* slots, the one to be given for `any` first */
         uint64_t n_cpus;
         uint64_t n_cpus_taken;
-        const Entry *kept_for; /* whom room is kept for; NULL: nobody */
+        TokenPool tokens[TOKENS_MAX]; /* in the places of the policy's */
+        const Entry *kept_for;        /* whom room is kept for; NULL: nobody */
         uint64_t kept_cpus;
         bool kept_trusts; /* who will have ended by experience may overtake */
         uint64_t
@@ -107,3 +114,14 @@ bool pool_could_be_unused(const Pool *pool, uint64_t held_bytes);
 uint64_t pool_outside_bytes(const Pool *pool);
 
 uint64_t ledger_free_cpus(const Ledger *ledger);
+
+/* How many of a name there are, and where it stands in the policy; none, and -1, if the settings don't know it. */
+uint64_t ledger_n_tokens(const Ledger *ledger, const char *name, int *ret_at);
+
+/* How many are free for whoever room is kept for; and for others. */
+uint64_t ledger_free_tokens(const Ledger *ledger, const char *name);
+uint64_t ledger_free_tokens_beside(const Ledger *ledger, const char *name);
+
+/* What a task asks for of them is taken, too; or comes back. */
+void ledger_take_tokens(Ledger *ledger, const Needs *needs);
+void ledger_give_tokens(Ledger *ledger, const Needs *needs);

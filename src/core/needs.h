@@ -5,7 +5,7 @@
 /*
  * Needs
  *
- * What a task asks for: RAM, cores, and memory on GPUs. A value: copied in and out, never shared.
+ * What a task asks for: RAM, cores, memory on GPUs, and tokens. A value: copied in and out, never shared.
  * The figures are what the user guessed; nothing here checks what a task really takes.
  */
 
@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/token.h"
 #include "util/macro.h"
 
 enum {
@@ -39,10 +40,12 @@ typedef struct Needs {
         unsigned cpus;         /* 0: none */
         unsigned n_gpus;       /* 0 to NEEDS_GPUS_MAX */
         GpuNeed *gpus;         /* owned; in the order typed */
+        unsigned n_tokens;     /* 0 to NEEDS_TOKENS_MAX */
+        Token *tokens;         /* owned; by name, each once, at least one of it */
 } Needs;
 
 /**
- * needs_copy() - copy with the array it owns
+ * needs_copy() - copy with the arrays it owns
  * @ret:        overwritten on success; release it with needs_done()
  *
  * Return: 0, or -ENOMEM.
@@ -60,6 +63,29 @@ void needs_done(Needs *needs);
  * Return: 0, -ENOMEM, -E2BIG beyond NEEDS_GPUS_MAX, -EINVAL if @want is empty or too long.
  */
 int needs_add_gpu(Needs *needs, const char *want, uint64_t bytes);
+
+/**
+ * needs_add_token() - so many of one more name, in its place in the order of names
+ *
+ * Return: 0, -ENOMEM, -E2BIG beyond NEEDS_TOKENS_MAX, -EEXIST if the name is there already.
+ */
+int needs_add_token(Needs *needs, const Token *token);
+
+/**
+ * needs_add_tokens() - all of a list, as token_format_list() writes it
+ *
+ * Return: 0, -ENOMEM, or -EINVAL if it is none; some may have been added then.
+ */
+int needs_add_tokens(Needs *needs, const char *list);
+
+/* Brings them into order. False: a name is there twice. */
+bool needs_sort_tokens(Needs *needs);
+
+/* It asks for none any more. */
+void needs_drop_tokens(Needs *needs);
+
+/* How many of a name it asks for. */
+unsigned needs_n_of_token(const Needs *needs, const char *name);
 
 /* Whether both ask for the very same, `want` texts apart. */
 bool needs_equal(const Needs *a, const Needs *b);

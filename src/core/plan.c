@@ -90,10 +90,14 @@ static void take_ram(Pass *pass) {
                         take_pool(pass, (int)slot);
 }
 
-static void take_cpus(Pass *pass, unsigned n) {
-        pass->seen.n_cpus_taken += n;
-        if (pass->best_built)
-                pass->best.n_cpus_taken += n;
+/* What is not measured. */
+static void take_counted(Pass *pass, const Needs *needs) {
+        pass->seen.n_cpus_taken += needs->cpus;
+        ledger_take_tokens(&pass->seen, needs);
+        if (!pass->best_built)
+                return;
+        pass->best.n_cpus_taken += needs->cpus;
+        ledger_take_tokens(&pass->best, needs);
 }
 
 static void take_gpus(Pass *pass, uint64_t slots) {
@@ -110,6 +114,8 @@ static const Ledger *best_ledger(Pass *pass) {
         keep_mark(&pass->best, &pass->keep);
         pass->best.kept_from_us = pass->seen.kept_from_us;
         pass->best.n_cpus_taken = pass->seen.n_cpus_taken;
+        for (unsigned i = 0; i < pass->core->policy.n_tokens; i++)
+                pass->best.tokens[i] = pass->seen.tokens[i];
         pass->best.ram.taken = pass->seen.ram.taken;
         for (unsigned i = 0; i < pass->best.n_gpus; i++)
                 pass->best.gpus[i].taken = pass->seen.gpus[i].taken;
@@ -223,7 +229,7 @@ static int add_offer(Pass *pass, const Lane *lane, const Entry *entry) {
 
         if (ram)
                 take_ram(pass);
-        take_cpus(pass, needs->cpus);
+        take_counted(pass, needs);
         plan->offers[plan->n_offers++] = (PlanOffer){
                 .task_id = entry->task->id,
                 .index = next_index(lane, entry),
@@ -242,7 +248,7 @@ static void want_look(Pass *pass, const Needs *needs, bool ram, bool gpus) {
                 return;
 
         take_ram(pass);
-        take_cpus(pass, needs->cpus);
+        take_counted(pass, needs);
 }
 
 /* The first in order is offered a start. */

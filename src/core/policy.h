@@ -41,6 +41,8 @@ typedef struct Policy {
         bool gpus_all;               /* gpus = all; else only those listed */
         unsigned n_gpus;
         char gpus[GPU_MAX][GPU_WANT_MAX]; /* numbers, UUIDs or their beginnings */
+        unsigned n_tokens;
+        Token tokens[TOKENS_MAX]; /* that there are, each name once */
 } Policy;
 
 /* No limit at all. */

@@ -21,7 +21,7 @@
 #include "core/table.h"
 #include "core/turn.h"
 
-/* The start of a class's key; behind it stand the GPUs that it asks for. */
+/* The start of a class's key; behind it stand the GPUs and the tokens that it asks for. */
 typedef struct ClassKey {
         uint64_t memory_bytes;
         uint64_t time_limit_us;
@@ -30,9 +30,10 @@ typedef struct ClassKey {
         unsigned delay;
         unsigned cpus;
         unsigned n_gpus;
-        unsigned padding; /* 0: the bytes of the struct are what is hashed */
+        unsigned n_tokens;
 } ClassKey;
 
+/* The bytes of the struct are what is hashed. */
 _Static_assert(sizeof(ClassKey) == 2 * 8 + 6 * 4, "no holes of unknown content");
 
 /* Of those who have no tasks, whoever had least. */
@@ -96,6 +97,15 @@ static size_t gpu_need_key(const GpuNeed *need, char *out) {
         return n_want + n_uuid + sizeof(need->bytes);
 }
 
+static size_t token_key(const Token *token, char *out) {
+        size_t n_name = strnlen(token->name, TOKEN_NAME_MAX - 1) + 1;
+
+        memcpy(out, token->name, n_name - 1);
+        out[n_name - 1] = '\0';
+        memcpy(out + n_name, &token->n, sizeof(token->n));
+        return n_name + sizeof(token->n);
+}
+
 /* The texts as typed are in the key: tasks of a class share them too. */
 static char *class_key(const Alike *alike, size_t *ret_n) {
         const Needs *needs = alike->needs;
@@ -107,17 +117,21 @@ static char *class_key(const Alike *alike, size_t *ret_n) {
                 .delay = alike->delay,
                 .cpus = needs->cpus,
                 .n_gpus = needs->n_gpus,
+                .n_tokens = needs->n_tokens,
         };
         size_t n = sizeof(head);
         char *key;
 
-        key = malloc(sizeof(head) + needs->n_gpus * sizeof(GpuNeed));
+        key = malloc(sizeof(head) + needs->n_gpus * sizeof(GpuNeed) +
+                     needs->n_tokens * sizeof(Token));
         if (!key)
                 return NULL;
 
         memcpy(key, &head, sizeof(head));
         for (unsigned i = 0; i < needs->n_gpus; i++)
                 n += gpu_need_key(&needs->gpus[i], key + n);
+        for (unsigned i = 0; i < needs->n_tokens; i++)
+                n += token_key(&needs->tokens[i], key + n);
 
         *ret_n = n;
         return key;

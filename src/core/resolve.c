@@ -20,7 +20,7 @@
 #include "util/units.h"
 
 enum {
-        LIST_MAX = 240, /* bytes of a list of GPUs in a sentence */
+        LIST_MAX = 240, /* bytes of a list of GPUs, or of tokens, in a sentence */
 };
 
 typedef struct Bytes {
@@ -57,6 +57,56 @@ static int resolve_cpus(const Core *core, const Needs *needs, Error *error) {
 
         return error_set(error, CORE_E_IMPOSSIBLE, "it asks for %u cores, but this machine has %u",
                          needs->cpus, core->policy.n_cpus);
+}
+
+/* `ansys (2), matlab (3)` */
+static void list_tokens(const Core *core, char *buf, size_t n) {
+        const Policy *policy = &core->policy;
+        size_t at = 0;
+
+        buf[0] = '\0';
+        for (unsigned i = 0; i < policy->n_tokens; i++) {
+                int r = snprintf(buf + at, n - at, "%s%s (%u)", at > 0 ? ", " : "",
+                                 policy->tokens[i].name, policy->tokens[i].n);
+
+                if (r < 0 || (size_t)r >= n - at) {
+                        buf[at] = '\0';
+                        break;
+                }
+                at += (size_t)r;
+        }
+}
+
+static int refuse_unknown_token(const Core *core, const char *name, Error *error) {
+        char list[LIST_MAX];
+
+        if (core->policy.n_tokens == 0)
+                return error_set(
+                        error, CORE_E_IMPOSSIBLE,
+                        "there are no tokens '%s' here: the settings name none ([tokens] in "
+                        "taskflow.conf)",
+                        name);
+        list_tokens(core, list, sizeof(list));
+        return error_set(error, CORE_E_IMPOSSIBLE, "there are no tokens '%s' here; there are %s",
+                         name, list);
+}
+
+static int resolve_tokens(const Core *core, const Needs *needs, Error *error) {
+        const Policy *policy = &core->policy;
+
+        for (unsigned i = 0; i < needs->n_tokens; i++) {
+                const Token *token = &needs->tokens[i];
+                int at = token_find(policy->tokens, policy->n_tokens, token->name);
+
+                if (at < 0)
+                        return refuse_unknown_token(core, token->name, error);
+                if (token->n > policy->tokens[at].n)
+                        return error_set(error, CORE_E_IMPOSSIBLE,
+                                         "it asks for %u tokens of '%s', but there are %u",
+                                         token->n, token->name, policy->tokens[at].n);
+        }
+
+        return 0;
 }
 
 static bool is_ever_given(const Core *core, int slot) {
@@ -353,6 +403,8 @@ int core_resolve(const Core *core, Needs *needs, Error *error) {
         r = resolve_memory(core, needs, error);
         if (r == 0)
                 r = resolve_cpus(core, needs, error);
+        if (r == 0)
+                r = resolve_tokens(core, needs, error);
         if (r == 0)
                 r = resolve_gpus(core, needs, slots, error);
         if (r == 0)

@@ -7,9 +7,10 @@
 #include "core/queue.h"
 #include "core/table.h"
 
+/* Tokens are not handed on: the settings may have fewer by then. */
 bool row_may_join(const Entry *entry, const Entry *ahead) {
         return entry->class == ahead->class && !needs_are_measured(&entry->class->needs) &&
-               phase_is_active(ahead->phase) && !ahead->behind;
+               entry->class->needs.n_tokens == 0 && phase_is_active(ahead->phase) && !ahead->behind;
 }
 
 void row_join(Core *core, Entry *entry, Entry *ahead) {

@@ -61,6 +61,8 @@ bool room_is_of_gpu(const Lack *lack) {
         case WAIT_REASON_MAX_GPU_MEMORY:
         case WAIT_REASON_CPUS_KEPT:
         case WAIT_REASON_PRESSURE:
+        case WAIT_REASON_TOKENS:
+        case WAIT_REASON_TOKENS_KEPT:
                 break;
         }
 
@@ -217,7 +219,7 @@ static void say_kept(Words *words, const Lack *lack) {
 }
 
 /* `6 of 8 free, but 8 kept for task 7 of bob, 4 missing` */
-static void say_kept_cores(Words *words, const Lack *lack) {
+static void say_kept_number(Words *words, const Lack *lack) {
         words_say(words, "%" PRIu64 " of %" PRIu64 " free, but ", lack->free_bytes,
                   lack->total_bytes);
         if (lack->n_holders == 0) {
@@ -231,10 +233,8 @@ static void say_kept_cores(Words *words, const Lack *lack) {
                 words_say(words, ", %" PRIu64 " missing", lack->missing_bytes);
 }
 
-static void say_free_cores(Words *words, const Lack *lack) {
-        words_say(words, "%" PRIu64 " of %" PRIu64 " free, %" PRIu64 " missing", lack->free_bytes,
-                  lack->total_bytes, lack->missing_bytes);
-
+/* ` (task 12 of alice has 6), and 4 kept for task 7 of bob` */
+static void say_number_holders(Words *words, const Lack *lack) {
         for (size_t i = 0; i < lack->n_holders; i++) {
                 words_say(words, "%s", i > 0 ? ", " : " (");
                 words_task(words, &lack->holders[i]);
@@ -251,13 +251,43 @@ static void say_free_cores(Words *words, const Lack *lack) {
         words_task(words, &lack->kept_for);
 }
 
+static void say_free_number(Words *words, const Lack *lack) {
+        words_say(words, "%" PRIu64 " of %" PRIu64 " free, %" PRIu64 " missing", lack->free_bytes,
+                  lack->total_bytes, lack->missing_bytes);
+        say_number_holders(words, lack);
+}
+
 void room_say_cores(Words *words, const Lack *lack) {
         words_say(words, "needs %" PRIu64 " core%s: ", lack->asked_bytes,
                   lack->asked_bytes == 1 ? "" : "s");
         if (lack->reason == WAIT_REASON_CPUS_KEPT)
-                say_kept_cores(words, lack);
+                say_kept_number(words, lack);
         else
-                say_free_cores(words, lack);
+                say_free_number(words, lack);
+}
+
+/* The settings have fewer than when it was submitted. */
+static void say_too_few_tokens(Words *words, const Lack *lack) {
+        if (lack->total_bytes == 0)
+                words_say(words, "the settings have none any more, and it can't start before they "
+                                 "have");
+        else
+                words_say(words,
+                          "the settings have only %" PRIu64 " now, and it can't start before they "
+                          "have %" PRIu64 " more",
+                          lack->total_bytes, lack->asked_bytes - lack->total_bytes);
+        say_number_holders(words, lack);
+}
+
+void room_say_tokens(Words *words, const Lack *lack) {
+        words_say(words, "needs %" PRIu64 " token%s of %s: ", lack->asked_bytes,
+                  lack->asked_bytes == 1 ? "" : "s", lack->token);
+        if (lack->reason == WAIT_REASON_TOKENS_KEPT)
+                say_kept_number(words, lack);
+        else if (lack->asked_bytes > lack->total_bytes)
+                say_too_few_tokens(words, lack);
+        else
+                say_free_number(words, lack);
 }
 
 static void say_exclusive(Words *words, const Lack *lack) {
@@ -333,6 +363,8 @@ static void say_matter(Words *words, const Lack *lack) {
         case WAIT_REASON_MAX_MEMORY:
         case WAIT_REASON_MAX_GPUS:
         case WAIT_REASON_MAX_GPU_MEMORY:
+        case WAIT_REASON_TOKENS:
+        case WAIT_REASON_TOKENS_KEPT:
                 return;
         }
 }

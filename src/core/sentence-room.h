@@ -5,7 +5,7 @@
 /*
  * The wait for room, in words
  *
- * Of RAM, of cores and of GPUs: what is needed where, what is free, what is missing, and who has it or is to have it.
+ * Of RAM, of cores, of tokens and of GPUs: what is needed where, what is free, what is missing, and who has it or is to have it.
  */
 
 #include "core/words.h"
@@ -18,6 +18,9 @@ void room_say_place(Words *words, const Lack *lack);
 
 /* `needs 4 cores: 2 of 8 free, 2 missing (task 12 of alice has 6)` */
 void room_say_cores(Words *words, const Lack *lack);
+
+/* `needs 2 tokens of matlab: 1 of 3 free, 1 missing (task 12 of alice has 2)` */
+void room_say_tokens(Words *words, const Lack *lack);
 
 /* GPUs that are alternatives: what is needed is said once. `GPU 0 has 3.9G free, ...` */
 void room_say_alternative(Words *words, const Lack *lack, bool first);

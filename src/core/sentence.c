@@ -182,6 +182,10 @@ static void say_lack(Words *words, const Drain *drain, const Lack *lack) {
         case WAIT_REASON_CPUS_KEPT:
                 room_say_cores(words, lack);
                 return;
+        case WAIT_REASON_TOKENS:
+        case WAIT_REASON_TOKENS_KEPT:
+                room_say_tokens(words, lack);
+                return;
         case WAIT_REASON_PRESSURE:
                 say_pressure(words, lack);
                 return;

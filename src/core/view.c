@@ -430,6 +430,62 @@ ssize_t core_view_gpus(const Core *core, uint64_t now_boot_us, GpuView **ret) {
         return (ssize_t)n;
 }
 
+/* What a task has. Returns how many names there are then. */
+static size_t add_tokens(const Needs *needs, TokenView *views, size_t n) {
+        for (unsigned i = 0; i < needs->n_tokens; i++) {
+                const Token *token = &needs->tokens[i];
+                size_t at = 0;
+
+                while (at < n && strcmp(views[at].name, token->name) != 0)
+                        at++;
+                if (at == TOKEN_VIEWS_MAX)
+                        continue;
+                if (at == n)
+                        memcpy(views[n++].name, token->name, TOKEN_NAME_MAX);
+                views[at].taken += token->n;
+        }
+        return n;
+}
+
+ssize_t core_view_tokens(const Core *core, TokenView **ret) {
+        const Policy *policy = &core->policy;
+        const Entry *entry;
+        TokenView *views;
+        size_t n = 0;
+
+        views = calloc(TOKEN_VIEWS_MAX, sizeof(*views));
+        if (!views)
+                return -ENOMEM;
+
+        for (; n < policy->n_tokens; n++) {
+                memcpy(views[n].name, policy->tokens[n].name, TOKEN_NAME_MAX);
+                views[n].total = policy->tokens[n].n;
+        }
+        TAILQ_FOREACH(entry, &core->active, link)
+        n = add_tokens(&entry->task->needs, views, n);
+
+        *ret = views;
+        return (ssize_t)n;
+}
+
+/* Return: 0 or -ENOMEM. */
+static int copy_kept(const Core *core, const Needs *needs, KeepView *view) {
+        if (view->n_gpus > 0) {
+                view->gpus = calloc(view->n_gpus, sizeof(*view->gpus));
+                if (!view->gpus)
+                        return -ENOMEM;
+                memcpy(view->gpus, core->keep.gpus, view->n_gpus * sizeof(*view->gpus));
+        }
+        if (needs->n_tokens > 0) {
+                view->tokens = calloc(needs->n_tokens, sizeof(*view->tokens));
+                if (!view->tokens)
+                        return -ENOMEM;
+                view->n_tokens = needs->n_tokens;
+                memcpy(view->tokens, needs->tokens, view->n_tokens * sizeof(*view->tokens));
+        }
+        return 0;
+}
+
 int core_view_keep(const Core *core, uint64_t now_boot_us, KeepView *ret) {
         KeepRoom room;
         Ledger ledger;
@@ -450,19 +506,16 @@ int core_view_keep(const Core *core, uint64_t now_boot_us, KeepView *ret) {
                 .cpus = task->needs.cpus,
                 .n_gpus = task->needs.n_gpus,
         };
-        if (ret->n_gpus == 0)
+        if (copy_kept(core, &task->needs, ret) == 0)
                 return 1;
 
-        ret->gpus = calloc(ret->n_gpus, sizeof(*ret->gpus));
-        if (!ret->gpus)
-                return -ENOMEM;
-        for (size_t i = 0; i < ret->n_gpus; i++)
-                ret->gpus[i] = core->keep.gpus[i];
-        return 1;
+        core_keep_view_done(ret);
+        return -ENOMEM;
 }
 
 void core_keep_view_done(KeepView *view) {
         free(view->gpus);
+        free(view->tokens);
         *view = (KeepView){};
 }
 

@@ -254,14 +254,21 @@ void method_release(Peer *peer, Call *call, bool resumed) {
 /* What it asks for after the change. Return: 0 or -ENOMEM. */
 static int changed_needs(Needs *ret, const Needs *old, const Call *call) {
         const Needs *said = &call->update.needs;
-        int r;
+        Needs changed = *old; /* borrowed */
 
-        r = needs_copy(ret, call->update.set_needs_gpus ? said : old);
-        if (r < 0)
-                return r;
-        ret->memory_bytes = call->update.set_needs_memory ? said->memory_bytes : old->memory_bytes;
-        ret->cpus = call->update.set_needs_cpus ? said->cpus : old->cpus;
-        return 0;
+        if (call->update.set_needs_memory)
+                changed.memory_bytes = said->memory_bytes;
+        if (call->update.set_needs_cpus)
+                changed.cpus = said->cpus;
+        if (call->update.set_needs_gpus) {
+                changed.gpus = said->gpus;
+                changed.n_gpus = said->n_gpus;
+        }
+        if (call->update.set_needs_tokens) {
+                changed.tokens = said->tokens;
+                changed.n_tokens = said->n_tokens;
+        }
+        return needs_copy(ret, &changed);
 }
 
 /* Those of the task's user, whoever changes it. */
@@ -281,7 +288,7 @@ static int check_limits(const Daemon *daemon,
 
 static bool sets_needs(const Call *call) {
         return call->update.set_needs_memory || call->update.set_needs_cpus ||
-               call->update.set_needs_gpus;
+               call->update.set_needs_gpus || call->update.set_needs_tokens;
 }
 
 /* Return: whether it was done; refuses otherwise. */

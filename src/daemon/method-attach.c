@@ -75,6 +75,7 @@ static Record *enter_attached(Peer *peer, Call *call) {
             call->attach.started) {
                 task->needs.memory_bytes = 0;
                 task->needs.cpus = 0;
+                needs_drop_tokens(&task->needs);
         }
         return submit_enter(peer, TAKE_PTR(call->attach.task));
 }

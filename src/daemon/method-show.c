@@ -383,6 +383,15 @@ static int add_users(const Daemon *daemon, uint64_t now_us, MachineStatus *statu
         return 0;
 }
 
+static int add_tokens(const Daemon *daemon, MachineStatus *status) {
+        ssize_t n = core_view_tokens(daemon->core, &status->tokens);
+
+        if (n < 0)
+                return (int)n;
+        status->n_tokens = (size_t)n;
+        return 0;
+}
+
 void method_status(Peer *peer, Call *call, bool resumed) {
         Daemon *daemon = peer_daemon(peer);
         CoreCounts counts = core_counts(daemon->core);
@@ -403,9 +412,12 @@ void method_status(Peer *peer, Call *call, bool resumed) {
         n_gpus = core_view_gpus(daemon->core, now_us, &status->gpus);
         r = n_gpus < 0 ? -ENOMEM : add_users(daemon, now_us, status);
         if (r == 0)
+                r = add_tokens(daemon, status);
+        if (r == 0)
                 r = core_view_keep(daemon->core, now_us, &keep);
         if (r < 0) {
                 free(status->users);
+                free(status->tokens);
                 core_gpu_views_free(status->gpus, n_gpus < 0 ? 0 : (size_t)n_gpus);
                 peer_refuse(peer, CALL_STATUS, ERROR_FAILED, "the daemon is out of memory");
                 return;
@@ -431,6 +443,7 @@ void method_status(Peer *peer, Call *call, bool resumed) {
         peer_reply(peer, &reply);
         core_gpu_views_free(status->gpus, status->n_gpus);
         free(status->users);
+        free(status->tokens);
         if (status->keep)
                 core_keep_view_done(status->keep);
         daemon_want_turn(daemon);

@@ -16,8 +16,10 @@
 #include "util/fd.h"
 #include "util/ini-file.h"
 #include "util/macro.h"
+#include "util/units.h"
 
 static const char section_name[] = "taskflow";
+static const char tokens_name[] = "tokens";
 
 enum {
         KEYS_MAX = 64, /* more than there are */
@@ -29,10 +31,43 @@ enum {
 typedef struct Reading {
         Settings settings;
         unsigned lines[KEYS_MAX]; /* where each key stood; 0: not yet */
+        unsigned token_lines[TOKENS_MAX];
 } Reading;
 
 static void reading_done(Reading *reading) {
         settings_done(&reading->settings);
+}
+
+/* `matlab = 3` */
+static int add_token(Reading *reading,
+                     const char *name,
+                     const char *value,
+                     unsigned line,
+                     Error *error) {
+        Policy *policy = &reading->settings.policy;
+        int at = token_find(policy->tokens, policy->n_tokens, name);
+        Token *token = &policy->tokens[policy->n_tokens];
+        uint64_t n = 0;
+        int r;
+
+        if (at >= 0)
+                return error_set(error, -EINVAL, "'%s' is there already, in line %u", name,
+                                 reading->token_lines[at]);
+        r = token_check_name(name, error);
+        if (r < 0)
+                return r;
+        if (policy->n_tokens == TOKENS_MAX)
+                return error_set(error, -EINVAL, "more than %d names of tokens", TOKENS_MAX);
+        r = units_parse_uint(value, 0, TOKEN_NUMBER_MAX, &n, error);
+        if (r < 0) {
+                error_prefix(error, "%s: ", name);
+                return r;
+        }
+
+        (void)snprintf(token->name, sizeof(token->name), "%s", name);
+        token->n = (unsigned)n;
+        reading->token_lines[policy->n_tokens++] = line;
+        return 0;
 }
 
 static int on_value(void *userdata,
@@ -48,9 +83,12 @@ static int on_value(void *userdata,
 
         if (section[0] == '\0')
                 return error_set(error, -EINVAL, "'%s' stands before '[%s]'", name, section_name);
+        if (strcmp(section, tokens_name) == 0)
+                return add_token(reading, name, value, line, error);
         if (strcmp(section, section_name) != 0)
-                return error_set(error, -EINVAL, "unknown section '[%s]'; there is only '[%s]'",
-                                 section, section_name);
+                return error_set(error, -EINVAL,
+                                 "unknown section '[%s]'; there are '[%s]' and '[%s]'", section,
+                                 section_name, tokens_name);
 
         key = settings_key_find(name, error);
         if (!key)
@@ -98,30 +136,36 @@ static int finish(Reading *reading, bool personal, Error *error) {
         return r < 0 ? error_set(error, r, "out of memory") : 0;
 }
 
+/* Whether a line is the first one that opens this section. */
+static bool take_header(const char *line, size_t n_line, const char *section, bool *seen) {
+        size_t n = strlen(section);
+
+        if (*seen || n_line < n + 2 || strncmp(line + 1, section, n) != 0 || line[n + 1] != ']')
+                return false;
+        *seen = true;
+        return true;
+}
+
 /*
  * Each value comes with its section; this is about those with none in them, and those that are opened again: what stands
  * there was not meant as it would be read.
  */
 static int check_sections(const char *name, const char *text, size_t n, Error *error) {
         const char *end = text + n;
-        bool seen = false;
+        bool settings_seen = false, tokens_seen = false;
         unsigned line = 1;
 
         for (const char *at = text; at < end; line++) {
                 const char *stop = memchr(at, '\n', (size_t)(end - at));
                 size_t n_line = (size_t)((stop ? stop : end) - at);
 
-                if (n_line > 0 && at[0] == '[') {
-                        bool ours = n_line > sizeof(section_name) &&
-                                    strncmp(at + 1, section_name, sizeof(section_name) - 1) == 0 &&
-                                    at[sizeof(section_name)] == ']';
-
-                        if (!ours || seen)
-                                return error_set(error, -EINVAL,
-                                                 "'%s' line %u: there is one section, '[%s]'", name,
-                                                 line, section_name);
-                        seen = true;
-                }
+                if (n_line > 0 && at[0] == '[' &&
+                    !take_header(at, n_line, section_name, &settings_seen) &&
+                    !take_header(at, n_line, tokens_name, &tokens_seen))
+                        return error_set(error, -EINVAL,
+                                         "'%s' line %u: there are two sections, '[%s]' and '[%s]', "
+                                         "each once",
+                                         name, line, section_name, tokens_name);
                 at = stop ? stop + 1 : end;
         }
         return 0;
@@ -223,5 +267,12 @@ int settings_print_defaults(FILE *f) {
                         (void)fprintf(f, " (personal daemon: %s)", key->personal);
                 (void)fprintf(f, "\n#%s = %s\n", key->name, key->standard);
         }
+        (void)fprintf(
+                f,
+                "\n# Things that can only be counted, as the seats of a licence: tasks ask for "
+                "them with --token.\n"
+                "#[%s]\n"
+                "#matlab = 3\n",
+                tokens_name);
         return ferror(f) ? -EIO : 0;
 }

@@ -5,7 +5,7 @@
 /*
  * Settings
  *
- * taskflow.conf: INI, section [taskflow]. One table knows every key with its type, range, default and sentence; it parses,
+ * taskflow.conf: INI, section [taskflow], and [tokens] with a name and a number in each line. One table knows every key with its type, range, default and sentence; it parses,
  * checks, and is compared with the manual.
  */
 

@@ -43,6 +43,7 @@ static uint64_t get_number(const Column *column, const void *field) {
         case COLUMN_BYTES:
         case COLUMN_STRV:
         case COLUMN_SET:
+        case COLUMN_TOKENS:
                 break;
         }
         abort();
@@ -77,6 +78,7 @@ static void set_number(const Column *column, void *field, int64_t value) {
         case COLUMN_BYTES:
         case COLUMN_STRV:
         case COLUMN_SET:
+        case COLUMN_TOKENS:
                 break;
         }
         abort();
@@ -153,6 +155,15 @@ static int bind_set(sqlite3_stmt *statement, int i, const IndexSet *set) {
         return text ? sqlite3_bind_text(statement, i, text, -1, free) : -ENOMEM;
 }
 
+static int bind_tokens(sqlite3_stmt *statement, int i, const Needs *needs) {
+        char *text;
+
+        if (needs->n_tokens == 0)
+                return sqlite3_bind_null(statement, i);
+        text = token_format_list(needs->tokens, needs->n_tokens);
+        return text ? sqlite3_bind_text(statement, i, text, -1, free) : -ENOMEM;
+}
+
 /* Return: SQLite's code, or negative errno. */
 static int bind_one(sqlite3_stmt *statement, int i, const Column *column, const void *field) {
         const char *text;
@@ -179,6 +190,8 @@ static int bind_one(sqlite3_stmt *statement, int i, const Column *column, const 
                 return bind_strv(statement, i, column, *(char *const *const *)field);
         case COLUMN_SET:
                 return bind_set(statement, i, field);
+        case COLUMN_TOKENS:
+                return bind_tokens(statement, i, field);
         }
         abort();
 }
@@ -257,6 +270,16 @@ static int read_set(const Column *column, const char *text, IndexSet *field, Err
         return r < 0 ? error_set(error, COLUMN_E_DAMAGED, "its '%s' is no set", column->name) : 0;
 }
 
+static int read_tokens(const Column *column, const char *text, Needs *field, Error *error) {
+        int r = needs_add_tokens(field, text);
+
+        if (r == -ENOMEM)
+                return r;
+        return r < 0 ? error_set(error, COLUMN_E_DAMAGED, "its '%s' is no list of tokens",
+                                 column->name) :
+                       0;
+}
+
 static int read_strv(sqlite3_stmt *statement,
                      int i,
                      const Column *column,
@@ -319,6 +342,7 @@ static int read_null(const Column *column, void *field, Error *error) {
         case COLUMN_BYTES:
         case COLUMN_STRV:
         case COLUMN_SET:
+        case COLUMN_TOKENS:
                 if (column->null == COLUMN_NULL_NOT)
                         break;
                 return 0;
@@ -338,6 +362,7 @@ static int stored_as(ColumnType type) {
         case COLUMN_STRING:
         case COLUMN_CHARS:
         case COLUMN_SET:
+        case COLUMN_TOKENS:
                 return SQLITE_TEXT;
         case COLUMN_BYTES:
         case COLUMN_STRV:
@@ -377,6 +402,7 @@ static int read_one(sqlite3_stmt *statement,
         case COLUMN_STRING:
         case COLUMN_CHARS:
         case COLUMN_SET:
+        case COLUMN_TOKENS:
                 break;
         }
 
@@ -387,6 +413,8 @@ static int read_one(sqlite3_stmt *statement,
                 return read_enum(column, text, field, error);
         if (column->type == COLUMN_SET)
                 return read_set(column, text, field, error);
+        if (column->type == COLUMN_TOKENS)
+                return read_tokens(column, text, field, error);
         if (column->type == COLUMN_CHARS) {
                 memcpy(field, text, n + 1); /* as @max is less than its size */
                 return 0;

@@ -29,6 +29,7 @@ typedef enum ColumnType {
         COLUMN_BYTES,  /* BLOB; a uint8_t [] */
         COLUMN_STRV,   /* BLOB; a vector of strings, each ended by NUL */
         COLUMN_SET,    /* TEXT; an IndexSet, never NULL */
+        COLUMN_TOKENS, /* TEXT; the tokens of a Needs; NULL: none */
 } ColumnType;
 
 typedef enum ColumnNull {

@@ -121,10 +121,11 @@ static int copy_row(Copy *copy, sqlite3_stmt *statement, uint64_t place) {
         return put(copy, task);
 }
 
-/* By the version of the tables; 0: this one's. Of 3 to 5 only the GPUs differ. */
-static const SqlId sql_up[] = { SQL_TASKS_UP, SQL_TASKS_UP_1, SQL_TASKS_UP_2, SQL_TASKS_UP };
+/* By the version of the tables; 0: this one's. From 3 on tasks are as in 7, and from 6 on GPUs are as they are now. */
+static const SqlId sql_up[] = { SQL_TASKS_UP, SQL_TASKS_UP_1, SQL_TASKS_UP_2, SQL_TASKS_UP_7,
+                                SQL_TASKS_UP_7 };
 static const SqlId sql_down[] = { SQL_TASKS_DOWN, SQL_TASKS_DOWN_1, SQL_TASKS_DOWN_2,
-                                  SQL_TASKS_DOWN };
+                                  SQL_TASKS_DOWN_7, SQL_TASKS_DOWN_7 };
 
 /* Places above @low and below @high are read; it is moved to what was read last. */
 typedef struct Range {
@@ -211,7 +212,7 @@ static int probe(Copy *copy, const Range *gap) {
 
 /* Which tables it has. One of which that cannot be said has none that can be read. */
 static void look_at_version(Db *from) {
-        static const unsigned newest_first[] = { 0, 3, 2, 1 };
+        static const unsigned newest_first[] = { 0, 4, 3, 2, 1 };
         sqlite3_stmt *statement;
 
         for (size_t i = 0; i < ELEMENTSOF(newest_first); i++) {

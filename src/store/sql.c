@@ -18,7 +18,10 @@
 
 #define LEARNED "signature IS NOT NULL"
 
-#define TASK_COLUMNS TASK_COLUMNS_2 ", cancelled"
+#define TASK_COLUMNS TASK_COLUMNS_7 ", tokens"
+
+/* Those of versions 3 to 7. */
+#define TASK_COLUMNS_7 TASK_COLUMNS_2 ", cancelled"
 
 /* Those of version 2, for what --recover reads. */
 #define TASK_COLUMNS_2                                                                          \
@@ -66,7 +69,7 @@
         "INSERT INTO task (" TASK_COLUMNS ", is_array, over_at_us, signature) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, " \
         "?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, "     \
         "?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40, ?41, "    \
-        "?42, ?43) "                                                                              \
+        "?42, ?43, ?44) "                                                                              \
         "ON CONFLICT (id) DO UPDATE SET "                                                         \
         SET(state) ", " SET(name) ", " SET(command) ", " SET(argv) ", " SET(cwd) ", "             \
         SET(memory_bytes) ", " SET(cpus) ", " SET(n_gpus) ", " SET(priority) ", "                 \
@@ -76,12 +79,14 @@
         SET(pid_start_ticks) ", " SET(boot_id) ", " SET(exit_status) ", " SET(signal) ", "        \
         SET(memory_known) ", " SET(memory_let_go) ", " SET(memory_used_bytes) ", "                \
         SET(memory_peak_bytes) ", " SET(reason) ", " SET(requeue) ", " SET(retry_max) ", "        \
-        SET(attempt) ", " SET(n_retries) ", " SET(output) ", " SET(cancelled)
+        SET(attempt) ", " SET(n_retries) ", " SET(output) ", " SET(cancelled) ", "       \
+        SET(tokens)
 /* clang-format on */
 
 #define SELECT_TASK   "SELECT " TASK_COLUMNS ", is_array, over_at_us FROM task "
-#define SELECT_TASK_1 "SELECT " TASK_COLUMNS_1 ", 0, 0, over_at_us FROM task "
-#define SELECT_TASK_2 "SELECT " TASK_COLUMNS_2 ", 0, is_array, over_at_us FROM task "
+#define SELECT_TASK_1 "SELECT " TASK_COLUMNS_1 ", 0, NULL, 0, over_at_us FROM task "
+#define SELECT_TASK_2 "SELECT " TASK_COLUMNS_2 ", 0, NULL, is_array, over_at_us FROM task "
+#define SELECT_TASK_7 "SELECT " TASK_COLUMNS_7 ", NULL, is_array, over_at_us FROM task "
 #define PLACES_1      "WHERE id >= (?1 + 16777215) >> 24 AND id <= ?2 >> 24"
 #define PURGED \
         "(SELECT id FROM task WHERE " ENDED " AND over_at_us < ?1 ORDER BY over_at_us, id LIMIT ?2)"
@@ -135,6 +140,9 @@ const char *const sql_statements[N_SQL] = {
         [SQL_TASKS_UP_2] = SELECT_TASK_2 "NOT INDEXED WHERE id >= ?1 AND id <= ?2 ORDER BY id",
         [SQL_TASKS_DOWN_2] =
                 SELECT_TASK_2 "NOT INDEXED WHERE id >= ?1 AND id <= ?2 ORDER BY id DESC",
+        [SQL_TASKS_UP_7] = SELECT_TASK_7 "NOT INDEXED WHERE id >= ?1 AND id <= ?2 ORDER BY id",
+        [SQL_TASKS_DOWN_7] =
+                SELECT_TASK_7 "NOT INDEXED WHERE id >= ?1 AND id <= ?2 ORDER BY id DESC",
         [SQL_TASK_GPUS_1] =
                 "SELECT " TASK_GPU_COLUMNS_5 ", task_id, n FROM task_gpu WHERE task_id = ?1 >> 24 ORDER BY n",
         [SQL_TASK_GPUS_5] =
@@ -355,13 +363,14 @@ const char *const sql_migrations[] = {
               "  had INTEGER NOT NULL,"
               "  at_us INTEGER NOT NULL"
               ") STRICT",
+        [7] = "ALTER TABLE task ADD COLUMN tokens TEXT",
 };
 
 const char *const sql_set_version[] = {
         [0] = "PRAGMA user_version = 1", [1] = "PRAGMA user_version = 2",
         [2] = "PRAGMA user_version = 3", [3] = "PRAGMA user_version = 4",
         [4] = "PRAGMA user_version = 5", [5] = "PRAGMA user_version = 6",
-        [6] = "PRAGMA user_version = 7",
+        [6] = "PRAGMA user_version = 7", [7] = "PRAGMA user_version = 8",
 };
 
 _Static_assert(ELEMENTSOF(sql_migrations) == ELEMENTSOF(sql_set_version), "a step without an end");

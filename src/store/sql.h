@@ -32,7 +32,7 @@ typedef enum SqlId {
         SQL_TASK_GPU_PUT,      /* the columns of a GPU, id, n */
         SQL_TASK_GPU_TRIM,     /* id, n: forget GPUs from the n-th on */
         SQL_TASK_GPUS,         /* id -> the columns of a GPU, in order */
-        SQL_TASK_GET,          /* id -> the columns of a task; so all down to TASKS_DOWN_2 */
+        SQL_TASK_GET,          /* id -> the columns of a task; so all down to TASKS_DOWN_7 */
         SQL_TASK_GET_KEY,      /* uid, key */
         SQL_TASKS_ACTIVE,
         SQL_TASKS_ENDED,     /* before id, at most */
@@ -44,6 +44,8 @@ typedef enum SqlId {
         SQL_TASKS_DOWN_1,
         SQL_TASKS_UP_2,
         SQL_TASKS_DOWN_2,
+        SQL_TASKS_UP_7,
+        SQL_TASKS_DOWN_7,
         SQL_TASK_GPUS_1,
         SQL_TASK_GPUS_5,
         SQL_TASK_MAX_ID,     /* -> id or NULL */

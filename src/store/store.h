@@ -26,7 +26,7 @@ typedef struct Store Store;
 
 enum {
         STORE_IDS_BLOCK = 1024, /* ids are reserved durably in blocks of this size */
-        STORE_SCHEMA_VERSION = 7,
+        STORE_SCHEMA_VERSION = 8,
         STORE_DATABASE_ID_CHARS = 32, /* hex digits of the database's random id */
 };
 

@@ -120,6 +120,7 @@ static const Column task_columns[] = {
         TEXT_FIELD("output", Task, output),
         UNSIGNED_FIELD("n_after", Task, n_after, TASK_AFTER_MAX),
         BOOL_FIELD("cancelled", Task, cancelled),
+        { .name = "tokens", .type = COLUMN_TOKENS, .null = COLUMN_NULL_ZERO, FIELD(Task, needs) },
 };
 
 /* What is active of it is counted anew from its elements by whoever loads them. */
@@ -411,7 +412,7 @@ static int read_task_gpu_rows(Task *task, sqlite3_stmt *statement, Error *error)
 
 SqlId task_row_gpus_sql(unsigned old_version) {
         static const SqlId sql[] = { SQL_TASK_GPUS, SQL_TASK_GPUS_1, SQL_TASK_GPUS_5,
-                                     SQL_TASK_GPUS_5 };
+                                     SQL_TASK_GPUS_5, SQL_TASK_GPUS };
 
         return sql[old_version];
 }

@@ -166,8 +166,8 @@ typedef struct Call {
                 } ids;              /* CANCEL, HOLD, RELEASE */
                 struct {
                         uint64_t id;
-                        bool set_needs_memory, set_needs_gpus, set_needs_cpus, set_priority,
-                                set_time_limit, set_name;
+                        bool set_needs_memory, set_needs_gpus, set_needs_cpus, set_needs_tokens,
+                                set_priority, set_time_limit, set_name;
                         Needs needs; /* owned; what is set of it */
                         unsigned priority;
                         uint64_t time_limit_us;
@@ -306,7 +306,9 @@ typedef struct MachineStatus {
         size_t n_pending, n_held, n_running;
         unsigned n_cpus, n_cpus_promised;
         Drain drain;
-        KeepView *keep; /* owned; NULL: room is kept for nobody */
+        size_t n_tokens;
+        TokenView *tokens; /* owned */
+        KeepView *keep;    /* owned; NULL: room is kept for nobody */
         size_t n_users;
         UserView *users; /* owned; those with the largest shares, the largest first */
         size_t n_more_users;

@@ -140,6 +140,7 @@ static const Field keep_fields[] = {
         ROW_NUMBER("memory_bytes", KeepView, memory_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX),
         ROW_NUMBER("cpus", KeepView, cpus, FIELD_OMIT_ZERO, 0, INT32_MAX),
         ROW_ARRAY("gpus", KeepView, gpus, n_gpus, 0, &object_grant, NEEDS_GPUS_MAX),
+        ROW_ARRAY("tokens", KeepView, tokens, n_tokens, 0, &object_token, NEEDS_TOKENS_MAX),
         {},
 };
 
@@ -184,6 +185,20 @@ static const Field user_fields[] = {
 
 static const Object object_user = { "User", user_fields };
 
+static const Field tokens_fields[] = {
+        ROW_CHARS("name",
+                  TokenView,
+                  name,
+                  0,
+                  token_is_name,
+                  "a letter, then letters, digits or any of . _ -, at most 31 in all"),
+        ROW_NUMBER("total", TokenView, total, 0, 0, INT64_MAX),
+        ROW_NUMBER("taken", TokenView, taken, 0, 0, INT64_MAX),
+        {},
+};
+
+static const Object object_tokens = { "Tokens", tokens_fields };
+
 static const Field machine_fields[] = {
         ROW_OBJECT("ram", MachineStatus, ram, 0, &object_ram),
         ROW_ARRAY("gpus", MachineStatus, gpus, n_gpus, 0, &object_gpu, GPU_MAX),
@@ -196,6 +211,7 @@ static const Field machine_fields[] = {
         ROW_NUMBER("n_cpus", MachineStatus, n_cpus, 0, 0, INT32_MAX),
         ROW_NUMBER("n_cpus_promised", MachineStatus, n_cpus_promised, 0, 0, INT32_MAX),
         ROW_PART(offsetof(MachineStatus, drain), &object_drain),
+        ROW_ARRAY("tokens", MachineStatus, tokens, n_tokens, 0, &object_tokens, TOKEN_VIEWS_MAX),
         ROW_BEHIND("keep", MachineStatus, keep, FIELD_NULLABLE, &object_keep),
         ROW_ARRAY("users", MachineStatus, users, n_users, 0, &object_user, STATUS_USERS_MAX),
         ROW_NUMBER("n_more_users", MachineStatus, n_more_users, FIELD_OMIT_ZERO, 0, INT64_MAX),

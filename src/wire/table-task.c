@@ -64,7 +64,29 @@ static const char *pin_mode_to_word(unsigned value) {
 #define NEEDS_ROWS(_gpus)                                                               \
         ROW_NUMBER("memory_bytes", Needs, memory_bytes, FIELD_OMIT_ZERO, 0, INT64_MAX), \
                 ROW_NUMBER("cpus", Needs, cpus, FIELD_OMIT_ZERO, 0, INT32_MAX),         \
-                ROW_ARRAY("gpus", Needs, gpus, n_gpus, 0, _gpus, NEEDS_GPUS_MAX)
+                ROW_ARRAY("gpus", Needs, gpus, n_gpus, 0, _gpus, NEEDS_GPUS_MAX),       \
+                ROW_ARRAY("tokens", Needs, tokens, n_tokens, 0, &object_token, NEEDS_TOKENS_MAX)
+
+static const Field token_fields[] = {
+        ROW_CHARS("name",
+                  Token,
+                  name,
+                  0,
+                  token_is_name,
+                  "a letter, then letters, digits or any of . _ -, at most 31 in all"),
+        ROW_NUMBER("count", Token, n, 0, 1, TOKEN_NUMBER_MAX),
+        {},
+};
+
+const Object object_token = { "Token", token_fields };
+
+static const char *check_tokens(Needs *needs) {
+        return needs_sort_tokens(needs) ? NULL : "name a token twice";
+}
+
+static const char *check_needs(void *value) {
+        return check_tokens(value);
+}
 
 static const Field asked_gpu_fields[] = {
         WANT_ROW,
@@ -79,7 +101,7 @@ static const Field asked_needs_fields[] = {
         {},
 };
 
-static const Object object_asked_needs = { "AskedNeeds", asked_needs_fields };
+static const Object object_asked_needs = { "AskedNeeds", asked_needs_fields, check_needs };
 
 static const Field needed_gpu_fields[] = {
         WANT_ROW,
@@ -95,7 +117,7 @@ static const Field needs_fields[] = {
         {},
 };
 
-static const Object object_needs = { "Needs", needs_fields };
+static const Object object_needs = { "Needs", needs_fields, check_needs };
 
 /* An Update has them in its own object, each only if it is to change. */
 
@@ -114,6 +136,14 @@ static const Field update_fields[] = {
                   &object_asked_gpu,
                   NEEDS_GPUS_MAX,
                   ROW_SET_BY(Call, update.set_needs_gpus)),
+        ROW_ARRAY("tokens",
+                  Call,
+                  update.needs.tokens,
+                  update.needs.n_tokens,
+                  FIELD_IS_SET,
+                  &object_token,
+                  NEEDS_TOKENS_MAX,
+                  ROW_SET_BY(Call, update.set_needs_tokens)),
         SET_ROW("priority", priority, TASK_PRIORITY_MAX, set_priority),
         ROW_OR_NULL("time_limit_us",
                     Call,
@@ -131,7 +161,13 @@ static const Field update_fields[] = {
         {},
 };
 
-const Object object_call_update = { "Update", update_fields };
+static const char *check_update(void *value) {
+        Call *call = value;
+
+        return check_tokens(&call->update.needs);
+}
+
+const Object object_call_update = { "Update", update_fields, check_update };
 
 /* What was given, and what is used */
 

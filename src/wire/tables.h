@@ -33,7 +33,8 @@ extern const Object object_reply;
 extern const Object object_submitted_task; /* what Submit says */
 extern const Object object_attached_task;  /* what Attach says: all of it */
 extern const Object object_task_view;      /* base: a TaskView */
-extern const Object object_grant;          /* base: a GpuGrant */
+extern const Object object_token;
+extern const Object object_grant; /* base: a GpuGrant */
 
 /* table-explain.c */
 extern const Object object_explain;

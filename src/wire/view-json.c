@@ -104,6 +104,18 @@ static void put_argv(JsonText *text, const TaskView *view) {
         json_text_close(text, ']');
 }
 
+static void put_tokens(JsonText *text, const Token *tokens, size_t n) {
+        json_text_key(text, "tokens");
+        json_text_open(text, '[');
+        for (size_t i = 0; i < n; i++) {
+                json_text_open(text, '{');
+                put_text(text, "name", tokens[i].name);
+                put_uint(text, "count", tokens[i].n);
+                json_text_close(text, '}');
+        }
+        json_text_close(text, ']');
+}
+
 static void put_needs(JsonText *text, const Needs *needs) {
         json_text_key(text, "needs");
         json_text_open(text, '{');
@@ -119,6 +131,7 @@ static void put_needs(JsonText *text, const Needs *needs) {
                 json_text_close(text, '}');
         }
         json_text_close(text, ']');
+        put_tokens(text, needs->tokens, needs->n_tokens);
         json_text_close(text, '}');
 }
 
@@ -466,6 +479,23 @@ static void put_counts(JsonText *text, const MachineStatus *status) {
         json_text_close(text, '}');
 }
 
+/* Those that there are, or that tasks still have. */
+static void put_all_tokens(JsonText *text, const MachineStatus *status) {
+        json_text_key(text, "tokens");
+        json_text_open(text, '[');
+        for (size_t i = 0; i < status->n_tokens; i++) {
+                const TokenView *view = &status->tokens[i];
+
+                json_text_open(text, '{');
+                put_text(text, "name", view->name);
+                put_uint(text, "total", view->total);
+                put_uint(text, "taken", view->taken);
+                put_uint(text, "free", view->total - MIN(view->taken, view->total));
+                json_text_close(text, '}');
+        }
+        json_text_close(text, ']');
+}
+
 static void put_drain(JsonText *text, const Drain *drain) {
         if (!drain->on) {
                 put_text(text, "drained", NULL);
@@ -497,6 +527,7 @@ static void put_keep(JsonText *text, const KeepView *keep) {
         put_uint(text, "memory_bytes", keep->memory_bytes);
         put_uint(text, "cpus", keep->cpus);
         put_grants(text, keep->gpus, keep->n_gpus);
+        put_tokens(text, keep->tokens, keep->n_tokens);
         json_text_close(text, '}');
 }
 
@@ -548,6 +579,7 @@ int machine_status_json(const MachineStatus *status, const StatusNames *names, c
         put_text(&text, "gpus_message", status->gpu_text[0] ? status->gpu_text : NULL);
         put_seconds(&text, "gpus_age_seconds", status->gpu_age_us);
         put_counts(&text, status);
+        put_all_tokens(&text, status);
         put_drain(&text, &status->drain);
         put_keep(&text, status->keep);
         json_text_key(&text, "users");

@@ -568,10 +568,13 @@ class Daemon(Commands):
     def pid(self):
         return self.proc.pid if self.proc else 0
 
-    def write_settings(self, **settings):
+    def write_settings(self, tokens=None, **settings):
+        """`tokens`: a section of its own, how many there are by name."""
         lines = "".join(f"{key} = {value}\n" for key, value in settings.items())
+        if tokens is not None:
+            lines += "[tokens]\n" + "".join(f"{name} = {number}\n" for name, number in tokens.items())
         self.config.write_text("[taskflow]\n" + lines)
-        self.current = settings
+        self.current = {**settings, "tokens": tokens}
 
     def settings(self, **settings):
         """Other settings from now on: SIGHUP, and until the log has a word about it."""

@@ -15,7 +15,7 @@ from harness import GIB, MIB, SIM, TASK_KEYS, parse_time
 
 NAMES = (
     "id,user,uid,state,exit_status,signal,priority,submitted_at,started_at,ended_at,memory_bytes,memory_peak_bytes,cpus,"
-    "gpus,gpu_peaks,delay_seconds,delay_given,time_limit_seconds,detached,name,command"
+    "gpus,gpu_peaks,delay_seconds,delay_given,time_limit_seconds,detached,name,command,tokens"
 ).split(",")
 
 

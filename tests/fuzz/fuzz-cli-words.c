@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * Any word in the place of an id, an array, tasks to wait for, a GPU, a number: it is read, and means the same when it is written again, or it
+ * Any word in the place of an id, an array, tasks to wait for, a GPU, tokens, a number: it is read, and means the same when it is written again, or it
  * is refused with a sentence.
  */
 
@@ -68,6 +68,29 @@ static void check_array(const char *word) {
         assert(index_set_contains(&array->waiting, array->first));
         assert(index_set_contains(&array->waiting, array->last));
         (void)task_array_free(array);
+}
+
+static void check_tokens(const char *word) {
+        _cleanup_free_ char *list = NULL, *second = NULL;
+        Needs needs = {}, again = {};
+        Error error = { "" };
+
+        if (opt_parse_token(NULL, word, &needs, &error) != 0) {
+                assert(error.text[0] != '\0');
+        } else {
+                assert(token_is_name(needs.tokens[0].name));
+                assert(needs.tokens[0].n > 0 && needs.tokens[0].n <= TOKEN_NUMBER_MAX);
+        }
+        needs_done(&needs);
+
+        if (needs_add_tokens(&needs, word) == 0) {
+                list = token_format_list(needs.tokens, needs.n_tokens);
+                assert(list && needs_add_tokens(&again, list) == 0 && needs_equal(&needs, &again));
+                second = token_format_list(again.tokens, again.n_tokens);
+                assert(second && strcmp(list, second) == 0);
+        }
+        needs_done(&needs);
+        needs_done(&again);
 }
 
 static void check_after(const char *word) {
@@ -137,6 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         check_ref(word);
         check_set(word);
         check_array(word);
+        check_tokens(word);
         check_after(word);
         check_gpu(word);
         check_numbers(word);

@@ -50,6 +50,8 @@ static VmOptions options_of(const Round *round) {
         };
 
         options.policy.n_cpus = 32;
+        options.policy.n_tokens = 1;
+        options.policy.tokens[0] = (Token){ "matlab", 6 };
         options.policy.reserved_memory_bytes = 0;
         options.policy.reserved_gpu_memory_bytes = 0;
         options.policy.default_delay_us = round->delay_us;
@@ -68,6 +70,13 @@ static Job new_job(unsigned priority, uint64_t arrival_us, uint64_t duration_us)
 
 static void add_gpu(Task *task, const char *word, uint64_t bytes) {
         if (needs_add_gpu(&task->needs, word, bytes) < 0)
+                abort();
+}
+
+static void add_tokens(Task *task, uint64_t n) {
+        Token token = { "matlab", (unsigned)n };
+
+        if (needs_add_token(&task->needs, &token) < 0)
                 abort();
 }
 
@@ -101,6 +110,8 @@ static Job small_job(Rng *rng, const Round *round, unsigned priority, uint64_t a
                 task->needs.memory_bytes = rng_between(rng, 1, 20) * GIB;
         if (rng_chance(rng, 30))
                 task->needs.cpus = (unsigned)rng_between(rng, 1, 6);
+        if (rng_chance(rng, 20))
+                add_tokens(task, rng_between(rng, 1, 3));
         job.ram_bytes = task->needs.memory_bytes;
         if (rng_chance(rng, 50)) {
                 job.gpu_bytes = rng_between(rng, 2, 12) * GIB;
@@ -143,6 +154,8 @@ static uint64_t add_whole(Vm *vm, Rng *rng, uint64_t arrival_us) {
                         add_gpu(job.task, "any", GPU_WHOLE);
         if (rng_chance(rng, 50))
                 job.task->needs.cpus = vm->options.policy.n_cpus;
+        if (rng_chance(rng, 50))
+                add_tokens(job.task, vm->options.policy.tokens[0].n);
         return vm_add(vm, &job);
 }
 

@@ -244,13 +244,20 @@ static size_t n_offers_in(const Oracle *oracle, const Plan *plan, uid_t uid, uin
         return n;
 }
 
+static bool asks_for_tokens(const OracleTask *task) {
+        for (unsigned i = 0; i < ORACLE_TOKENS_MAX; i++)
+                if (task->tokens[i] > 0)
+                        return true;
+        return false;
+}
+
 /* An array that asks for nothing at all leaves as a whole, as far as may be. */
 static void check_whole(Oracle *oracle, const OracleTask *task, const Plan *plan) {
         size_t n = n_offers_in(oracle, plan, task->uid, task->id);
 
         if (!task->is_array || !oracle_may_start(oracle, task) || task->memory_bytes > 0 ||
-            task->cpus > 0 || task->n_gpus > 0 || n == oracle_n_waits(task) ||
-            plan->n_offers == PLAN_OFFERS_MAX ||
+            task->cpus > 0 || task->n_gpus > 0 || asks_for_tokens(task) ||
+            n == oracle_n_waits(task) || plan->n_offers == PLAN_OFFERS_MAX ||
             oracle_is_full(oracle, task->uid, n_offers_in(oracle, plan, task->uid, 0)) ||
             oracle_is_beyond(oracle, task, plan, plan->n_offers))
                 return;
@@ -280,7 +287,7 @@ static bool is_shut(Oracle *oracle, const Plan *plan, uint64_t now_boot_us) {
 
 void oracle_check_plan(Oracle *oracle, const Plan *plan, uint64_t now_boot_us) {
         Room former, kept;
-        uint64_t cpus = 0;
+        uint64_t cpus = 0, tokens[ORACLE_TOKENS_MAX] = {};
         Sums sums;
 
         if (is_shut(oracle, plan, now_boot_us))
@@ -305,6 +312,10 @@ void oracle_check_plan(Oracle *oracle, const Plan *plan, uint64_t now_boot_us) {
                 cpus += task->cpus;
                 if (task->cpus > 0 && oracle_judge_cpus(oracle, &sums, &asker, cpus) != VERDICT_YES)
                         oracle_fault(oracle, "task %" PRIu64 " starts without cores", task->id);
+                if (oracle_judge_tokens(oracle, &sums, &asker, tokens) != VERDICT_YES)
+                        oracle_fault(oracle, "task %" PRIu64 " starts without tokens", task->id);
+                for (unsigned k = 0; k < ORACLE_TOKENS_MAX; k++)
+                        tokens[k] += task->tokens[k];
                 check_grants(oracle, &sums, &asker, &plan->offers[i]);
                 check_elements(oracle, task, plan);
                 if (task == former.task)
@@ -466,6 +477,28 @@ static void check_keep_view(Oracle *oracle, const Core *core, uint64_t now) {
                 core_keep_view_done(&view);
 }
 
+/* Of no name more are taken than there are. */
+static void check_tokens(Oracle *oracle, const Core *core, uint64_t now) {
+        TokenView *views;
+        ssize_t n = core_view_tokens(core, &views);
+        Sums sums;
+
+        if (n != (ssize_t)oracle->policy.n_tokens)
+                oracle_fault(oracle, "tokens of %zd names instead of %u", n,
+                             oracle->policy.n_tokens);
+        oracle_sum_up_all(oracle, now, NOBODY_ENDED, &sums);
+        for (ssize_t i = 0; i < n && i < (ssize_t)oracle->policy.n_tokens; i++) {
+                if (views[i].taken != sums.tokens[i])
+                        oracle_fault(oracle,
+                                     "%" PRIu64 " tokens %s are shown as taken, not %" PRIu64,
+                                     views[i].taken, views[i].name, sums.tokens[i]);
+                if (views[i].taken > views[i].total)
+                        oracle_fault(oracle, "more tokens %s are taken than there are",
+                                     views[i].name);
+        }
+        free(views);
+}
+
 void oracle_check_views(Oracle *oracle, const Core *core, uint64_t now_boot_us) {
         RamView ram = core_view_ram(core, now_boot_us);
         GpuView *gpus;
@@ -478,6 +511,7 @@ void oracle_check_views(Oracle *oracle, const Core *core, uint64_t now_boot_us) 
         check_counts(oracle, core);
         check_doomed(oracle, core);
         check_keep_view(oracle, core, now_boot_us);
+        check_tokens(oracle, core, now_boot_us);
 
         sum = oracle_sum_up(oracle, "", oracle->ram_total_bytes, now_boot_us, NOBODY_ENDED);
         if (ram.known != oracle->ram_known || ram.promised_bytes != sum.promised_bytes ||

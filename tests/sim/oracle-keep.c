@@ -46,6 +46,10 @@ static bool has_room(const Oracle *oracle, const Room *room, const Sums *sums) {
 
         if (task->cpus + sums->cpus > oracle->policy.n_cpus)
                 return false;
+        for (unsigned i = 0; i < ORACLE_TOKENS_MAX; i++)
+                if (task->tokens[i] > 0 &&
+                    task->tokens[i] + sums->tokens[i] > oracle->policy.tokens[i].n)
+                        return false;
         if (task->memory_bytes > 0 &&
             (!oracle->ram_known ||
              !has_bytes(task->memory_bytes, oracle->ram_free_bytes, oracle->ram_total_bytes,
@@ -93,6 +97,9 @@ static bool could_have_rest(const Oracle *oracle,
         claimed.freed_bytes = claimed.claimed_bytes;
         if (task->cpus > oracle->policy.n_cpus)
                 return false;
+        for (unsigned i = 0; i < ORACLE_TOKENS_MAX; i++)
+                if (task->tokens[i] > oracle->policy.tokens[i].n)
+                        return false;
         return task->memory_bytes == 0 ||
                (oracle->ram_known &&
                 could_have(goes_on, oracle->ram_changed,
@@ -251,7 +258,8 @@ bool oracle_is_alike(const OracleTask *a, const OracleTask *b) {
                      a->delay_given == b->delay_given &&
                      (!a->delay_given || (a->delay_us == 0) == (b->delay_us == 0)) &&
                      a->time_limit_us == b->time_limit_us && a->memory_bytes == b->memory_bytes &&
-                     a->cpus == b->cpus && a->n_gpus == b->n_gpus;
+                     a->cpus == b->cpus && a->n_gpus == b->n_gpus &&
+                     memcmp(a->tokens, b->tokens, sizeof(a->tokens)) == 0;
 
         for (unsigned i = 0; alike && i < a->n_gpus; i++)
                 alike = strcmp(a->want[i], b->want[i]) == 0 && a->want_bytes[i] == b->want_bytes[i];

@@ -112,8 +112,11 @@ void oracle_sum_up_all(const Oracle *oracle, uint64_t now, Ended ended, Sums *re
         for (size_t i = 0; i < oracle->n_alive; i++) {
                 const OracleTask *task = oracle_alive(oracle, i);
 
-                if (oracle_is_active(task) && !oracle_has_ended(task, now, ended))
-                        ret->cpus += task->cpus;
+                if (!oracle_is_active(task) || oracle_has_ended(task, now, ended))
+                        continue;
+                ret->cpus += task->cpus;
+                for (unsigned k = 0; k < ORACLE_TOKENS_MAX; k++)
+                        ret->tokens[k] += task->tokens[k];
         }
 }
 
@@ -262,6 +265,22 @@ Verdict oracle_judge_cpus(const Oracle *oracle,
                        VERDICT_NO;
 }
 
+Verdict oracle_judge_tokens(const Oracle *oracle,
+                            const Sums *sums,
+                            const Asker *asker,
+                            const uint64_t before[static ORACLE_TOKENS_MAX]) {
+        for (unsigned i = 0; i < ORACLE_TOKENS_MAX; i++) {
+                uint64_t asked = asker->task->tokens[i];
+                uint64_t kept = asker->kept->task ? asker->kept->task->tokens[i] : 0;
+
+                if (asked > 0 &&
+                    sums->tokens[i] + before[i] + asked + kept_from(asker, kept > 0, kept) >
+                            oracle->policy.tokens[i].n)
+                        return VERDICT_NO;
+        }
+        return VERDICT_YES;
+}
+
 bool oracle_is_full(const Oracle *oracle, uid_t uid, size_t n) {
         size_t n_offers = n, n_active = n;
 
@@ -315,6 +334,7 @@ bool oracle_may_start(const Oracle *oracle, const OracleTask *task) {
 }
 
 Verdict oracle_judge(const Oracle *oracle, const Sums *sums, const Asker *asker) {
+        static const uint64_t none[ORACLE_TOKENS_MAX];
         const OracleTask *task = asker->task;
         Verdict verdict = VERDICT_YES;
 
@@ -323,6 +343,7 @@ Verdict oracle_judge(const Oracle *oracle, const Sums *sums, const Asker *asker)
         if (task->memory_bytes > 0)
                 verdict = MIN(verdict, judge_ram(oracle, sums, asker));
         verdict = MIN(verdict, oracle_judge_cpus(oracle, sums, asker, task->cpus));
+        verdict = MIN(verdict, oracle_judge_tokens(oracle, sums, asker, none));
         if (verdict > VERDICT_NO)
                 verdict = MIN(verdict, judge_gpus(oracle, sums, asker, 0, 0, 0));
         if (verdict > VERDICT_NO &&

@@ -24,6 +24,7 @@ typedef struct Sums {
         Sum ram;
         Sum gpus[GPU_MAX];
         uint64_t cpus;
+        uint64_t tokens[ORACLE_TOKENS_MAX];
 } Sums;
 
 /* The room of one task. */
@@ -89,6 +90,12 @@ Verdict oracle_judge_cpus(const Oracle *oracle,
                           const Sums *sums,
                           const Asker *asker,
                           uint64_t cpus);
+
+/* @before: of each, what was given before it in the same plan */
+Verdict oracle_judge_tokens(const Oracle *oracle,
+                            const Sums *sums,
+                            const Asker *asker,
+                            const uint64_t before[static ORACLE_TOKENS_MAX]);
 Verdict oracle_judge_gpu(const Oracle *oracle,
                          const Sums *sums,
                          const Asker *asker,

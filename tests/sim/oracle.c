@@ -149,6 +149,15 @@ static void add_array(OracleTask *new, const TaskArray *array) {
                 new->waits[i] = index_set_contains(&array->waiting, i);
 }
 
+static void set_tokens(const Oracle *oracle, OracleTask *task, const Needs *needs) {
+        for (unsigned i = 0; i < ORACLE_TOKENS_MAX; i++) {
+                task->tokens[i] = 0;
+                for (unsigned k = 0; i < oracle->policy.n_tokens && k < needs->n_tokens; k++)
+                        if (strcmp(oracle->policy.tokens[i].name, needs->tokens[k].name) == 0)
+                                task->tokens[i] = needs->tokens[k].n;
+        }
+}
+
 static void add_task(Oracle *oracle, const Task *task, const Event *event) {
         OracleTask new = {
                 .id = task->id,
@@ -168,6 +177,7 @@ static void add_task(Oracle *oracle, const Task *task, const Event *event) {
                 .signature = signature_of(task, NULL),
         };
 
+        set_tokens(oracle, &new, &task->needs);
         for (unsigned i = 0; i < task->needs.n_gpus; i++) {
                 memcpy(new.want[i], task->needs.gpus[i].uuid, GPU_UUID_MAX);
                 new.want_bytes[i] = task->needs.gpus[i].bytes;
@@ -516,7 +526,7 @@ static void end_or_try_again(Oracle *oracle, OracleTask *task, const Event *even
         end_task(oracle, task, end);
 }
 
-static void update(OracleTask *task, const TaskUpdate *update) {
+static void update(const Oracle *oracle, OracleTask *task, const TaskUpdate *update) {
         if (update->set_time_limit)
                 task->time_limit_us = update->time_limit_us;
         if (update->priority >= 0)
@@ -525,6 +535,7 @@ static void update(OracleTask *task, const TaskUpdate *update) {
                 return;
         task->memory_bytes = update->needs->memory_bytes;
         task->cpus = update->needs->cpus;
+        set_tokens(oracle, task, update->needs);
         task->n_gpus = update->needs->n_gpus;
         for (unsigned i = 0; i < task->n_gpus; i++) {
                 memcpy(task->want[i], update->needs->gpus[i].uuid, GPU_UUID_MAX);
@@ -546,7 +557,7 @@ static void apply(Oracle *oracle, OracleTask *task, const Event *event) {
                 task->n_missed = 0;
                 return;
         case EVENT_UPDATED:
-                update(task, &event->updated);
+                update(oracle, task, &event->updated);
                 return;
         case EVENT_RUNNER_AWAY:
                 task->away = true;

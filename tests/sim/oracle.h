@@ -19,6 +19,7 @@
 #include "util/macro.h"
 
 enum {
+        ORACLE_TOKENS_MAX = 2,    /* names that there are */
         ORACLE_GPUS_MAX = 8,      /* that a task may ask for */
         ORACLE_AFTER_MAX = 4,     /* tasks that one may wait for */
         ORACLE_ELEMENTS_MAX = 32, /* of an array */
@@ -66,6 +67,7 @@ typedef struct OracleTask {
         uint64_t offer;           /* the number of its last one */
         uint64_t memory_bytes;
         unsigned cpus;
+        unsigned tokens[ORACLE_TOKENS_MAX]; /* in the places of the policy's */
         unsigned n_gpus;
         char want[ORACLE_GPUS_MAX][GPU_UUID_MAX]; /* a UUID, or empty for any */
         uint64_t want_bytes[ORACLE_GPUS_MAX];

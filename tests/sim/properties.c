@@ -72,6 +72,9 @@ static Policy some_policy(Rng *rng) {
         policy.max_offers_per_uid = (unsigned)rng_between(rng, 1, 8);
         policy.max_active_per_uid = (unsigned)rng_between(rng, 1, 30);
         policy.order_fifo = rng_chance(rng, 20);
+        policy.n_tokens = (unsigned)rng_below(rng, 3);
+        policy.tokens[0] = (Token){ "matlab", (unsigned)rng_between(rng, 1, 6) };
+        policy.tokens[1] = (Token){ "ansys", (unsigned)rng_between(rng, 1, 2) };
         policy.share_half_life_us = POLICY_HALF_LIFE_MIN_US * rng_between(rng, 1, 60);
         return policy;
 }
@@ -149,6 +152,13 @@ static void some_needs(Round *round, Needs *ret) {
                                         0 };
         if (rng_chance(rng, 70))
                 ret->memory_bytes = some_gib(round, round->ram_total_bytes - 3 * GIB);
+        for (unsigned i = 0; i < core_policy(round->drive.core)->n_tokens; i++) {
+                Token token = core_policy(round->drive.core)->tokens[i];
+
+                token.n = (unsigned)rng_between(rng, 1, token.n);
+                if (rng_chance(rng, 20) && needs_add_token(ret, &token) < 0)
+                        abort();
+        }
         for (unsigned i = 0; i < n_gpus; i++) {
                 unsigned gpu = (unsigned)rng_below(rng, round->n_gpus);
                 bool any = rng_chance(rng, 60) || named[gpu];

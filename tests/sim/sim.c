@@ -58,6 +58,9 @@ static VmOptions options_of(const Scenario *scenario, uint64_t seed) {
         options.policy.delay_strict = scenario->strict;
         options.policy.gpu_pick_pack = scenario->pack;
         options.policy.unfilled_delay = scenario->unfilled_delay;
+        options.policy.n_tokens = 2;
+        options.policy.tokens[0] = (Token){ "matlab", 3 };
+        options.policy.tokens[1] = (Token){ "ansys", 1 };
         return options;
 }
 
@@ -66,6 +69,16 @@ static uint64_t some_size(Rng *rng, uint64_t total) {
         static const unsigned percent[] = { 1, 2, 2, 4, 4, 8, 8, 15, 25, 40, 75 };
 
         return total / 100 * percent[rng_below(rng, ELEMENTSOF(percent))];
+}
+
+static void some_tokens(Rng *rng, const VmOptions *options, Needs *needs) {
+        for (unsigned i = 0; i < options->policy.n_tokens; i++) {
+                Token token = options->policy.tokens[i];
+
+                token.n = (unsigned)rng_between(rng, 1, token.n);
+                if (rng_chance(rng, 70) && needs_add_token(needs, &token) < 0)
+                        abort();
+        }
 }
 
 static void some_gpus(Rng *rng, const VmOptions *options, Needs *needs, uint64_t bytes) {
@@ -133,6 +146,8 @@ static Job some_job(Rng *rng, const Scenario *scenario, const VmOptions *options
                 task->needs.cpus = (unsigned)rng_between(rng, 1, 8);
         if (rng_chance(rng, 50))
                 some_gpus(rng, options, &task->needs, gpu_bytes);
+        if (rng_chance(rng, 15))
+                some_tokens(rng, options, &task->needs);
 
         job.ram_bytes = task->needs.memory_bytes / 100 * rng_between(rng, 20, 100);
         job.gpu_bytes = (gpu_bytes == GPU_WHOLE ? options->gpu_bytes / 2 : gpu_bytes) / 100 *

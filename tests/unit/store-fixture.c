@@ -129,6 +129,7 @@ Task *full_task(uint64_t id) {
         task->cwd = strdup("/home/alice/p");
         task->needs.memory_bytes = UINT64_C(5) << 40;
         task->needs.cpus = 3;
+        assert_int_equal(needs_add_tokens(&task->needs, "matlab:2 ansys:1000000"), 0);
         task->needs.n_gpus = 2;
         task->needs.gpus = calloc(2, sizeof(*task->needs.gpus));
         task->gpus = calloc(2, sizeof(*task->gpus));
@@ -258,6 +259,11 @@ void assert_task_equal(const Task *have, const Task *want) {
         assert_text_equal(have->cwd, want->cwd);
         assert_int_equal(have->needs.memory_bytes, want->needs.memory_bytes);
         assert_int_equal(have->needs.cpus, want->needs.cpus);
+        assert_int_equal(have->needs.n_tokens, want->needs.n_tokens);
+        for (unsigned i = 0; i < want->needs.n_tokens; i++) {
+                assert_string_equal(have->needs.tokens[i].name, want->needs.tokens[i].name);
+                assert_int_equal(have->needs.tokens[i].n, want->needs.tokens[i].n);
+        }
         assert_gpus_equal(have, want);
         assert_int_equal(have->priority, want->priority);
         assert_int_equal(have->delay_us, want->delay_us);

@@ -47,6 +47,9 @@ static void test_needs_are_short(_unused_ void **state) {
         assert_int_equal(needs_add_gpu(&task->needs, "GPU-12", 512 * MIB), 0);
         task->needs.cpus = 8;
         assert_string_freed(format_needs(task), "1.5G,gpu0:10G,any:all,GPU-12:512M,8c");
+        assert_int_equal(needs_add_tokens(&task->needs, "matlab:2 ansys"), 0);
+        assert_string_freed(format_needs(task),
+                            "1.5G,gpu0:10G,any:all,GPU-12:512M,8c,ansys:1,matlab:2");
 }
 
 static void test_granted_gpus_are_shown_by_number(_unused_ void **state) {
@@ -63,6 +66,10 @@ static void test_needs_in_words(_unused_ void **state) {
 
         assert_string_freed(format_needs_words(&task->needs),
                             "5G of RAM, a whole GPU (any), 10G on GPU 1, 4 cores");
+        assert_int_equal(needs_add_tokens(&task->needs, "matlab:2 ansys"), 0);
+        assert_string_freed(format_needs_words(&task->needs),
+                            "5G of RAM, a whole GPU (any), 10G on GPU 1, 4 cores, 1 token of "
+                            "ansys, 2 tokens of matlab");
         assert_string_freed(format_needs_words(&none), "nothing");
         assert_string_freed(format_needs_words(&one_core), "1 core");
 }

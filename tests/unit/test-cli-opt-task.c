@@ -130,6 +130,25 @@ static void test_cores_are_whole_numbers(_unused_ void **state) {
         assert_int_equal(cpus, 0);
 }
 
+static void test_tokens_are_named_once(_unused_ void **state) {
+        Needs needs = { 0 };
+        Error error = { 0 };
+
+        assert_int_equal(opt_parse_token(NULL, "matlab:2", &needs, NULL), 0);
+        assert_int_equal(opt_parse_token(NULL, "ansys", &needs, NULL), 0);
+        assert_int_equal(needs_n_of_token(&needs, "matlab"), 2);
+        assert_int_equal(needs_n_of_token(&needs, "ansys"), 1);
+        assert_true(opt_parse_token(NULL, "matlab", &needs, &error) < 0);
+        assert_string_equal(error.text,
+                            "token 'matlab' is named twice; 'matlab:N' asks for several");
+        assert_true(opt_parse_token(NULL, "x:0", &needs, &error) < 0);
+        assert_true(opt_parse_token(NULL, ":2", &needs, &error) < 0);
+        assert_string_equal(error.text,
+                            "':2' names no token; use a name of the settings, then ':N'");
+        assert_int_equal(needs.n_tokens, 2);
+        needs_done(&needs);
+}
+
 static void test_what_one_waits_for_is_a_list_of_ids(_unused_ void **state) {
         AfterList list = { 0 };
 
@@ -230,6 +249,7 @@ int main(void) {
                 cmocka_unit_test(test_there_is_an_end_to_gpus),
                 cmocka_unit_test(test_priorities_are_words_and_numbers),
                 cmocka_unit_test(test_cores_are_whole_numbers),
+                cmocka_unit_test(test_tokens_are_named_once),
                 cmocka_unit_test(test_what_one_waits_for_is_a_list_of_ids),
                 cmocka_unit_test(test_what_is_no_list_of_ids_is_refused),
                 cmocka_unit_test(test_an_element_is_not_waited_for),

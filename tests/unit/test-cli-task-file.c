@@ -26,6 +26,8 @@ static void test_every_option_can_stand_in_a_file(_unused_ void **state) {
                                "gpu = 0:10G\n"
                                "gpu = any\n"
                                "cpus = 4\n"
+                               "token = matlab:2\n"
+                               "token = ansys\n"
                                "delay = inf\n"
                                "priority = high\n"
                                "name = a name; of sorts\n"
@@ -49,6 +51,9 @@ static void test_every_option_can_stand_in_a_file(_unused_ void **state) {
         assert_string_equal(file.options.gpus[0], "0:10G");
         assert_string_equal(file.options.gpus[1], "any");
         assert_int_equal(file.options.cpus.value, 4);
+        assert_int_equal(file.options.n_tokens, 2);
+        assert_string_equal(file.options.tokens[0], "matlab:2");
+        assert_string_equal(file.options.tokens[1], "ansys");
         assert_int_equal(file.options.delay.us, TASK_TIME_INF);
         assert_int_equal(file.options.priority.value, 200);
         assert_string_equal(file.options.name, "a name; of sorts");
@@ -129,10 +134,13 @@ static void test_the_command_line_wins(_unused_ void **state) {
                 .memory = { "1G", GIB },
                 .n_gpus = 1,
                 .gpus = { "1:2G" },
+                .n_tokens = 1,
+                .tokens = { "matlab:2" },
         };
         Error error = { 0 };
 
-        assert_int_equal(parse("[task]\nmemory = 5G\ncpus = 2\ngpu = any\ngpu = any\npin = yes\n",
+        assert_int_equal(parse("[task]\nmemory = 5G\ncpus = 2\ngpu = any\ngpu = any\npin = yes\n"
+                               "token = ansys\ntoken = matlab\n",
                                &file, &error),
                          0);
         run_options_merge(&options, &file.options);
@@ -140,6 +148,8 @@ static void test_the_command_line_wins(_unused_ void **state) {
         assert_int_equal(options.cpus.value, 2);
         assert_int_equal(options.n_gpus, 1);
         assert_string_equal(options.gpus[0], "1:2G");
+        assert_int_equal(options.n_tokens, 1);
+        assert_string_equal(options.tokens[0], "matlab:2");
         assert_true(options.pin.set);
 }
 
@@ -152,6 +162,8 @@ static void test_what_is_saved_reads_back_to_the_same(_unused_ void **state) {
                 .pin = { "no", false },
                 .n_gpus = 2,
                 .gpus = { "any:all", "GPU-12ab:10GB" },
+                .n_tokens = 1,
+                .tokens = { "matlab:2" },
         };
         char folder[64];
         char path[128];
@@ -210,6 +222,8 @@ static void test_options_become_a_task(_unused_ void **state) {
                 .name = "n\xff",
                 .n_gpus = 2,
                 .gpus = { "any", "1:2G" },
+                .n_tokens = 2,
+                .tokens = { "matlab:2", "ansys" },
         };
         Error error = { 0 };
 
@@ -220,6 +234,8 @@ static void test_options_become_a_task(_unused_ void **state) {
         assert_int_equal(task->needs.n_gpus, 2);
         assert_int_equal(task->needs.gpus[0].bytes, GPU_WHOLE);
         assert_int_equal(task->needs.gpus[1].bytes, 2 * GIB);
+        assert_int_equal(task->needs.n_tokens, 2);
+        assert_int_equal(needs_n_of_token(&task->needs, "matlab"), 2);
         assert_int_equal(task->priority, 200);
         assert_true(task->delay_given);
         assert_int_equal(task->delay_us, 5 * US_PER_SEC);

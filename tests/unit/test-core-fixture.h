@@ -48,6 +48,7 @@ typedef struct Ask {
         unsigned cpus;
         const char *gpu[4];    /* words: "0", "any" */
         uint64_t gpu_bytes[4]; /* 0: whole */
+        const char *tokens;    /* "ansys:1 matlab:2"; NULL: none */
         uint64_t delay_us;
         bool delay_given;
         uint64_t time_limit_us; /* 0: none */
@@ -163,6 +164,8 @@ static inline void needs_of(const World *world, const Ask *ask, Needs *ret) {
                 assert_int_equal(needs_add_gpu(ret, ask->gpu[i],
                                                ask->gpu_bytes[i] ? ask->gpu_bytes[i] : GPU_WHOLE),
                                  0);
+        if (ask->tokens)
+                assert_int_equal(needs_add_tokens(ret, ask->tokens), 0);
         assert_int_equal(core_resolve(world->core, ret, NULL), 0);
 }
 

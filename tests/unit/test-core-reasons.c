@@ -314,6 +314,54 @@ static uint64_t cores_are_short_and_will_be_kept(World *world) {
         return submit(world, (Ask){ .cpus = 10 });
 }
 
+static void three_tokens(Policy *policy) {
+        policy->n_tokens = 1;
+        policy->tokens[0] = (Token){ "matlab", 3 };
+}
+
+static void two_tokens(Policy *policy) {
+        policy->tokens[0].n = 2;
+}
+
+static uint64_t tokens_are_short(World *world) {
+        set_policy(world, three_tokens);
+        start(world, (Ask){ .uid = BOB, .tokens = "matlab:2" });
+        return submit(world, (Ask){ .tokens = "matlab:2" });
+}
+
+static uint64_t there_are_fewer_tokens_now(World *world) {
+        uint64_t id;
+
+        set_policy(world, three_tokens);
+        start(world, (Ask){ .uid = BOB, .tokens = "matlab" });
+        id = submit(world, (Ask){ .tokens = "matlab:3" });
+        set_policy(world, two_tokens);
+        return id;
+}
+
+/* All three are kept for task 2 of bob, chuck has one. */
+static void keep_tokens(World *world) {
+        set_policy(world, three_tokens);
+        set_policy(world, keep_after_ten_minutes);
+        start(world, (Ask){ .uid = CHUCK, .tokens = "matlab" });
+        submit(world, (Ask){ .uid = BOB, .tokens = "matlab:3" });
+        pass_time(world, 600 * SEC);
+        (void)settle(world);
+        assert_int_equal(kept_for(world), 2);
+        pass_time(world, 60 * SEC);
+        look(world);
+}
+
+static uint64_t tokens_are_kept(World *world) {
+        keep_tokens(world);
+        return submit(world, (Ask){ .tokens = "matlab" });
+}
+
+static uint64_t tokens_are_short_and_will_be_kept(World *world) {
+        keep_tokens(world);
+        return submit(world, (Ask){ .tokens = "matlab:3" });
+}
+
 static uint64_t room_is_kept_for_it(World *world) {
         keep(world);
         return 2;
@@ -419,6 +467,14 @@ static const struct {
           "needs 4 cores: 2 of 16 free, 2 missing (task 1 of bob has 14)" },
         { WAIT_REASON_CPUS, cores_are_short_and_will_be_kept,
           "needs 10 cores: 8 of 16 free, 2 missing (task 1 of chuck has 8), and 12 kept for task 2 of bob" },
+        { WAIT_REASON_TOKENS, tokens_are_short,
+          "needs 2 tokens of matlab: 1 of 3 free, 1 missing (task 1 of bob has 2)" },
+        { WAIT_REASON_TOKENS, tokens_are_short_and_will_be_kept,
+          "needs 3 tokens of matlab: 2 of 3 free, 1 missing (task 1 of chuck has 1), and 3 kept for task 2 of bob" },
+        { WAIT_REASON_TOKENS, there_are_fewer_tokens_now,
+          "needs 3 tokens of matlab: the settings have only 2 now, and it can't start before they have 1 more (task 1 of bob has 1)" },
+        { WAIT_REASON_TOKENS_KEPT, tokens_are_kept,
+          "needs 1 token of matlab: 2 of 3 free, but 3 kept for task 2 of bob (at most 59m more), 1 missing" },
         { WAIT_REASON_DELAY, a_delay_lasts,
           "needs 5G of RAM: kept for task 1 of bob until it has taken what it asked for, at most 45s more" },
         { WAIT_REASON_DELAY, a_delay_never_ends,

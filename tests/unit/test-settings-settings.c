@@ -395,9 +395,12 @@ static void test_the_form_of_the_file_is_strict(void **state) {
         assert_refused("gpus = 0\n[taskflow]\n", "line 1: 'gpus' stands before '[taskflow]'");
         assert_refused("[taskflow]\ngpus = 0\n\n[task]\nmemory = 5G\n",
                        "line 5: unknown section '[task]'");
-        assert_refused("[taskflow]\n[other]\n", "line 2: there is one section, '[taskflow]'");
-        assert_refused("[other]\n", "line 1: there is one section");
-        assert_refused("[taskflow]\ngpus = 0\n[taskflow]\n", "line 3: there is one section");
+        assert_refused("[taskflow]\n[other]\n",
+                       "line 2: there are two sections, '[taskflow]' and '[tokens]', each once");
+        assert_refused("[other]\n", "line 1: there are two sections");
+        assert_refused("[taskflow]\ngpus = 0\n[taskflow]\n", "line 3: there are two sections");
+        assert_refused("[tokens]\n[taskflow]\n[tokens]\n", "line 3: there are two sections");
+        assert_refused("[tokens]\nmatlab = 1\n[tokens2]\n", "line 3: there are two sections");
         assert_refused("[taskflow]\ngpus = 0\n# x\ngpus = 0\n",
                        "line 4: 'gpus' is there already, in line 2");
         assert_refused("[taskflow]\ngpus\n", "line 2: ");
@@ -524,6 +527,47 @@ static void test_every_key_has_a_default_that_it_takes(void **state) {
         }
 }
 
+static void test_tokens_are_names_with_a_number(_unused_ void **state) {
+        Settings s = {};
+
+        assert_int_equal(parse("[taskflow]\ngpus = 0\n[tokens]\nmatlab = 3\nAnsys.hpc-2 = 0\n"
+                               "scratch_io=1000000\n",
+                               &s, NULL),
+                         0);
+        assert_int_equal(s.policy.n_tokens, 3);
+        assert_string_equal(s.policy.tokens[0].name, "matlab");
+        assert_int_equal(s.policy.tokens[0].n, 3);
+        assert_string_equal(s.policy.tokens[1].name, "Ansys.hpc-2");
+        assert_int_equal(s.policy.tokens[1].n, 0);
+        assert_int_equal(s.policy.tokens[2].n, 1000000);
+        settings_done(&s);
+
+        assert_refused("[tokens]\nmatlab = 3\n\nmatlab = 2\n",
+                       "line 4: 'matlab' is there already, in line 2");
+        assert_refused("[tokens]\nmatlab = many\n", "line 2: matlab: ");
+        assert_refused("[tokens]\nmatlab = -1\n", "line 2: matlab: ");
+        assert_refused("[tokens]\nmatlab =\n", "line 2: ");
+        assert_refused("[tokens]\nmatlab = 1000001\n", "line 2: matlab: ");
+        assert_refused("[tokens]\n2d = 1\n", "line 2: '2d' is no name of tokens");
+        assert_refused("[tokens]\nany = 1\n",
+                       "line 2: 'any' is no name of tokens: it means something else");
+        assert_refused("[tokens]\na23456789012345678901234567890123 = 1\n", "at most 31 in all");
+}
+
+static void test_there_is_an_end_to_tokens(_unused_ void **state) {
+        char text[4096] = "[tokens]\n";
+        size_t n = strlen(text);
+        Settings s = {};
+
+        for (int i = 0; i < TOKENS_MAX; i++)
+                n += (size_t)snprintf(text + n, sizeof(text) - n, "t%d = %d\n", i, i);
+        assert_int_equal(parse(text, &s, NULL), 0);
+        assert_int_equal(s.policy.n_tokens, TOKENS_MAX);
+        settings_done(&s);
+        (void)snprintf(text + n, sizeof(text) - n, "more = 1\n");
+        assert_refused(text, "more than 64 names of tokens");
+}
+
 /* With each '#' taken away it says what holds without it. */
 static void test_the_example_file_says_the_defaults(void **state) {
         _cleanup_free_ char *have = NULL;
@@ -548,6 +592,9 @@ static void test_the_example_file_says_the_defaults(void **state) {
                         line[1] = ' ', memmove(line + 1, line + 2, strlen(line + 1));
         assert_int_equal(parse(want, &s, NULL), 0);
         assert_int_equal(settings_load(&defaults, NULL, false, false, NULL), 0);
+        assert_int_equal(s.policy.n_tokens, 1); /* of these there are none by default */
+        s.policy.n_tokens = 0;
+        s.policy.tokens[0] = (Token){};
         assert_memory_equal(&s.policy, &defaults.policy, sizeof(s.policy));
         assert_string_equal(s.nvml_library, defaults.nvml_library);
         settings_done(&defaults);
@@ -605,6 +652,8 @@ int main(void) {
                 cmocka_unit_test(test_who_is_denied_or_not_allowed_is_left_out),
                 cmocka_unit_test(test_a_file_may_be_missing_unless_it_is_required),
                 cmocka_unit_test(test_every_key_has_a_default_that_it_takes),
+                cmocka_unit_test(test_tokens_are_names_with_a_number),
+                cmocka_unit_test(test_there_is_an_end_to_tokens),
                 cmocka_unit_test(test_the_example_file_says_the_defaults),
                 cmocka_unit_test(test_the_manual_has_the_same_keys_and_defaults),
         };

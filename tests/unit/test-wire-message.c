@@ -52,6 +52,11 @@ static void assert_needs(const Needs *have, const Needs *want) {
                 assert_string_equal(have->gpus[i].uuid, want->gpus[i].uuid);
                 assert_int_equal(have->gpus[i].bytes, want->gpus[i].bytes);
         }
+        assert_int_equal(have->n_tokens, want->n_tokens);
+        for (unsigned i = 0; i < want->n_tokens; i++) {
+                assert_string_equal(have->tokens[i].name, want->tokens[i].name);
+                assert_int_equal(have->tokens[i].n, want->tokens[i].n);
+        }
 }
 
 static void assert_grants(const GpuGrant *have, const GpuGrant *want, unsigned n) {
@@ -151,6 +156,7 @@ static void assert_explain(const Explain *have, const Explain *want) {
                 assert_int_equal(a->reason, b->reason);
                 assert_int_equal(a->gpu_index, b->gpu_index);
                 assert_string_equal(a->gpu_uuid, b->gpu_uuid);
+                assert_string_equal(a->token, b->token);
                 assert_int_equal(a->asked_bytes, b->asked_bytes);
                 assert_int_equal(a->free_bytes, b->free_bytes);
                 assert_int_equal(a->missing_bytes, b->missing_bytes);
@@ -339,7 +345,7 @@ static void test_update_keeps_what_is_set(_unused_ void **state) {
         Call call = sample_call(CALL_UPDATE), back = pass_call(&call);
 
         assert_true(back.update.set_needs_memory && back.update.set_needs_gpus &&
-                    back.update.set_needs_cpus);
+                    back.update.set_needs_cpus && back.update.set_needs_tokens);
         assert_true(back.update.set_priority && back.update.set_time_limit && back.update.set_name);
         assert_needs(&back.update.needs, &call.update.needs);
         assert_int_equal(back.update.priority, 200);
@@ -355,6 +361,7 @@ static void test_update_tells_none_from_not_said(_unused_ void **state) {
                       .update = { .id = 1,
                                   .set_needs_memory = true,
                                   .set_needs_gpus = true,
+                                  .set_needs_tokens = true,
                                   .set_time_limit = true,
                                   .time_limit_us = TASK_TIME_INF,
                                   .set_name = true } };
@@ -362,6 +369,7 @@ static void test_update_tells_none_from_not_said(_unused_ void **state) {
 
         assert_true(back.update.set_needs_memory && back.update.needs.memory_bytes == 0);
         assert_true(back.update.set_needs_gpus && back.update.needs.n_gpus == 0);
+        assert_true(back.update.set_needs_tokens && back.update.needs.n_tokens == 0);
         assert_true(back.update.set_time_limit && back.update.time_limit_us == TASK_TIME_INF);
         assert_true(back.update.set_name && back.update.name == NULL);
         assert_false(back.update.set_needs_cpus || back.update.set_priority);
@@ -542,6 +550,13 @@ static void test_status_keeps_each_field(_unused_ void **state) {
                     have->keep->n_gpus == 1);
         assert_string_equal(have->keep->gpus[0].uuid, "GPU-bbbb");
         assert_true(have->keep->gpus[0].index == 1 && have->keep->gpus[0].bytes == GPU_WHOLE);
+        assert_true(have->keep->n_tokens == 1 && have->keep->tokens[0].n == 3);
+        assert_string_equal(have->keep->tokens[0].name, "matlab");
+        assert_int_equal(have->n_tokens, 2);
+        assert_string_equal(have->tokens[0].name, "matlab");
+        assert_true(have->tokens[0].total == 3 && have->tokens[0].taken == 2);
+        assert_string_equal(have->tokens[1].name, "gone");
+        assert_true(have->tokens[1].total == 0 && have->tokens[1].taken == 1);
         assert_true(have->n_users == 2 && have->n_more_users == 3);
         for (size_t i = 0; i < 2; i++) {
                 const UserView *a = &have->users[i], *b = &want->users[i];

@@ -100,6 +100,17 @@ static const struct {
           "'task.delay_us' must be a whole number from 0 on, or null" },
         { SUBMIT(",\"needs\":{\"cpus\":4294967296}"),
           "'task.needs.cpus' must be a whole number from 0 to 2147483647" },
+        { SUBMIT(",\"needs\":{\"tokens\":[{\"name\":\"matlab\",\"count\":0}]}"),
+          "'task.needs.tokens[0].count' must be a whole number from 1 to 1000000" },
+        { SUBMIT(",\"needs\":{\"tokens\":[{\"name\":\"mat lab\",\"count\":1}]}"),
+          "'task.needs.tokens[0].name' must be a letter, then letters, digits or any of . _ -, "
+          "at most 31 in all" },
+        { SUBMIT(",\"needs\":{\"tokens\":[{\"name\":\"a\",\"count\":1},{\"name\":\"b\",\"count\":1},"
+                 "{\"name\":\"a\",\"count\":1}]}"),
+          "'task.needs' name a token twice" },
+        { METHOD("Update",
+                 "{\"id\":1,\"tokens\":[{\"name\":\"a\",\"count\":1},{\"name\":\"a\",\"count\":2}]}"),
+          "'parameters' name a token twice" },
         { SUBMIT(",\"needs\":{\"memory_bytes\":null}"),
           "'task.needs.memory_bytes' must be a whole number from 0 on" },
         { METHOD("Cancel", "{\"ids\":[1],\"signal\":65}"),

@@ -116,7 +116,12 @@ static void test_task_has_all_of_its_sizes(_unused_ void **state) {
         TaskView view = { .task = sample_task() };
         json_t *json = task_json(&view, "alice", NULL), *gpu;
 
-        assert_keys(get(json, "needs"), "memory_bytes,cpus,gpus");
+        assert_keys(get(json, "needs"), "memory_bytes,cpus,gpus,tokens");
+        assert_int_equal(json_array_size(get(get(json, "needs"), "tokens")), 2);
+        gpu = json_array_get(get(get(json, "needs"), "tokens"), 1);
+        assert_keys(gpu, "name,count");
+        assert_text(gpu, "name", "matlab");
+        assert_number(gpu, "count", 2);
         assert_number(get(json, "needs"), "memory_bytes", 5 * GIB);
         assert_number(get(json, "needs"), "cpus", 7);
         gpu = json_array_get(get(get(json, "needs"), "gpus"), 0);
@@ -366,7 +371,7 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         json = parse(text);
         assert_keys(
                 json,
-                "schema,memory,gpus,gpus_known,gpus_message,gpus_age_seconds,tasks,cpus,drained,kept,users,daemon");
+                "schema,memory,gpus,gpus_known,gpus_message,gpus_age_seconds,tasks,cpus,tokens,drained,kept,users,daemon");
         assert_number(json, "schema", 1);
         assert_keys(get(json, "memory"),
                     "total_bytes,available_bytes,promised_bytes,free_bytes,reserved_bytes,"
@@ -390,7 +395,17 @@ static void test_status_has_every_key_and_value(_unused_ void **state) {
         assert_number(get(json, "drained"), "uid", 1002);
         assert_text(get(json, "drained"), "since", "2026-01-31T10:00:00.123Z");
 
-        assert_keys(get(json, "kept"), "task,uid,age_seconds,left_seconds,memory_bytes,cpus,gpus");
+        assert_keys(get(json, "kept"),
+                    "task,uid,age_seconds,left_seconds,memory_bytes,cpus,gpus,tokens");
+        assert_text(json_array_get(get(get(json, "kept"), "tokens"), 0), "name", "matlab");
+        assert_number(json_array_get(get(get(json, "kept"), "tokens"), 0), "count", 3);
+        gpu = json_array_get(get(json, "tokens"), 0);
+        assert_keys(gpu, "name,total,taken,free");
+        assert_text(gpu, "name", "matlab");
+        assert_number(gpu, "total", 3);
+        assert_number(gpu, "taken", 2);
+        assert_number(gpu, "free", 1);
+        assert_number(json_array_get(get(json, "tokens"), 1), "free", 0);
         assert_text(get(json, "kept"), "task", "14_2");
         assert_number(get(json, "kept"), "uid", 1003);
         assert_number(get(json, "kept"), "age_seconds", 90);

@@ -44,6 +44,7 @@ static inline void sample_needs(Needs *needs, bool resolved) {
         needs->cpus = 7;
         assert(needs_add_gpu(needs, "any", 10 * GIB) == 0);
         assert(needs_add_gpu(needs, "MIG", GPU_WHOLE) == 0);
+        assert(needs_add_tokens(needs, "matlab:2 ansys:1") == 0);
         if (resolved)
                 (void)strcpy(needs->gpus[1].uuid, "MIG-GPU-1/7/0");
 }
@@ -130,7 +131,7 @@ static inline Explain *sample_explain(void) {
         Lack *lack = &explain->lacks[0];
 
         explain->uid = 1003;
-        explain->n_lacks = 2;
+        explain->n_lacks = 3;
         *lack = (Lack){ .reason = WAIT_REASON_GPU_MEMORY,
                         .gpu_index = 0,
                         .gpu_uuid = "GPU-aaaa0000-1111",
@@ -155,6 +156,13 @@ static inline Explain *sample_explain(void) {
                 .task_id = task_ref(2, 7), .uid = 0, .used_bytes = 23, .promised_bytes = 24
         };
         explain->lacks[1] = (Lack){ .reason = WAIT_REASON_CPUS, .gpu_index = -1, .asked_bytes = 8 };
+        explain->lacks[2] = (Lack){ .reason = WAIT_REASON_TOKENS,
+                                    .gpu_index = -1,
+                                    .token = "matlab",
+                                    .asked_bytes = 2,
+                                    .free_bytes = 1,
+                                    .missing_bytes = 1,
+                                    .total_bytes = 3 };
         explain->any_gpu = true;
         explain->drain = (Drain){ .on = true, .by_uid = 1001, .at_us = 31, .reason = "a new disk" };
         explain->keep = (ExplainKeep){ .kept = true,
@@ -262,6 +270,7 @@ static inline void sample_call_of_command(CallType type, Call *call) {
                 call->update.id = 12;
                 call->update.set_needs_memory = call->update.set_needs_gpus = true;
                 call->update.set_needs_cpus = call->update.set_priority = true;
+                call->update.set_needs_tokens = true;
                 call->update.set_time_limit = call->update.set_name = true;
                 sample_needs(&call->update.needs, false);
                 call->update.priority = 200;
@@ -468,7 +477,14 @@ static inline void sample_status(MachineStatus *status) {
                                     .left_us = TASK_TIME_INF,
                                     .memory_bytes = 20 * GIB,
                                     .cpus = 3,
-                                    .n_gpus = 1 };
+                                    .n_gpus = 1,
+                                    .n_tokens = 1 };
+        status->keep->tokens = sample_zeroed(1, sizeof(Token));
+        status->keep->tokens[0] = (Token){ "matlab", 3 };
+        status->n_tokens = 2;
+        status->tokens = sample_zeroed(2, sizeof(TokenView));
+        status->tokens[0] = (TokenView){ "matlab", 3, 2 };
+        status->tokens[1] = (TokenView){ "gone", 0, 1 };
         status->keep->gpus = sample_zeroed(1, sizeof(GpuGrant));
         status->keep->gpus[0] = (GpuGrant){ .uuid = "GPU-bbbb", .index = 1, .bytes = GPU_WHOLE };
         sample_users(status);
