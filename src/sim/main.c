@@ -40,7 +40,8 @@ typedef struct Contender {
 
 typedef struct Simulation {
         const Options *options;
-        const char *name; /* of the trace */
+        WorkloadOptions workload; /* as said, with the tokens that there are */
+        const char *name;         /* of the trace */
         Trace trace;
         size_t n_rows;
         Contender contenders[ROWS_MAX];
@@ -159,7 +160,7 @@ static int run_one(Simulation *simulation,
         Run run;
         int r;
 
-        r = run_all(&run, workload, &options->workload.machine, contender->scheduler,
+        r = run_all(&run, workload, &simulation->workload.machine, contender->scheduler,
                     &contender->settings, error);
         if (r < 0)
                 return r;
@@ -179,7 +180,7 @@ static int run_seed(Simulation *simulation, uint64_t i_seed, Error *error) {
         _cleanup_(workload_done) Workload workload = {};
         int r;
 
-        r = workload_make(&workload, &simulation->trace, &options->workload,
+        r = workload_make(&workload, &simulation->trace, &simulation->workload,
                           options->seed + i_seed);
         if (r < 0)
                 return error_set(error, r, "out of memory");
@@ -190,6 +191,47 @@ static int run_seed(Simulation *simulation, uint64_t i_seed, Error *error) {
         for (size_t row = 0; row < simulation->n_rows && r == 0; row++)
                 r = run_one(simulation, row, &workload, i_seed, error);
         return r;
+}
+
+/* Where the command line says nothing, there is what one of the settings has most of. */
+static void find_tokens(Simulation *simulation) {
+        SimMachine *machine = &simulation->workload.machine;
+
+        if (machine->n_tokens > 0)
+                return;
+        for (size_t row = 0; row < simulation->n_rows; row++) {
+                const Policy *policy = &simulation->contenders[row].settings.policy;
+
+                for (unsigned i = 0; i < policy->n_tokens; i++) {
+                        const Token *token = &policy->tokens[i];
+                        int at = token_find(machine->tokens, machine->n_tokens, token->name);
+
+                        if (at >= 0)
+                                machine->tokens[at].n = MAX(machine->tokens[at].n, token->n);
+                        else if (machine->n_tokens < TOKENS_MAX)
+                                machine->tokens[machine->n_tokens++] = *token;
+                }
+        }
+}
+
+/* Said once for each name: it would be easy to think that they counted. */
+static void warn_of_tokens(const Simulation *simulation) {
+        const SimMachine *machine = &simulation->workload.machine;
+        Needs said = {};
+
+        for (size_t i = 0; i < simulation->trace.n_tasks; i++) {
+                const TraceTask *task = &simulation->trace.tasks[i];
+
+                for (unsigned k = 0; k < task->n_tokens; k++)
+                        if (token_find(machine->tokens, machine->n_tokens, task->tokens[k].name) <
+                                    0 &&
+                            needs_add_token(&said, &task->tokens[k]) == 0)
+                                (void)fail(0,
+                                           "how many tokens '%s' there are is not said (--token "
+                                           "%s:N): they are not reckoned with",
+                                           task->tokens[k].name, task->tokens[k].name);
+        }
+        needs_done(&said);
 }
 
 static bool asks_for_gpus(const Trace *trace) {
@@ -229,13 +271,19 @@ static void simulation_done(Simulation *simulation) {
 }
 
 static int simulate(const Options *options, const char *name) {
-        _cleanup_(simulation_done) Simulation simulation = { .options = options, .name = name };
+        _cleanup_(simulation_done) Simulation simulation = { .options = options,
+                                                             .name = name,
+                                                             .workload = options->workload };
         Error error = { "" };
         int r;
 
         r = load_trace(&simulation, &error);
         if (r == 0)
                 r = add_contenders(&simulation, &error);
+        if (r == 0) {
+                find_tokens(&simulation);
+                warn_of_tokens(&simulation);
+        }
         if (r == 0 && options->csv)
                 report_csv_header(stdout);
         for (uint64_t i = 0; i < options->n_seeds && r == 0; i++)

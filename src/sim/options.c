@@ -166,6 +166,23 @@ static int parse_schedulers(_unused_ const Opt *opt, const char *word, void *tar
         return r;
 }
 
+/* NAME:N */
+static int parse_token(_unused_ const Opt *opt, const char *word, void *target, Error *error) {
+        SimMachine *machine = target;
+        Token token;
+        int r;
+
+        r = token_parse(word, &token, error);
+        if (r < 0)
+                return r;
+        if (token_find(machine->tokens, machine->n_tokens, token.name) >= 0)
+                return error_set(error, -EINVAL, "token '%s' is named twice", token.name);
+        if (machine->n_tokens == TOKENS_MAX)
+                return error_set(error, -EINVAL, "more than %d names of tokens", TOKENS_MAX);
+        machine->tokens[machine->n_tokens++] = token;
+        return 0;
+}
+
 static int parse_format(_unused_ const Opt *opt, const char *word, void *target, Error *error) {
         int format = trace_format_from_string(word);
 
@@ -188,6 +205,7 @@ const Opt options_opts[] = {
         { 'm', "memory", "SIZE", "RAM of the machine; else what this one has", parse_memory, 0, NULL },
         { 'c', "cpus", "N", "cores of the machine; else they are not reckoned with", parse_cpus, AT(workload.machine.n_cpus), NULL },
         { 'g', "gpus", "LIST", "GPUs of the machine: 4x24G, or 2x24G,1x80G", parse_gpus, AT(workload.machine), NULL },
+        { 0, "token", "NAME[:N]", "N (1) tokens of that name; may be repeated; else what the settings have", parse_token, AT(workload.machine), NULL },
         { 0, "config", "FILE", "settings of taskflowd to try; may be repeated, to compare them", parse_config, 0, NULL },
         { 's', "scheduler", "LIST", "what to compare, with commas between: taskflow (if nothing is said), fcfs, first-fit, easy, sjf, or all", parse_schedulers, 0, scheduler_words },
         { 0, "format", "FORMAT", "of the trace: history, openb, tiresias or swf; else by its first line", parse_format, AT(format), format_words },

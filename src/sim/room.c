@@ -21,7 +21,25 @@ Room room_all(const SimMachine *machine) {
 
         for (unsigned i = 0; i < machine->n_gpus; i++)
                 room.gpu_bytes[i] = machine->gpu_bytes[i];
+        for (unsigned i = 0; i < machine->n_tokens; i++)
+                room.n_tokens[i] = machine->tokens[i].n;
         return room;
+}
+
+/* Those of its tokens that a task asks for. */
+static uint64_t *tokens_of(Room *room, const Token *token) {
+        int at = token_find(room->machine->tokens, room->machine->n_tokens, token->name);
+
+        return at < 0 ? NULL : &room->n_tokens[at];
+}
+
+static void take_tokens(Room *room, const Needs *needs) {
+        for (unsigned i = 0; i < needs->n_tokens; i++) {
+                uint64_t *n = tokens_of(room, &needs->tokens[i]);
+
+                if (n)
+                        *n -= needs->tokens[i].n;
+        }
 }
 
 Room room_measured(const SimMachine *machine,
@@ -39,6 +57,7 @@ Room room_measured(const SimMachine *machine,
                 const Needs *needs = running[i]->needs;
 
                 room.n_cpus -= needs->cpus;
+                take_tokens(&room, needs);
                 for (unsigned k = 0; k < needs->n_gpus; k++)
                         room.whole[running[i]->gpus[k]] |= needs->gpus[k].bytes == GPU_WHOLE;
         }
@@ -69,10 +88,23 @@ static int pick_gpu(const Room *room, const GpuNeed *need, uint64_t taken) {
         return best;
 }
 
+bool room_has_tokens(const Room *room, const Needs *needs) {
+        const SimMachine *machine = room->machine;
+
+        for (unsigned i = 0; i < needs->n_tokens; i++) {
+                int at = token_find(machine->tokens, machine->n_tokens, needs->tokens[i].name);
+
+                if (at >= 0 && needs->tokens[i].n > room->n_tokens[at])
+                        return false;
+        }
+        return true;
+}
+
 bool room_fits(const Room *room, const Needs *needs, unsigned ret_gpus[static NEEDS_GPUS_MAX]) {
         uint64_t taken = 0;
 
-        if (needs->memory_bytes > room->memory_bytes || needs->cpus > room->n_cpus)
+        if (needs->memory_bytes > room->memory_bytes || needs->cpus > room->n_cpus ||
+            !room_has_tokens(room, needs))
                 return false;
         /* those that name their GPU first */
         for (unsigned round = 0; round < 2; round++)
@@ -93,6 +125,7 @@ bool room_fits(const Room *room, const Needs *needs, unsigned ret_gpus[static NE
 void room_take(Room *room, const Needs *needs, const unsigned *gpus) {
         room->memory_bytes -= needs->memory_bytes;
         room->n_cpus -= needs->cpus;
+        take_tokens(room, needs);
         for (unsigned i = 0; i < needs->n_gpus; i++) {
                 bool whole = needs->gpus[i].bytes == GPU_WHOLE;
 
@@ -105,6 +138,12 @@ void room_take(Room *room, const Needs *needs, const unsigned *gpus) {
 void room_give_back(Room *room, const Needs *needs, const unsigned *gpus) {
         room->memory_bytes += needs->memory_bytes;
         room->n_cpus += needs->cpus;
+        for (unsigned i = 0; i < needs->n_tokens; i++) {
+                uint64_t *n = tokens_of(room, &needs->tokens[i]);
+
+                if (n)
+                        *n += needs->tokens[i].n;
+        }
         for (unsigned i = 0; i < needs->n_gpus; i++) {
                 bool whole = needs->gpus[i].bytes == GPU_WHOLE;
 

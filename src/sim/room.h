@@ -21,7 +21,8 @@ typedef struct Room {
         unsigned n_cpus;
         uint64_t gpu_bytes[GPU_MAX];
         unsigned n_tasks[GPU_MAX];
-        bool whole[GPU_MAX]; /* one has it for itself */
+        bool whole[GPU_MAX];           /* one has it for itself */
+        uint64_t n_tokens[TOKENS_MAX]; /* in the places of the machine's */
 } Room;
 
 /* All of a machine. */
@@ -35,6 +36,9 @@ Room room_measured(const SimMachine *machine,
 
 /* Whether there is room; then @ret_gpus are the GPUs that it would get. */
 bool room_fits(const Room *room, const Needs *needs, unsigned ret_gpus[static NEEDS_GPUS_MAX]);
+
+/* Whether there are tokens enough; room_fits() asks it too. */
+bool room_has_tokens(const Room *room, const Needs *needs);
 
 /* Where room_fits(), or where it was taken before. */
 void room_take(Room *room, const Needs *needs, const unsigned *gpus);

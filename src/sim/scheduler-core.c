@@ -341,6 +341,10 @@ static int create(void **ret, Run *run, const Settings *settings) {
         self->settings = settings;
         self->ids = calloc(run->workload->n_jobs, sizeof(*self->ids));
         policy.n_cpus = MAX(run->machine->n_cpus, 1U);
+        if (policy.n_tokens == 0) {
+                policy.n_tokens = run->machine->n_tokens;
+                memcpy(policy.tokens, run->machine->tokens, sizeof(policy.tokens));
+        }
         r = self->ids ? core_new(&self->core, &policy) : -ENOMEM;
         if (r == 0)
                 r = people_make(&self->people, run->workload, settings);

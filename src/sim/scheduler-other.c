@@ -198,7 +198,8 @@ static bool leaves_room(const Other *self,
         for (unsigned i = 0; i < needs->n_gpus; i++)
                 if (after.whole[gpus[i]])
                         return false;
-        if (after.memory_bytes < needs->memory_bytes || after.n_cpus < needs->cpus)
+        if (after.memory_bytes < needs->memory_bytes || after.n_cpus < needs->cpus ||
+            !room_has_tokens(&after, needs))
                 return false;
         room_take(&after, needs, gpus);
         return room_fits(&after, needs_of(self, self->waiting[0]), first_gpus);

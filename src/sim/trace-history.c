@@ -32,6 +32,7 @@ typedef enum Column {
         COLUMN_DELAY_GIVEN,
         COLUMN_TIME_LIMIT_SECONDS,
         COLUMN_COMMAND,
+        COLUMN_TOKENS,
 } Column;
 
 static const char *const names[] = {
@@ -49,6 +50,7 @@ static const char *const names[] = {
         [COLUMN_DELAY_GIVEN] = "delay_given",
         [COLUMN_TIME_LIMIT_SECONDS] = "time_limit_seconds",
         [COLUMN_COMMAND] = "command",
+        [COLUMN_TOKENS] = "tokens",
 };
 
 enum {
@@ -215,6 +217,22 @@ static uint64_t program_of(const char *command) {
         return program;
 }
 
+static int read_tokens(const HistoryRow *row, TraceTask *task) {
+        Needs needs = {};
+        int r = needs_add_tokens(&needs, row->fields[COLUMN_TOKENS]);
+
+        if (r < 0) {
+                needs_done(&needs);
+                if (r == -ENOMEM)
+                        return error_set(row->reading->error, r, "out of memory");
+                return refuse(row, COLUMN_TOKENS, "list of tokens, such as 'ansys:1 matlab:2'");
+        }
+
+        task->n_tokens = needs.n_tokens;
+        task->tokens = needs.tokens;
+        return 0;
+}
+
 static int read_row(const HistoryRow *row) {
         TraceTask task = trace_task();
         uint64_t uid = UINT32_MAX, priority = task.priority, cpus = 0, delay_given = 0;
@@ -251,7 +269,13 @@ static int read_row(const HistoryRow *row) {
         task.delay_given = delay_given == 1;
         task.program = program_of(row->fields[COLUMN_COMMAND]);
         r = read_gpus(row, &task);
-        return r < 0 ? r : trace_add(row->reading, row->line, &task);
+        if (r == 0)
+                r = read_tokens(row, &task);
+        if (r < 0) {
+                free(task.gpus);
+                return r;
+        }
+        return trace_add(row->reading, row->line, &task);
 }
 
 int trace_read_history(TraceReading *reading, const char *text, size_t n) {

@@ -59,11 +59,16 @@ int trace_refuse(TraceReading *reading, unsigned line, const char *field, const 
                          line, field, what);
 }
 
+static void task_done(TraceTask *task) {
+        free(task->gpus);
+        free(task->tokens);
+}
+
 int trace_add(TraceReading *reading, unsigned line, TraceTask *task) {
         Trace *trace = &reading->trace;
 
         if (trace->n_tasks == TRACE_TASKS_MAX) {
-                free(task->gpus);
+                task_done(task);
                 return error_set(reading->error, -E2BIG, "'%s' line %u: more than %d tasks",
                                  reading->name, line, TRACE_TASKS_MAX);
         }
@@ -72,7 +77,7 @@ int trace_add(TraceReading *reading, unsigned line, TraceTask *task) {
                 TraceTask *tasks = reallocarray(trace->tasks, n, sizeof(*tasks));
 
                 if (!tasks) {
-                        free(task->gpus);
+                        task_done(task);
                         return error_set(reading->error, -ENOMEM, "out of memory");
                 }
                 trace->tasks = tasks;
@@ -240,7 +245,7 @@ int trace_load(Trace *ret, const char *path, int format, Error *error) {
 
 void trace_done(Trace *trace) {
         for (size_t i = 0; i < trace->n_tasks; i++)
-                free(trace->tasks[i].gpus);
+                task_done(&trace->tasks[i]);
         free(trace->tasks);
         *trace = (Trace){};
 }
@@ -259,7 +264,7 @@ void trace_narrow(Trace *trace,
                     task->duration_us <= longest_us && (!gpus_only || task->n_gpus > 0))
                         trace->tasks[n++] = *task;
                 else
-                        free(task->gpus);
+                        task_done(task);
         }
         trace->n_tasks = n;
         begin_at_first(trace);

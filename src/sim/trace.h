@@ -67,7 +67,9 @@ typedef struct TraceTask {
         uint64_t program;  /* what it is a run of (core/signature.h); 0: the trace does not tell */
         unsigned n_gpus;
         TraceGpu *gpus; /* owned */
-        unsigned line;  /* of the file */
+        unsigned n_tokens;
+        Token *tokens; /* owned; by name, each once */
+        unsigned line; /* of the file */
 } TraceTask;
 
 typedef struct Trace {

@@ -172,6 +172,22 @@ static void set_times(Job *job, const TraceTask *task, const WorkloadOptions *op
         job->delay_us = task->delay_us;
 }
 
+/* Like cores: those that the machine does not have are not reckoned with. */
+static int add_tokens(Job *job, const TraceTask *task, const SimMachine *machine) {
+        int r = 0;
+
+        for (unsigned i = 0; i < task->n_tokens && r == 0; i++) {
+                int at = token_find(machine->tokens, machine->n_tokens, task->tokens[i].name);
+                Token token = task->tokens[i];
+
+                if (at < 0 || machine->tokens[at].n == 0)
+                        continue;
+                token.n = MIN(token.n, machine->tokens[at].n);
+                r = needs_add_token(&job->needs, &token);
+        }
+        return r;
+}
+
 static int make_job(Job *job, const TraceTask *task, const WorkloadOptions *options, Rng *rng) {
         unsigned n_gpus = MIN(task->n_gpus, options->machine.n_gpus);
         int r = 0;
@@ -188,7 +204,7 @@ static int make_job(Job *job, const TraceTask *task, const WorkloadOptions *opti
                 job->needs.cpus = MIN(task->cpus, options->machine.n_cpus);
         for (unsigned i = 0; i < n_gpus && r == 0; i++)
                 r = add_gpu(job, &task->gpus[i], options, rng);
-        return r;
+        return r == 0 ? add_tokens(job, task, &options->machine) : r;
 }
 
 /* -- when they come -- */

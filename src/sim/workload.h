@@ -23,6 +23,8 @@ typedef struct SimMachine {
         unsigned n_cpus; /* 0: cores are not reckoned with, whatever tasks ask for */
         unsigned n_gpus;
         uint64_t gpu_bytes[GPU_MAX];
+        unsigned n_tokens;
+        Token tokens[TOKENS_MAX]; /* others are not reckoned with, whoever asks for them */
 } SimMachine;
 
 typedef struct WorkloadOptions {

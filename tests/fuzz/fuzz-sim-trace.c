@@ -27,6 +27,8 @@ static void check_task(const TraceTask *task) {
         assert(task->cpus <= TRACE_CPUS_MAX);
         assert(task->memory_bytes <= TRACE_SIZE_MAX && task->memory_peak_bytes <= TRACE_SIZE_MAX);
         assert(task->n_gpus <= NEEDS_GPUS_MAX && (task->n_gpus > 0) == (task->gpus != NULL));
+        assert(task->n_tokens <= NEEDS_TOKENS_MAX &&
+               (task->n_tokens > 0) == (task->tokens != NULL));
         for (unsigned i = 0; i < task->n_gpus; i++) {
                 const TraceGpu *gpu = &task->gpus[i];
 
@@ -43,7 +45,9 @@ static void simulate(const Trace *trace, const Scheduler *scheduler) {
                 .machine = { .memory_bytes = 64 * GIB,
                              .n_cpus = 8,
                              .n_gpus = 2,
-                             .gpu_bytes = { 8 * GIB, 24 * GIB } },
+                             .gpu_bytes = { 8 * GIB, 24 * GIB },
+                             .n_tokens = 1,
+                             .tokens = { { "matlab", 2 } } },
                 .error_pct = 50,
                 .estimate_permille = 5000,
                 .with_time_pct = 50,

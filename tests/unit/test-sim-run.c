@@ -25,6 +25,8 @@ static const SimMachine machine = {
         .memory_bytes = 64 * GIB,
         .n_gpus = 2,
         .gpu_bytes = { 20 * GIB, 20 * GIB },
+        .n_tokens = 1,
+        .tokens = { { "matlab", 2 } },
 };
 
 /* Jobs by hand, a minute from one to the next. */
@@ -93,6 +95,34 @@ static void day_done(Day *day) {
 static void expect_start(const Day *day, size_t job, unsigned minutes) {
         assert_true(day->run.courses[job].over);
         assert_int_equal((day->run.courses[job].start_us + MINUTE / 2) / MINUTE, minutes);
+}
+
+/* Two of three that need both tokens, or one, can not run at once. */
+static void test_all_schedulers_count_tokens(_unused_ void **state) {
+        for (const Scheduler *const *scheduler = schedulers; *scheduler; scheduler++) {
+                Day day = {};
+
+                assert_int_equal(needs_add_tokens(&add(&day, 0, 10)->needs, "matlab:2"), 0);
+                assert_int_equal(needs_add_tokens(&add(&day, 1, 20)->needs, "matlab:1"), 0);
+                assert_int_equal(needs_add_tokens(&add(&day, 2, 20)->needs, "matlab:1"), 0);
+                add(&day, 2, 1);
+                run(&day, *scheduler);
+                expect_start(&day, 0, 0);
+                expect_start(&day, 1, 10);
+                expect_start(&day, 2, 10);
+                day_done(&day);
+        }
+}
+
+static void test_taskflow_goes_by_the_tokens_of_its_settings(_unused_ void **state) {
+        Day day = {};
+
+        assert_int_equal(needs_add_tokens(&add(&day, 0, 10)->needs, "matlab:2"), 0);
+        assert_int_equal(needs_add_tokens(&add(&day, 1, 10)->needs, "matlab:2"), 0);
+        run_settings(&day, &scheduler_core, "[tokens]\nmatlab = 4\n");
+        expect_start(&day, 0, 0);
+        expect_start(&day, 1, 1);
+        day_done(&day);
 }
 
 /* One that holds a GPU for 10 minutes, one that needs both, and two short ones of which one is over in time. */
@@ -461,6 +491,8 @@ static void test_a_chart_has_a_bar_for_each_gpu_of_a_task(_unused_ void **state)
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_all_schedulers_count_tokens),
+                cmocka_unit_test(test_taskflow_goes_by_the_tokens_of_its_settings),
                 cmocka_unit_test(test_with_fcfs_nobody_overtakes),
                 cmocka_unit_test(test_easy_lets_go_ahead_what_is_over_in_time),
                 cmocka_unit_test(test_easy_goes_by_the_estimate),

@@ -106,6 +106,33 @@ static void test_a_history_that_is_wrong_is_refused(_unused_ void **state) {
         expect_refused(HISTORY TIMES "1,0,,any:5,x\n", "'t' line 2: 'x' is no list of sizes");
 }
 
+static void test_a_history_tells_tokens(_unused_ void **state) {
+        static const char head[] =
+                "submitted_at,started_at,ended_at,tokens\n"
+                "2026-01-31T10:00:00.250Z,2026-01-31T10:00:10.000Z,2026-01-31T10:01:40.500Z,";
+        char text[256];
+        Trace trace;
+
+        (void)snprintf(text, sizeof(text), "%smatlab:2 ansys:1\n", head);
+        trace = parse(text);
+        assert_int_equal(trace.tasks[0].n_tokens, 2);
+        assert_string_equal(trace.tasks[0].tokens[0].name, "ansys");
+        assert_int_equal(trace.tasks[0].tokens[1].n, 2);
+        trace_done(&trace);
+
+        (void)snprintf(text, sizeof(text), "%s\n", head);
+        trace = parse(text);
+        assert_int_equal(trace.tasks[0].n_tokens, 0);
+        trace_done(&trace);
+
+        (void)snprintf(text, sizeof(text), "%smatlab:0\n", head);
+        expect_refused(text,
+                       "'t' line 2: 'matlab:0' is no list of tokens, such as 'ansys:1 matlab:2'");
+        (void)snprintf(text, sizeof(text), "%sa:1 a:2\n", head);
+        expect_refused(text,
+                       "'t' line 2: 'a:1 a:2' is no list of tokens, such as 'ansys:1 matlab:2'");
+}
+
 static void test_openb_has_shares_of_gpus(_unused_ void **state) {
         Trace trace = parse(OPENB "6500,1024,1,460,100,250,120\n"
                                   "1000,0,8,1000,90,300,100\n"
@@ -189,6 +216,7 @@ int main(void) {
                 cmocka_unit_test(test_a_history_tells_what_was_run),
                 cmocka_unit_test(test_what_never_ran_is_left_out),
                 cmocka_unit_test(test_a_history_that_is_wrong_is_refused),
+                cmocka_unit_test(test_a_history_tells_tokens),
                 cmocka_unit_test(test_openb_has_shares_of_gpus),
                 cmocka_unit_test(test_tiresias_has_whole_gpus),
                 cmocka_unit_test(test_swf_has_processors_and_minus_one),
