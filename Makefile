@@ -22,7 +22,7 @@ PYTHON  = $(shell test -x /usr/bin/python3 && echo /usr/bin/python3 || echo pyth
 CONFIGURE = $(PYTHON) tools/configure.py
 SANITIZED = -Db_sanitize=address,undefined -Db_lundef=false
 
-.PHONY: all demo check install uninstall bench torture fuzz sanitize valgrind vm-check gpu-check lint format clean dist deb deb-check screenshots help
+.PHONY: all demo check install uninstall bench torture fuzz sanitize valgrind vm-check gpu-check lint format clean dist deb deb-check screenshots sched-table help
 .PHONY: setup-build setup-check setup-lint setup-deb setup-vm build-tests
 .NOTPARALLEL:
 
@@ -36,7 +36,7 @@ help:
 	@echo "make demo     build, and run a first real task"
 	@echo "make check    build, and run every test"
 	@echo "make install  install below PREFIX=$(PREFIX); make uninstall takes it away"
-	@echo "make bench torture fuzz sanitize valgrind vm-check gpu-check lint format clean dist deb"
+	@echo "make bench torture fuzz sanitize valgrind vm-check gpu-check sched-table lint format clean dist deb"
 
 setup-build:
 	@tools/setup.sh build
@@ -105,6 +105,10 @@ gpu-check: all
 # The pictures of README.md; root's alone, who can make three users for a while.
 screenshots: build-tests
 	@$(PYTHON) -B tools/screenshots.py $(BUILD) docs/images
+
+# taskflow beside other schedulers.
+sched-table: all
+	@$(PYTHON) -B tools/sched-table.py --jobs $(JOBS) --into docs/scheduling.md $(BUILD)
 
 lint: setup-lint
 	@CC=$(CLANG) tools/lint.sh
