@@ -22,8 +22,9 @@
  *    or keep_max is over: then it is behind its patience again. It is kept on all that was asked
  *    for or on nothing, and only if the ends of tasks that run could bring it. Others start beside
  *    it, or if they will have ended before that room can be there: an end that is not known may come
- *    at any moment. Known is a time limit, and, where there is none, for KEEP_TRUST (keep.h) times patience from the beginning of
- *    the keeping on, how long runs of the same took (expect.h). Of a class the first one's runs count.
+ *    at any moment. Known is a time limit, and, where there is none and patience is not 0, how long runs of the same took
+ *    (expect.h): the longest of them for who would overtake, and for what runs their mean, as it was expected when the keeping
+ *    began. Of a class the first one's runs count.
  *  - Towards that one only those settle that were offered before the keeping began (6); what would
  *    settle strictly does not start where room is kept.
  *  - Ledger: free for the next task = measured free - reserve - sum over running and offered tasks

@@ -30,6 +30,15 @@ uint64_t expect_learned_us(const Core *core, uid_t uid, uint64_t signature) {
         return MAX(sum_us / runs->n, UINT64_C(1));
 }
 
+uint64_t expect_longest_us(const Core *core, uid_t uid, uint64_t signature) {
+        const Experience *runs = find_runs(core, uid, signature);
+        uint64_t longest_us = 0;
+
+        for (unsigned i = 0; runs && i < runs->n; i++)
+                longest_us = MAX(longest_us, runs->durations_us[i]);
+        return runs ? MAX(longest_us, UINT64_C(1)) : 0;
+}
+
 /* Twice, four times... what was expected, so that it is beyond @age_us. */
 static uint64_t corrected_us(uint64_t expected_us, uint64_t age_us) {
         expected_us = MAX(expected_us, UINT64_C(1));

@@ -33,6 +33,9 @@ bool expect_span(const Core *core, const Entry *entry, uint64_t now_boot_us, Exp
 /* How long runs of a signature take, to reckon with: the mean of the last ones, as above; 0: nothing is known. */
 uint64_t expect_learned_us(const Core *core, uid_t uid, uint64_t signature);
 
+/* How long they take at most, as likely as it can be told: the longest of those. 0: nothing is known. */
+uint64_t expect_longest_us(const Core *core, uid_t uid, uint64_t signature);
+
 /* When an offered or running task will have ended by its time limit; it may be past. TASK_TIME_INF: it has none. */
 uint64_t expect_limit_us(const Entry *entry);
 

@@ -94,10 +94,16 @@ typedef struct Wish {
         uint64_t bytes;
 } Wish;
 
-/* Which GPU is free first is worth a guess; what is kept, only as long as experience is trusted. */
+/*
+ * Which GPU is free first is worth a guess. All that is kept is waited for as long as was expected when the keeping began: who takes
+ * longer than that is no reason for others to overtake.
+ */
 static uint64_t end_of(const Ledger *ledger, const Wish *wish, const Entry *entry) {
-        return wish->pool || ledger->kept_trusts ? expect_end_us(entry, ledger->now_boot_us) :
-                                                   expect_limit_us(entry);
+        if (wish->pool)
+                return expect_end_us(entry, ledger->now_boot_us);
+
+        return ledger->kept_trusts ? expect_end_us(entry, ledger->kept_since_us) :
+                                     expect_limit_us(entry);
 }
 
 /* How it is when those have ended that are expected to by then; for all that is kept also those of whom that is not known. */

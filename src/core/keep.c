@@ -277,14 +277,10 @@ static void mark_gpus(Ledger *ledger, const Needs *needs, const KeepRoom *room) 
         }
 }
 
-/* Whether what is only likely is enough to overtake it. */
-static bool trusts_experience(const Ledger *ledger, const Entry *kept) {
-        const Core *core = ledger->core;
-        uint64_t trust_us = sat_mul_div(core->policy.patience_us, KEEP_TRUST, 1);
-        uint64_t since_us = kept->task->id == core->keep.task_id ? core->keep.since_boot_us :
-                                                                   ledger->now_boot_us;
+static uint64_t kept_since_us(const Ledger *ledger, const Entry *kept) {
+        const Keep *keep = &ledger->core->keep;
 
-        return ledger->now_boot_us < sat_add(since_us, trust_us);
+        return kept && kept->task->id == keep->task_id ? keep->since_boot_us : ledger->now_boot_us;
 }
 
 static void mark_tokens(Ledger *ledger, const Needs *needs) {
@@ -299,7 +295,8 @@ void keep_mark(Ledger *ledger, const KeepRoom *room) {
 
         ledger->kept_for = room->entry;
         ledger->kept_cpus = needs->cpus;
-        ledger->kept_trusts = room->entry && trusts_experience(ledger, room->entry);
+        ledger->kept_trusts = ledger->core->policy.patience_us > 0;
+        ledger->kept_since_us = kept_since_us(ledger, room->entry);
         ledger->kept_from_us = 0;
         mark_pool(&ledger->ram, room_ram_bytes(ledger, needs, room));
         mark_gpus(ledger, needs, room);
@@ -313,7 +310,7 @@ static uint64_t takes_us(const Ledger *ledger, const Task *task, const Entry *en
         if (task->time_limit_us != TASK_TIME_INF || !ledger->kept_trusts)
                 return task->time_limit_us;
 
-        learned_us = expect_learned_us(ledger->core, task->uid,
+        learned_us = expect_longest_us(ledger->core, task->uid,
                                        entry ? entry->signature : signature_of(task, NULL));
         return learned_us > 0 ? learned_us : TASK_TIME_INF;
 }

@@ -7,20 +7,12 @@
  *
  * Small tasks that always find room would keep a large one waiting for ever. So for the first in order of those that have
  * waited `patience` room is kept (decisions.md 5): others start only beside what it asks for, or if they will have ended
- * before that can be there (EASY backfilling): by their time limit, or, for a while, as runs of the same before. Whom it is
+ * before that can be there (EASY backfilling): by their time limit, or as runs of the same before. Whom it is
  * kept for is state, changed by EVENT_KEPT alone; a pass finds out whether it is to change.
  */
 
 #include "core/fit.h"
 #include "core/ledger.h"
-
-enum {
-        /*
-         * So many times `patience` those overtake as well that will have ended by experience; after that only those that will by
-         * their time limit: experience may be wrong again and again.
-         */
-        KEEP_TRUST = 6,
-};
 
 /* The room of one task: what it asks for, with its GPUs chosen. */
 typedef struct KeepRoom {

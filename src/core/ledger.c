@@ -325,6 +325,7 @@ void ledger_build(Ledger *ret, const Core *core, uint64_t now_boot_us, LedgerVie
         ret->kept_for = NULL;
         ret->kept_cpus = 0;
         ret->kept_trusts = false;
+        ret->kept_since_us = now_boot_us;
         ret->kept_from_us = 0;
 
         set_ram(ret, view);

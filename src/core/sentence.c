@@ -166,6 +166,18 @@ static void say_pressure(Words *words, const Lack *lack) {
                   lack->total_bytes % 100 / 10);
 }
 
+/* A limit on what one user has. */
+static void say_max(Words *words, const Lack *lack) {
+        if (lack->reason == WAIT_REASON_MAX_RUNNING)
+                say_max_running(words, lack);
+        else if (lack->reason == WAIT_REASON_MAX_GPUS)
+                say_max_gpus(words, lack);
+        else if (lack->reason == WAIT_REASON_MAX_MEMORY)
+                say_max_memory(words, lack, "max_memory_per_user", "of RAM");
+        else
+                say_max_memory(words, lack, "max_gpu_memory_per_user", "on GPUs");
+}
+
 static void say_lack(Words *words, const Drain *drain, const Lack *lack) {
         switch (lack->reason) {
         case WAIT_REASON_HELD:
@@ -190,16 +202,10 @@ static void say_lack(Words *words, const Drain *drain, const Lack *lack) {
                 say_pressure(words, lack);
                 return;
         case WAIT_REASON_MAX_RUNNING:
-                say_max_running(words, lack);
-                return;
         case WAIT_REASON_MAX_GPUS:
-                say_max_gpus(words, lack);
-                return;
         case WAIT_REASON_MAX_MEMORY:
-                say_max_memory(words, lack, "max_memory_per_user", "of RAM");
-                return;
         case WAIT_REASON_MAX_GPU_MEMORY:
-                say_max_memory(words, lack, "max_gpu_memory_per_user", "on GPUs");
+                say_max(words, lack);
                 return;
         case WAIT_REASON_AFTER:
                 say_after(words, lack, "succeed");

@@ -4,8 +4,6 @@
 
 #include "util/macro.h"
 
-#define TASK_COLUMNS "key, id, context_id, argv, output, name, give_up_at_us"
-
 /* clang-format off */
 const char *const spool_sql_statements[N_SPOOL_SQL] = {
         [SPOOL_SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -25,11 +23,11 @@ const char *const spool_sql_statements[N_SPOOL_SQL] = {
                 "DELETE FROM context WHERE id NOT IN (SELECT context_id FROM task)",
 
         [SPOOL_SQL_TASK_PUT] =
-                "INSERT INTO task (" TASK_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO task (key, id, context_id, argv, output, name, give_up_at_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         [SPOOL_SQL_TASK_SET_ID] = "UPDATE task SET id = ?3 WHERE n = ?1 AND key = ?2",
         [SPOOL_SQL_TASK_REMOVE] =
                 "DELETE FROM task WHERE n = ?1 AND key = ?2 RETURNING context_id",
-        [SPOOL_SQL_TASK_GET] = "SELECT " TASK_COLUMNS " FROM task WHERE n = ?1",
+        [SPOOL_SQL_TASK_GET] = "SELECT key, id, context_id, argv, output, name, give_up_at_us FROM task WHERE n = ?1",
         [SPOOL_SQL_TASKS] = "SELECT n, key, id, give_up_at_us FROM task ORDER BY n",
         [SPOOL_SQL_TASK_CONTEXTS] = "SELECT context_id FROM task",
         [SPOOL_SQL_TASK_COUNT] = "SELECT count(*) FROM task",

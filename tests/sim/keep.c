@@ -5,15 +5,14 @@
  *
  * On the virtual machine, with every rule checked after every event, many times with other small tasks:
  *
- *  - A task that asks for the whole machine starts within `patience`, as long as experience is trusted then (KEEP_TRUST), and
- *    the rest of the longest task that runs then, whatever stream of small ones comes, with the default delay and without.
+ *  - A task that asks for the whole machine starts within `patience` and the rest of the longest task that runs then, whatever
+ *    stream of small ones comes, with the default delay and without. The rest is what is expected then: a task without a time
+ *    limit that outlives that, or overtakes by experience and does, ends when it ends.
  *  - With patience and delay 0 the first in order never starts later because some of lower priority were added
  *    while it waited.
  *
  *     keep [SEED [ROUNDS]]
  */
-
-#include "core/keep.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -195,9 +194,11 @@ static bool play_whole(const Round *round, uint64_t *ret_wait_us) {
                 (void)vm_add(&vm, &small);
         }
 
+        vm.drive.oracle.watched_id = id;
         good = run(&vm, round);
         job = &vm.jobs[id - 1];
-        latest_us = rest_until_us(&vm, job->queued_us + (1 + KEEP_TRUST) * round->patience_us) +
+        latest_us = rest_until_us(&vm, MAX(job->queued_us + round->patience_us,
+                                           vm.drive.oracle.watched_until_us)) +
                     SLACK_S * US_PER_SEC;
         *ret_wait_us = job->start_us - job->queued_us;
         if (good && job->start_us > latest_us) {

@@ -78,6 +78,17 @@ uint64_t oracle_expect(const Oracle *oracle, const OracleTask *task) {
         return MAX((uint64_t)(sum / runs->n), UINT64_C(1));
 }
 
+uint64_t oracle_longest(const Oracle *oracle, const OracleTask *task) {
+        const OracleRuns *runs = find_runs(oracle, task->uid, task->signature);
+        uint64_t longest_us = 0;
+
+        if (!runs || runs->n == 0)
+                runs = find_runs(oracle, task->uid, ANYTHING);
+        for (unsigned i = 0; runs && i < runs->n; i++)
+                longest_us = MAX(longest_us, MAX(runs->us[i], UINT64_C(1)));
+        return longest_us;
+}
+
 uint64_t oracle_end_us(const OracleTask *task, uint64_t now, bool by_limit) {
         uint64_t takes_us = task->expected_us;
 

@@ -9,10 +9,6 @@
 
 #include "oracle-rule.h"
 
-enum {
-        TRUST = 6, /* times patience */
-};
-
 static uint64_t less(uint64_t a, uint64_t b) {
         return a > b ? a - b : 0;
 }
@@ -142,46 +138,40 @@ static bool could_have_room(const Oracle *oracle, const OracleTask *task, uint64
 }
 
 /* When the room can be there at the earliest: tried at each end that is known. */
-static uint64_t earliest(const Oracle *oracle, const Room *room, uint64_t now, bool by_limits) {
+static uint64_t earliest(const Oracle *oracle, const Room *room, uint64_t now) {
+        bool by_limits = oracle->policy.patience_us == 0;
+        uint64_t since_us = room->task->id == oracle->keep.id ? oracle->keep.since_us : now;
         uint64_t best = UINT64_MAX;
         Sums sums;
 
-        oracle_sum_up_all(oracle, now, (Ended){ now, by_limits }, &sums);
+        oracle_sum_up_all(oracle, now, (Ended){ now, by_limits, since_us }, &sums);
         if (has_room(oracle, room, &sums))
                 return now;
         for (size_t i = 0; i < oracle->n_alive; i++) {
                 const OracleTask *task = oracle_alive(oracle, i);
-                uint64_t at_us = oracle_is_active(task) ? oracle_end_us(task, now, by_limits) :
+                uint64_t at_us = oracle_is_active(task) ? oracle_end_us(task, since_us, by_limits) :
                                                           TASK_TIME_INF;
 
                 if (at_us == TASK_TIME_INF || at_us <= now)
                         continue;
-                oracle_sum_up_all(oracle, now, (Ended){ at_us, by_limits }, &sums);
+                oracle_sum_up_all(oracle, now, (Ended){ at_us, by_limits, since_us }, &sums);
                 if (has_room(oracle, room, &sums))
                         best = MIN(best, at_us);
         }
         return best == UINT64_MAX ? now : best;
 }
 
-/* For a while from the beginning on it is enough that an end is likely. */
-static bool is_trusting(const Oracle *oracle, const Room *kept, uint64_t now) {
-        uint64_t since_us = kept->task->id == oracle->keep.id ? oracle->keep.since_us : now;
-
-        return now - since_us < TRUST * oracle->policy.patience_us;
-}
-
 Asker oracle_asker(const Oracle *oracle, const OracleTask *task, const Room *kept, uint64_t now) {
         Asker asker = { .task = task, .kept = kept, .is_kept = task == kept->task };
         uint64_t takes_us = task->time_limit_us;
-        bool trusts;
 
         if (!kept->task || asker.is_kept)
                 return asker;
-        trusts = is_trusting(oracle, kept, now);
-        if (trusts && takes_us == TASK_TIME_INF && oracle_expect(oracle, task) > 0)
-                takes_us = oracle_expect(oracle, task);
+        if (takes_us == TASK_TIME_INF && oracle->policy.patience_us > 0 &&
+            oracle_longest(oracle, task) > 0)
+                takes_us = oracle_longest(oracle, task);
         asker.overtakes =
-                takes_us != TASK_TIME_INF && now + takes_us <= earliest(oracle, kept, now, !trusts);
+                takes_us != TASK_TIME_INF && now + takes_us <= earliest(oracle, kept, now);
         return asker;
 }
 

@@ -13,7 +13,7 @@ bool oracle_delay_is_over(const OracleTask *task, uint64_t now) {
 }
 
 bool oracle_has_ended(const OracleTask *task, uint64_t now, Ended ended) {
-        uint64_t end_us = oracle_end_us(task, now, ended.by_limits);
+        uint64_t end_us = oracle_end_us(task, MIN(ended.as_of_us, now), ended.by_limits);
 
         return ended.at_us > 0 && (end_us == TASK_TIME_INF || end_us <= ended.at_us);
 }

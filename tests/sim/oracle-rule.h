@@ -53,7 +53,8 @@ typedef struct Asker {
 typedef struct Ended {
         uint64_t
                 at_us; /* those who have ended by then, and all of whom that is not known; 0: nobody */
-        bool by_limits; /* known is a time limit alone */
+        bool by_limits;    /* known is a time limit alone */
+        uint64_t as_of_us; /* as it was expected then */
 } Ended;
 
 #define NOBODY_ENDED ((Ended){})

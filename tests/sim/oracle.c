@@ -629,6 +629,16 @@ static int keep_outcome(const Oracle *oracle, uint64_t id) {
                        CORE_E_ILLEGAL;
 }
 
+static void watch(Oracle *oracle, uint64_t now) {
+        for (size_t i = 0; i < oracle->n_alive; i++) {
+                const OracleTask *task = oracle_alive(oracle, i);
+                uint64_t end_us = oracle_is_active(task) ? oracle_end_us(task, now, false) : 0;
+
+                if (end_us != TASK_TIME_INF)
+                        oracle->watched_until_us = MAX(oracle->watched_until_us, end_us);
+        }
+}
+
 static void take_keep(Oracle *oracle, const Event *event) {
         OracleTask *former = oracle_find(oracle, oracle->keep.id);
         const OracleTask *task = oracle_find(oracle, event->task_id);
@@ -640,6 +650,8 @@ static void take_keep(Oracle *oracle, const Event *event) {
         if (!task)
                 return;
         oracle->keep = (OracleKeep){ task->id, event->boot_us, oracle->n_offers, {} };
+        if (task->id == oracle->watched_id)
+                watch(oracle, event->boot_us);
         for (unsigned i = 0; i < task->n_gpus; i++)
                 oracle->keep.gpus[i] = event->kept.gpus[i];
 }

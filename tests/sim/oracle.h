@@ -154,6 +154,9 @@ typedef struct Oracle {
         uint64_t n_offers;
         bool drained;
         OracleKeep keep;
+        uint64_t watched_id; /* set by who wants to know: */
+        uint64_t
+                watched_until_us; /* when the last of those that ran when room was first kept for it was expected to end */
         bool ram_known, ram_changed, pressed;
         uint64_t pressure_boot_us; /* of the look that said it; UINT64_MAX / 2: none did */
         uint64_t ram_total_bytes, ram_free_bytes, ram_boot_us, ram_n_offers, ram_last_offer;
@@ -215,6 +218,7 @@ void oracle_take_learned(Oracle *oracle, const Event *event);
 
 /* How long a task takes if it starts now; 0: not known. */
 uint64_t oracle_expect(const Oracle *oracle, const OracleTask *task);
+uint64_t oracle_longest(const Oracle *oracle, const OracleTask *task); /* the same, at most */
 
 /* When an active one will have ended, as far as that is known; @by_limit: by its time limit alone. */
 uint64_t oracle_end_us(const OracleTask *task, uint64_t now, bool by_limit);
