@@ -131,7 +131,8 @@ static void put_needs(JsonText *text, const Needs *needs) {
                 json_text_close(text, '}');
         }
         json_text_close(text, ']');
-        put_tokens(text, needs->tokens, needs->n_tokens);
+        if (needs->n_tokens > 0) /* most machines have none */
+                put_tokens(text, needs->tokens, needs->n_tokens);
         json_text_close(text, '}');
 }
 

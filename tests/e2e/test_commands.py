@@ -115,7 +115,7 @@ def test_the_json_of_a_task_has_the_keys_of_the_interface(daemon):
     for name in ("filler", "waiting"):
         task = daemon.task(name)
         assert set(task) >= TASK_KEYS, "fields may be added, never renamed"
-        assert set(task["needs"]) == {"memory_bytes", "cpus", "gpus", "tokens"}
+        assert set(task["needs"]) == {"memory_bytes", "cpus", "gpus"}
         assert set(daemon.show(task["id"])) == set(task)
     running, waiting = daemon.task("filler"), daemon.task("waiting")
     assert set(running["used"]) == {"memory_bytes", "gpus"}
