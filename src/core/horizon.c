@@ -102,8 +102,8 @@ static uint64_t end_of(const Ledger *ledger, const Wish *wish, const Entry *entr
         if (wish->pool)
                 return expect_end_us(entry, ledger->now_boot_us);
 
-        return ledger->kept_trusts ? expect_end_us(entry, ledger->kept_since_us) :
-                                     expect_limit_us(entry);
+        return ledger->core->policy.patience_us > 0 ? expect_end_us(entry, ledger->kept_since_us) :
+                                                      expect_limit_us(entry);
 }
 
 /* How it is when those have ended that are expected to by then; for all that is kept also those of whom that is not known. */

@@ -295,7 +295,6 @@ void keep_mark(Ledger *ledger, const KeepRoom *room) {
 
         ledger->kept_for = room->entry;
         ledger->kept_cpus = needs->cpus;
-        ledger->kept_trusts = ledger->core->policy.patience_us > 0;
         ledger->kept_since_us = kept_since_us(ledger, room->entry);
         ledger->kept_from_us = 0;
         mark_pool(&ledger->ram, room_ram_bytes(ledger, needs, room));
@@ -307,7 +306,7 @@ void keep_mark(Ledger *ledger, const KeepRoom *room) {
 static uint64_t takes_us(const Ledger *ledger, const Task *task, const Entry *entry) {
         uint64_t learned_us;
 
-        if (task->time_limit_us != TASK_TIME_INF || !ledger->kept_trusts)
+        if (task->time_limit_us != TASK_TIME_INF || ledger->core->policy.patience_us == 0)
                 return task->time_limit_us;
 
         learned_us = expect_longest_us(ledger->core, task->uid,

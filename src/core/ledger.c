@@ -324,7 +324,6 @@ void ledger_build(Ledger *ret, const Core *core, uint64_t now_boot_us, LedgerVie
                 ret->tokens[i] = (TokenPool){};
         ret->kept_for = NULL;
         ret->kept_cpus = 0;
-        ret->kept_trusts = false;
         ret->kept_since_us = now_boot_us;
         ret->kept_from_us = 0;
 

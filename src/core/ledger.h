@@ -74,7 +74,6 @@ typedef struct Ledger {
         TokenPool tokens[TOKENS_MAX]; /* in the places of the policy's */
         const Entry *kept_for;        /* whom room is kept for; NULL: nobody */
         uint64_t kept_cpus;
-        bool kept_trusts;       /* who will have ended by experience may overtake */
         uint64_t kept_since_us; /* when the keeping began */
         uint64_t
                 kept_from_us; /* when that room can be there at the earliest; 0: not reckoned yet */
