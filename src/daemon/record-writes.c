@@ -143,13 +143,25 @@ static void say_failed(Daemon *daemon, int r) {
                         daemon->state_dir, strerror(-r));
 }
 
+/* What was refused is not asked for again before it would fit: else whoever tries it anew would go on doing so for ever. */
+static void look_for_room(Daemon *daemon) {
+        int r = store_look_for_room(daemon->store);
+
+        if (r < 0)
+                arm_write(daemon, STORE_RETRY_US);
+        else
+                log_info("'%s' can be written again", daemon->state_dir);
+        daemon->store_error = r;
+}
+
 bool records_write(Daemon *daemon) {
         Record *written = daemon->dirty;
         int r;
 
         daemon->write_wanted = false;
         daemon->write_due = false;
-        if (!written && !daemon->drain_dirty && !daemon->ending && !store_is_dirty(daemon->store))
+        if (!written && !daemon->drain_dirty && !daemon->ending && daemon->store_error == 0 &&
+            !store_is_dirty(daemon->store))
                 return true;
         r = put_all(daemon);
         if (r < 0) {
@@ -164,8 +176,7 @@ bool records_write(Daemon *daemon) {
         }
         (void)sd_event_source_set_enabled(daemon->write_source, SD_EVENT_OFF);
         if (daemon->store_error < 0)
-                log_info("'%s' can be written again", daemon->state_dir);
-        daemon->store_error = 0;
+                look_for_room(daemon);
         daemon->sync_wanted = false;
         daemon->drain_dirty = false;
         daemon->dirty = NULL;

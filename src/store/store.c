@@ -3,12 +3,15 @@
 #include "store/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "store/drain-row.h"
 #include "store/past-row.h"
 #include "store/store-state.h"
 #include "store/task-row.h"
+#include "util/cleanup.h"
+#include "util/fd.h"
 
 /* The end of a change, as txn_changed(). */
 static int changed(Store *store, int r) {
@@ -144,6 +147,14 @@ int store_get_gpus(Store *store, GpuSample ret[static GPU_MAX]) {
 
 bool store_is_broken(const Store *store) {
         return store->txn.broken < 0;
+}
+
+int store_look_for_room(const Store *store) {
+        _cleanup_close_ int fd = openat(store->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+        if (fd < 0)
+                return errno == EOPNOTSUPP || errno == EISDIR ? 0 : -errno;
+        return -posix_fallocate(fd, 0, STORE_ROOM_BYTES);
 }
 
 bool store_is_dirty(const Store *store) {

@@ -27,7 +27,8 @@ typedef struct Store Store;
 enum {
         STORE_IDS_BLOCK = 1024, /* ids are reserved durably in blocks of this size */
         STORE_SCHEMA_VERSION = 8,
-        STORE_DATABASE_ID_CHARS = 32, /* hex digits of the database's random id */
+        STORE_DATABASE_ID_CHARS = 32,       /* hex digits of the database's random id */
+        STORE_ROOM_BYTES = 4 * 1024 * 1024, /* more than a message's tasks take in its log */
 };
 
 /* store_open() */
@@ -96,6 +97,14 @@ int store_get_gpus(Store *store, GpuSample ret[static GPU_MAX]);
 
 /* Whether a sync has failed. Nothing can be written any more; whoever opens it again has all that is on the disk. */
 bool store_is_broken(const Store *store);
+
+/*
+ * Whether there is room, after a commit that failed, for the largest that a message can bring (STORE_ROOM_BYTES). Small ones may fit
+ * long before: who went by them would promise room to whoever asks again, for ever. Return: 0, or negative errno: -ENOSPC, -EDQUOT,
+ * -EROFS... Where the file system cannot tell it is 0.
+ */
+int store_look_for_room(const Store *store);
+
 /* Whether the machine is drained. Return: as store_put_task(). */
 int store_put_drain(Store *store, const Drain *drain);
 

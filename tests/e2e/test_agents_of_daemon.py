@@ -575,7 +575,7 @@ def test_the_next_start_comes_with_the_answer_to_an_end(daemon):
 def test_what_could_not_be_written_was_never_there_although_it_was_granted(make_daemon):
     """In the turn in which it was queued, as another one had just ended: nothing of it stays, in whose room the next ones wait."""
     daemon = make_daemon(start=False)
-    with small_disk(daemon.state, "4m") as disk:
+    with small_disk(daemon.state, "16m") as disk:
         daemon.start_daemon()
         wanted = [{"task": task(needs=ALL, command="x" * 3000)} for _ in range(100)]  # more than is kept for the WAL
         with Agent(daemon) as agent:

@@ -17,7 +17,7 @@ if not os.access(harness.AGENT, os.X_OK):
 
 def test_a_full_disk_of_the_daemons_refuses_what_is_new_and_keeps_what_runs(place, make_daemon):
     daemon = make_daemon(start=False)
-    with small_disk(daemon.state, "4m") as disk:
+    with small_disk(daemon.state, "16m") as disk:
         daemon.start_daemon()
         gate = place.gate()
         running = daemon.detach(f"{gate.line}; exit 4")
@@ -50,9 +50,35 @@ def test_a_full_disk_of_the_daemons_refuses_what_is_new_and_keeps_what_runs(plac
         daemon.stop()
 
 
+def test_a_disk_with_room_for_little_refuses_much_once_and_for_all(place, make_daemon):
+    """Small records still fit: that is no reason to let the large batch be tried again and again."""
+    daemon = make_daemon(start=False)
+    with small_disk(daemon.state, "16m") as disk:
+        daemon.start_daemon()
+        gate = place.gate()
+        running = daemon.detach(gate.line)
+        daemon.wait_id(running, "running")
+        fill(disk / "filler")
+        os.truncate(disk / "filler", os.stat(disk / "filler").st_size - 64 * 1024)
+        batch = place.folder / "batch"
+        batch.write_text(("true # " + "x" * 3000 + "\n") * 300)
+        done = daemon.run("submit", os.fspath(batch))
+        assert done.returncode == 125
+        assert "is the disk full?" in done.stderr
+        assert [str(task["id"]) for task in daemon.ps()] == [running]
+        gate.open()
+        daemon.wait_id(running, "done")  # for that there is room
+        assert daemon.run("run", "-D", "true").returncode == 125
+        os.unlink(disk / "filler")
+        again = wait_until(lambda: daemon.run("run", "-D", "true").stdout.strip(), "new ones are taken")
+        daemon.wait_id(again, "done", timeout=40)
+        place.end_agents()
+        daemon.stop()
+
+
 def test_on_a_full_disk_of_the_daemons_what_runs_can_be_cancelled(place, make_daemon):
     daemon = make_daemon(start=False)
-    with small_disk(daemon.state, "4m") as disk:
+    with small_disk(daemon.state, "16m") as disk:
         daemon.start_daemon()
         tasks = [daemon.detach("--retry", "3", "exec sleep 1000") for _ in range(2)]
         pids = [wait_until(lambda t=t: daemon.show(t)["pid"], "its command runs") for t in tasks]

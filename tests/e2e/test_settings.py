@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """taskflowd: its settings, its options, its state on the disk."""
 
-import contextlib
 import os
 import re
 import signal
 import sqlite3
-import subprocess
 import time
 
 import pytest
 
+from disks import fill, small_disk
 from harness import GIB, MIB, TASKFLOWD, wait_until
 
 BAD = [
@@ -264,20 +263,11 @@ def test_a_state_folder_that_cannot_be_written_is_a_clear_error(place, users, pr
 
 def test_a_full_disk_refuses_what_is_new_and_keeps_what_runs(place, make_daemon):
     """The state on a file system of a few MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount")
     daemon = make_daemon(start=False)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", daemon.state], check=False, capture_output=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip("no tmpfs can be mounted here")
-    try:
+    with small_disk(daemon.state, "16m") as disk:
         daemon.start_daemon()
         proc, gate = daemon.start("before")
-        with open(daemon.state / "filler", "wb", buffering=0) as file, contextlib.suppress(OSError):
-            while file.write(b"x" * 4096) > 0:
-                pass
+        fill(disk / "filler")
         start = time.monotonic()
         statuses = {daemon.run("run", "-q", "true # " + "x" * 3000).returncode for _ in range(20)}
         assert statuses <= {0, 125}
@@ -285,13 +275,9 @@ def test_a_full_disk_refuses_what_is_new_and_keeps_what_runs(place, make_daemon)
         assert daemon.run("ps").returncode == 0
         gate.open()
         assert proc.wait() == 0
-        os.unlink(daemon.state / "filler")
+        os.unlink(disk / "filler")
         wait_until(lambda: (daemon.task("before") or {}).get("state") == "done", "its status is kept", 20)
         wait_until(lambda: daemon.run("run", "-q", "true").returncode == 0, "it takes tasks again")
         daemon.restart()
         assert daemon.task("before")["state"] == "done", "and it is on the disk"
         daemon.stop()
-    finally:
-        if daemon.proc and daemon.proc.poll() is None:
-            daemon.kill()
-        subprocess.run(["umount", "-l", daemon.state], check=False)

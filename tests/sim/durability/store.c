@@ -138,6 +138,10 @@ bool store_is_broken(const Store *store) {
         return store->broken;
 }
 
+int store_look_for_room(const Store *store) {
+        return world.disk_full ? -ENOSPC : 0;
+}
+
 /* No admin comes into this world. */
 int store_put_drain(Store *store, const Drain *drain) {
         return 0;
