@@ -49,25 +49,30 @@ static unsigned n_over(const TaskArray *array) {
                array->n_lost;
 }
 
-static TaskState end_state(const TaskArray *array) {
-        unsigned n = n_over(array);
+static TaskState end_state(const Task *task) {
+        unsigned n = n_over(task->array);
 
-        if (array->n_cancelled == n)
+        if (task->cancelled || task->array->n_cancelled == n)
                 return TASK_STATE_CANCELLED;
 
-        return array->n_done == n ? TASK_STATE_DONE : TASK_STATE_FAILED;
+        return task->array->n_done == n ? TASK_STATE_DONE : TASK_STATE_FAILED;
 }
 
-/* `3 of 10 failed, 1 was cancelled`; NULL when out of memory. */
-static char *failure_in_words(const TaskArray *array) {
+/*
+ * How its elements ended, but for those that ended as is expected of an array that is @state: `3 of 10 failed, 1 was cancelled`;
+ * NULL if they all did, or when out of memory.
+ */
+static char *ends_in_words(const TaskArray *array, TaskState state) {
         const struct {
                 unsigned n;
                 const char *one, *many;
         } parts[] = {
+                { state == TASK_STATE_CANCELLED ? array->n_done : 0, "was done", "were done" },
                 { array->n_failed, "failed", "failed" },
                 { array->n_timeout, "ran out of time", "ran out of time" },
                 { array->n_lost, "was lost", "were lost" },
-                { array->n_cancelled, "was cancelled", "were cancelled" },
+                { state == TASK_STATE_CANCELLED ? 0 : array->n_cancelled, "was cancelled",
+                  "were cancelled" },
         };
         char text[REASON_MAX] = "", of[32];
         size_t at = 0;
@@ -79,17 +84,37 @@ static char *failure_in_words(const TaskArray *array) {
                                                at > 0 ? ", " : "", parts[i].n, at > 0 ? "" : of,
                                                parts[i].n == 1 ? parts[i].one : parts[i].many);
 
-        return strdup(text);
+        return at > 0 ? strdup(text) : NULL;
+}
+
+/* Why it was cancelled as a whole, and how the elements ended that were not: `cancelled; 2 of 10 were done, 1 failed`. */
+static void say_ends(Task *task) {
+        char *ends = ends_in_words(task->array, TASK_STATE_CANCELLED);
+        char *former = task_state_is_final(task->state) && task->reason ?
+                               strrchr(task->reason, ';') :
+                               NULL;
+        char *text = NULL;
+
+        if (former) /* a late status has corrected what was said */
+                *former = '\0';
+        if (ends &&
+            asprintf(&text, "%s; %s", task->reason ? task->reason : "cancelled", ends) >= 0) {
+                free(task->reason);
+                task->reason = text;
+        }
+        free(ends);
 }
 
 /* All its elements are over. Out of memory it ends without a reason. */
 static void finish(Task *task, const Event *event) {
-        TaskState state = end_state(task->array);
+        TaskState state = end_state(task);
 
-        /* Of one whose elements are all cancelled it is its own withdrawal's, if there was one. */
-        if (state != TASK_STATE_CANCELLED || task->state != TASK_STATE_PENDING) {
+        if (task->cancelled) {
+                say_ends(task);
+        } else {
                 free(task->reason);
-                task->reason = state == TASK_STATE_FAILED ? failure_in_words(task->array) : NULL;
+                task->reason =
+                        state == TASK_STATE_FAILED ? ends_in_words(task->array, state) : NULL;
         }
         task->state = state;
         task->exit_status = state == TASK_STATE_DONE ? 0 : -1;
@@ -108,6 +133,7 @@ void array_withdraw(Core *core, Entry *array, const Event *event) {
         index_set_done(&task->array->waiting);
         queue_set_n_waiting(core, array, 0);
         task->state = TASK_STATE_PENDING;
+        task->cancelled = true;
         if (is_over(array)) {
                 finish(task, event);
                 return;

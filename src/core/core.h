@@ -45,7 +45,8 @@
  *    core_next_doomed() names it. It may wait for an array, not for one of its elements.
  *  - An array stands in line as one. Its elements are offered by index, the smallest first, at most
  *    `limit` at a time; those that wait again come before the rest, by index. It is over when all
- *    its elements are: done if each is done, cancelled if each is cancelled, else failed.
+ *    its elements are: cancelled if it was withdrawn as a whole, or each of them is cancelled; done if
+ *    each is done; else failed.
  *  - Memory pressure: nothing is offered while, by the last look, some task waited for memory in more
  *    than pressure_limit of the last ten seconds.
  *  - Drained: nothing is offered. Offers that are open are the caller's to take back.
@@ -210,8 +211,9 @@ const Policy *core_policy(const Core *core); /* owned by the core */
  * OFFERED with the element's id. An array itself is never offered.
  *
  * What ends may end more: the array whose last element it was changes its state too. WITHDRAWN of
- * an array cancels the elements that wait in it; it is over at once if there is no other, else when
- * the last one is. Those that are tasks of their own are the caller's to withdraw, one by one.
+ * an array cancels the elements that wait in it; it is over, and cancelled, at once if there is no
+ * other, else when the last one is, however those have ended. Those that are tasks of their own are
+ * the caller's to withdraw, one by one.
  * HELD, RELEASED, UPDATED and RUNNER_AWAY likewise: they are for the elements that wait in it.
  *
  * ENDED as failed or timeout with retries left, and REQUEUED (running, submitted with `requeue`,

@@ -149,7 +149,7 @@ typedef struct Task {
         pid_t pid;    /* of the command; 0: not known */
         uint64_t pid_start_ticks;
         char boot_id[37]; /* under which the _boot_us fields and the pid mean something */
-        bool cancelled;   /* while it ran: that is its end, whoever brings it about */
+        bool cancelled;   /* while it ran; of an array: all of it. That is its end, come what may */
         int exit_status;  /* -1: none */
         int signal;       /* 0: none */
         Usage memory;

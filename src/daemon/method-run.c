@@ -302,10 +302,17 @@ void method_away(Peer *peer, Call *call, bool resumed) {
         daemon_want_turn(daemon);
 }
 
+/* An array of which nothing waits any more: its runner has nothing to give up, and what has started goes on. */
+static bool is_begun(const Record *record) {
+        const Task *task = core_find(record->daemon->core, record->task_id);
+
+        return task->array && task->array->waiting.n == 0;
+}
+
 void method_withdraw(Peer *peer, Call *call, bool resumed) {
         Record *record = record_find(peer_daemon(peer), call->withdraw.id);
 
-        if (record_withdraw(record, call->withdraw.reason) < 0) {
+        if (!is_begun(record) && record_withdraw(record, call->withdraw.reason) < 0) {
                 peer_refuse(peer, CALL_WITHDRAW, ERROR_WRONG_STATE,
                             "task %" PRIu64 " is not waiting", call->withdraw.id);
                 return;

@@ -422,6 +422,58 @@ def test_cancelling_an_array_ends_all_of_it(daemon):
         assert wait_state(daemon, array, "cancelled")["array"]["cancelled"] == 10
 
 
+def test_a_cancelled_array_is_so_whatever_its_elements_came_to(daemon):
+    """The daemon is killed between the cancel and the last end."""
+    with Agent(daemon) as agent:
+        array = agent.submit(array={"waiting": "0-9", "limit": 1})
+        after = agent.submit(after=[{"id": array}])
+        for index, end in enumerate((("done", 0), ("failed", 3))):
+            agent.accept(id=f"{array}_{index}")
+            agent.ended(f"{array}_{index}", *end)
+        agent.accept(id=f"{array}_2")
+        results = agent.say("Cancel", ids=[array])["parameters"]["results"]
+        assert [(r["id"], r["outcome"]) for r in results] == [(array, "done"), (f"{array}_2", "ending")]
+        assert state_of(daemon, array) == "pending", "its last element still runs"
+        daemon.kill()
+    daemon.start_daemon()
+    with Agent(daemon) as agent:
+        waits = daemon.popen("wait", str(array))
+        agent.ended(f"{array}_2")
+        shown = wait_state(daemon, array, "cancelled")
+        assert shown["reason"] == "cancelled; 1 of 10 was done, 1 failed"
+        assert shown["exit_status"] is None
+        assert [shown["array"][key] for key in ("done", "failed", "cancelled")] == [1, 1, 8]
+        assert waits.wait() == 1
+        reason = wait_state(daemon, after, "cancelled")["reason"]
+        assert reason == f"task {array}, which it was to wait for, was cancelled"
+        ended = {t["index"]: t["state"] for t in daemon.ps() if t["id"] == array}
+        assert ended == {0: "done", 1: "failed", 2: "cancelled", None: "cancelled"}
+    daemon.restart()
+    assert state_of(daemon, array) == "cancelled"
+    assert daemon.run("wait", str(array)).returncode == 1
+
+
+def test_an_array_is_given_up_with_what_has_not_started(daemon):
+    with Agent(daemon) as agent:
+        array = agent.submit(array={"waiting": "0-3", "limit": 1})
+        agent.accept(id=f"{array}_0")
+        assert "error" not in agent.say("Withdraw", id=array, reason="not started within 1s")
+        agent.ended(f"{array}_0")
+        assert wait_state(daemon, array, "cancelled")["reason"] == "not started within 1s; 1 of 4 was done"
+
+
+def test_an_array_that_has_started_is_not_given_up(daemon):
+    with Agent(daemon) as agent:
+        array = agent.submit(array={"waiting": "0-1"})
+        for index in range(2):
+            agent.accept(id=f"{array}_{index}")
+        assert "error" not in agent.say("Withdraw", id=array, reason="not started within 1s")
+        for index in range(2):
+            agent.ended(f"{array}_{index}")
+        shown = wait_state(daemon, array, "done")
+        assert (shown["exit_status"], shown["reason"]) == (0, None)
+
+
 def test_a_lost_task_gets_its_status_when_its_agent_comes_back(make_daemon):
     daemon = make_daemon()
     with Agent(daemon) as agent:

@@ -274,6 +274,17 @@ def test_so_many_run_at_once_and_the_rest_is_one_line(daemon, place):
     assert daemon.ps("-r") == [] or all(task["state"] != "running" for task in daemon.ps())
 
 
+def test_an_array_that_is_cancelled_with_some_done_is_cancelled(daemon, place):
+    gate = place.gate()
+    task_id = daemon.detach("--array", "0-3%1", f"test $TASKFLOW_ARRAY_INDEX = 0 || {gate.line}")
+    daemon.wait_id(f"{task_id}_1", "running")
+    assert daemon.run("cancel", task_id).returncode == 0
+    assert ended(daemon, task_id) == 1
+    array = daemon.show(task_id)
+    assert (array["state"], array["reason"]) == ("cancelled", "cancelled; 1 of 4 was done")
+    assert "cancelled; 1 of 4 was done" in daemon.run("show", task_id).stdout
+
+
 def test_an_array_that_has_failures_has_failed(daemon):
     task_id = daemon.detach("--array", "0-3", "test $TASKFLOW_ARRAY_INDEX != 2")
     assert ended(daemon, task_id) == 1

@@ -428,9 +428,12 @@ static void end_array(Oracle *oracle, OracleTask *array) {
         for (unsigned i = 0; i < N_TASK_STATES; i++)
                 n += array->n_ends[i];
         array->stage = ORACLE_OVER;
-        array->end = array->n_ends[TASK_STATE_CANCELLED] == n ? TASK_STATE_CANCELLED :
-                     array->n_ends[TASK_STATE_DONE] == n      ? TASK_STATE_DONE :
-                                                                TASK_STATE_FAILED;
+        if (array->cancelled || array->n_ends[TASK_STATE_CANCELLED] == n)
+                array->end = TASK_STATE_CANCELLED;
+        else if (array->n_ends[TASK_STATE_DONE] == n)
+                array->end = TASK_STATE_DONE;
+        else
+                array->end = TASK_STATE_FAILED;
 }
 
 /* An array is over when all its elements are; a late status may correct one that is over. */
@@ -489,6 +492,7 @@ static void withdraw(Oracle *oracle, OracleTask *task) {
         task->n_ends[TASK_STATE_CANCELLED] += oracle_n_waits(task);
         memset(task->waits, 0, sizeof(task->waits));
         task->stage = ORACLE_WAITING;
+        task->cancelled = true;
         task->n_after = 0;
 }
 

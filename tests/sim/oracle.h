@@ -76,7 +76,8 @@ typedef struct OracleTask {
         bool started;
         unsigned n_missed;
         TaskState end; /* how, if it is over */
-        bool requeue, cancelled;
+        bool requeue;
+        bool cancelled; /* while it ran, or all of an array */
         unsigned retry_max, n_retries, attempt;
         unsigned n_after;
         OracleAfter after[ORACLE_AFTER_MAX];

@@ -310,6 +310,48 @@ static void test_a_withdrawn_array_lasts_as_long_as_its_elements(_unused_ void *
         assert_string_equal(task->reason, "cancelled by alice");
 }
 
+/* Whatever its elements came to before, and after; a status that comes late corrects only how they are counted. */
+static void test_a_withdrawn_array_is_cancelled_however_its_elements_end(_unused_ void **state) {
+        WORLD(0);
+        uint64_t id = submit(world, (Ask){ .array = "0-9" });
+        Event event = world_event(world, EVENT_WITHDRAWN, id);
+        const Task *task = core_find(world->core, id);
+
+        for (unsigned i = 0; i < 5; i++)
+                assert_true(start_next(world) == task_ref(id, i));
+        assert_int_equal(end(world, task_ref(id, 0), TASK_STATE_DONE), 0);
+        assert_int_equal(end(world, task_ref(id, 1), TASK_STATE_FAILED), 0);
+        assert_int_equal(end(world, task_ref(id, 2), TASK_STATE_LOST), 0);
+        event.reason = "cancelled by alice";
+        assert_int_equal(core_apply(world->core, &event), 0);
+        assert_int_equal(end(world, task_ref(id, 3), TASK_STATE_DONE), 0);
+        assert_int_equal(task->state, TASK_STATE_PENDING);
+        assert_int_equal(end(world, task_ref(id, 4), TASK_STATE_CANCELLED), 0);
+        assert_int_equal(task->state, TASK_STATE_CANCELLED);
+        assert_int_equal(task->exit_status, -1);
+        assert_string_equal(task->reason,
+                            "cancelled by alice; 2 of 10 were done, 1 failed, 1 was lost");
+
+        assert_int_equal(end(world, task_ref(id, 2), TASK_STATE_TIMEOUT), 0);
+        assert_int_equal(task->state, TASK_STATE_CANCELLED);
+        assert_string_equal(task->reason,
+                            "cancelled by alice; 2 of 10 were done, 1 failed, 1 ran out of time");
+}
+
+/* It waits in none, and is over only with those that run. */
+static void test_an_array_that_is_withdrawn_with_all_started_is_cancelled(_unused_ void **state) {
+        WORLD(0);
+        uint64_t id = submit(world, (Ask){ .array = "0-1" });
+        const Task *task = core_find(world->core, id);
+
+        assert_int_equal(start_all(world), 2);
+        assert_int_equal(end(world, task_ref(id, 0), TASK_STATE_DONE), 0);
+        assert_int_equal(apply(world, EVENT_WITHDRAWN, id), 0);
+        assert_int_equal(end(world, task_ref(id, 1), TASK_STATE_CANCELLED), 0);
+        assert_int_equal(task->state, TASK_STATE_CANCELLED);
+        assert_string_equal(task->reason, "cancelled; 1 of 2 was done");
+}
+
 static void test_an_array_of_which_nothing_ran_is_withdrawn_at_once(_unused_ void **state) {
         WORLD(0);
         uint64_t id = submit(world, (Ask){ .array = "0-9", .state = TASK_STATE_HELD });
@@ -426,6 +468,26 @@ static void test_an_array_comes_back_with_its_elements(_unused_ void **state) {
         assert_true(start_next(world) == task_ref(1, 2));
         assert_int_equal(end(world, task_ref(1, 1), TASK_STATE_DONE), 0);
         assert_true(start_next(world) == task_ref(1, 5));
+}
+
+static void test_a_withdrawn_array_that_comes_back_is_cancelled(_unused_ void **state) {
+        WORLD(0);
+        Event event = world_event(world, EVENT_SUBMITTED, 0);
+        Task *task = event.submitted = task_of(world, &(Ask){ .array = "0-3" });
+        uint64_t id = task->id;
+
+        index_set_done(&task->array->waiting);
+        task->array->n_done = 1;
+        task->array->n_cancelled = 2;
+        task->cancelled = true;
+        task->reason = strdup("cancelled");
+        assert_int_equal(core_apply(world->core, &event), 0);
+        event = world_event(world, EVENT_SUBMITTED, 0);
+        event.submitted = element_of(world, id, 3, TASK_STATE_RUNNING);
+        assert_int_equal(core_apply(world->core, &event), 0);
+        assert_int_equal(end(world, task_ref(id, 3), TASK_STATE_CANCELLED), 0);
+        assert_int_equal(state_of(world, id), TASK_STATE_CANCELLED);
+        assert_string_equal(core_find(world->core, id)->reason, "cancelled; 1 of 4 was done");
 }
 
 static void test_an_element_without_its_place_is_refused(_unused_ void **state) {
@@ -579,12 +641,15 @@ int main(void) {
                 cmocka_unit_test(test_counts_are_those_of_elements),
                 cmocka_unit_test(test_an_array_ends_with_its_last_element),
                 cmocka_unit_test(test_a_withdrawn_array_lasts_as_long_as_its_elements),
+                cmocka_unit_test(test_a_withdrawn_array_is_cancelled_however_its_elements_end),
+                cmocka_unit_test(test_an_array_that_is_withdrawn_with_all_started_is_cancelled),
                 cmocka_unit_test(test_an_array_of_which_nothing_ran_is_withdrawn_at_once),
                 cmocka_unit_test(test_a_late_status_corrects_the_array_too),
                 cmocka_unit_test(test_a_status_that_comes_after_the_array_is_forgotten_is_taken),
                 cmocka_unit_test(test_hold_and_update_are_for_those_that_wait_in_it),
                 cmocka_unit_test(test_an_element_of_an_array_whose_runner_is_away_is_passed_over),
                 cmocka_unit_test(test_an_array_comes_back_with_its_elements),
+                cmocka_unit_test(test_a_withdrawn_array_that_comes_back_is_cancelled),
                 cmocka_unit_test(test_an_element_without_its_place_is_refused),
                 cmocka_unit_test(test_an_array_that_makes_no_sense_is_refused),
                 cmocka_unit_test(test_the_limit_is_named_as_a_reason),

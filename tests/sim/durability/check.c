@@ -129,7 +129,7 @@ static bool may_follow(const Start *before) {
 static void check_first(Deed *deed, uint64_t ref, unsigned attempt) {
         unsigned n_failed = 0;
 
-        if (deed->withdrawn && attempt > deed->last_attempt)
+        if (deed->withdrawn && !deed->row.is_array && attempt > deed->last_attempt)
                 world_fail("task %" PRIu64 " is tried again after it was cancelled",
                            task_ref_id(ref));
         for (unsigned i = 0; i < book.n_starts; i++) {
@@ -368,7 +368,8 @@ static void check_row(const Row *row) {
         if (!task_state_is_final(row->state))
                 world_fail("task %" PRIu64 " has come to no end: %s", task_ref_id(row->id),
                            task_state_to_string(row->state));
-        else if (deed && deed->withdrawn && row->state != TASK_STATE_CANCELLED)
+        else if (deed && deed->withdrawn && row->is_array == deed->row.is_array &&
+                 row->state != TASK_STATE_CANCELLED)
                 world_fail("task %" PRIu64 " was cancelled, and is on record as %s",
                            task_ref_id(row->id), task_state_to_string(row->state));
         else if (deed && !row->is_array && !is_true(deed, row, start))

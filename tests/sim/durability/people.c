@@ -207,8 +207,8 @@ static void note_cancelled(const Visit *visit, const char *bytes, size_t n) {
                 return;
         }
         if (reply.error == ERROR_NONE && reply.ids.n > 0 && task && task->detached &&
-            !task->array && reply.ids.results[0].outcome != ID_OUTCOME_WRONG_STATE &&
-            !visit->deed->withdrawn && visit->n_troubles == n_troubles() && !host_is_failing()) {
+            reply.ids.results[0].outcome != ID_OUTCOME_WRONG_STATE && !visit->deed->withdrawn &&
+            visit->n_troubles == n_troubles() && !host_is_failing()) {
                 visit->deed->withdrawn = true;
                 visit->deed->last_attempt = task->attempt;
         }
