@@ -147,6 +147,8 @@ static int parse_no(_unused_ const Opt *opt,
 static int parse_output(const Opt *opt, const char *word, void *target, Error *error) {
         if (!word[0])
                 return error_set(error, -EINVAL, "'' names no file");
+        if (output_check(word, error) < 0)
+                return -EINVAL;
         return opt_parse_string(opt, word, target, error);
 }
 

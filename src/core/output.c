@@ -2,6 +2,7 @@
 
 #include "core/output.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -9,9 +10,11 @@
 #include <string.h>
 
 #include "core/task.h"
+#include "util/macro.h"
 
 enum {
         NUMBER_MAX = 24,
+        WORD_SHOWN_MAX = 60,
 };
 
 typedef enum Place {
@@ -98,4 +101,31 @@ bool output_has_place(const char *pattern) {
                         return true;
 
         return false;
+}
+
+/* How long the word in braces is that begins at @s, with them; 0: there is none. */
+static size_t length_of_word(const char *s) {
+        static const char letters[] =
+                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-0123456789";
+        size_t n;
+
+        if (s[0] != '{')
+                return 0;
+        n = strspn(s + 1, letters);
+        return n > 0 && s[n + 1] == '}' ? n + 2 : 0;
+}
+
+int output_check(const char *pattern, Error *error) {
+        for (const char *s = pattern; *s != '\0'; s++) {
+                size_t n = length_of_word(s);
+
+                if (n > 0 && place_at(s) == N_PLACES)
+                        return error_set(error, -EINVAL,
+                                         "'%.*s' is not known; use %s, %s or %s, or no braces",
+                                         (int)MIN(n, (size_t)WORD_SHOWN_MAX), s,
+                                         place_words[PLACE_ID], place_words[PLACE_INDEX],
+                                         place_words[PLACE_NAME]);
+        }
+
+        return 0;
 }

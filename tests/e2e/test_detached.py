@@ -254,6 +254,12 @@ def test_an_array_is_many(daemon, folder):
     assert (array["state"], array["array"]["done"]) == ("done", 4)
 
 
+def test_an_array_may_have_one_file_by_its_id(daemon, folder):
+    task_id = daemon.detach("--array", "0-4", "-o", "all.{id}", "echo $TASKFLOW_ARRAY_INDEX")
+    assert ended(daemon, task_id) == 0
+    assert sorted((folder / f"all.{task_id}").read_text().split()) == ["0", "1", "2", "3", "4"]
+
+
 def test_so_many_run_at_once_and_the_rest_is_one_line(daemon, place):
     gate = place.gate()
     task_id = daemon.detach("--array", "0-9%2", gate.line)
@@ -479,6 +485,8 @@ def test_without_systemd_there_is_nothing_to_enable(daemon):
         (["--requeue", "true"], ["--requeue needs -D"]),
         (["-D", "--array", "0-9", "-o", "file", "true"], ["{index}"]),
         (["-D", "--retry", "1", "-o", "file", "true"], ["{id}"]),
+        (["-D", "-o", "log-{jobid}", "true"], ["'{jobid}'", "{id}, {index} or {name}"]),
+        (["-D", "--array", "0-9", "-o", "log-{index}-{x}", "true"], ["'{x}'"]),
         (["-D", "--array", "9-0", "true"], ["--array", "9-0"]),
         (["-D", "--retry", "1001", "true"], ["--retry", "1001"]),
         (["-D", "--after", "1_2", "true"], ["--after 1"]),

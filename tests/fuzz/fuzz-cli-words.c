@@ -147,10 +147,13 @@ static void check_numbers(const char *word) {
 
 static void check_output(const char *word) {
         _cleanup_free_ char *path = output_expand(word, task_ref(12, 3), word);
+        Error error = { "" };
 
         assert(path);
         if (!strchr(word, '{'))
                 assert(strcmp(path, word) == 0 && !output_has_place(word));
+        if (output_check(word, &error) < 0)
+                assert(strchr(word, '{') && error.text[0] != '\0');
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {

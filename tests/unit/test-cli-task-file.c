@@ -87,6 +87,8 @@ static void test_what_is_wrong_is_named_with_its_line(_unused_ void **state) {
                 { "[task]\narray = 3-1\n", "'file' line 2: array: " },
                 { "[task]\nretry = 1001\n", "'file' line 2: retry: " },
                 { "[task]\noutput = \n", "'file' line 2: output: '' names no file" },
+                { "[task]\noutput = {x}\n",
+                  "'file' line 2: output: '{x}' is not known; use {id}, " },
                 { "[task]\nfrom = x\n",
                   "'file' line 2: 'from' can stand on the command line alone" },
                 { "[task]\ndry-run = yes\n",

@@ -4,10 +4,13 @@
  * Where a detached task's output goes
  */
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/output.h"
 #include "core/task.h"
+#include "util/macro.h"
 
 #include "check.h"
 
@@ -56,12 +59,39 @@ static void test_a_pattern_with_a_place_is_told_from_one_without(_unused_ void *
         assert_false(output_has_place("{id"));
 }
 
+static const char *refusal(const char *pattern) {
+        static Error error;
+
+        error.text[0] = '\0';
+        assert_int_equal(output_check(pattern, NULL), output_check(pattern, &error));
+        assert_int_equal(output_check(pattern, &error), error.text[0] ? -EINVAL : 0);
+        return error.text;
+}
+
+static void test_a_word_that_is_no_place_is_refused(_unused_ void **state) {
+        static const char *const fine[] = {
+                "",     "{id}{name}", "{{id}}", "{",        "}",  "{id",
+                "a{}b", "{a b}",      "{1,2}",  "{name}{x", "x}", "{%s}"
+        };
+        static const char *const bad[] = { "{x}", "/a/{id}/{ID}", "{{jobid}}",
+                                           "{0}", "{task-id}",    "{index_}" };
+
+        for (size_t i = 0; i < ELEMENTSOF(fine); i++)
+                assert_string_equal(refusal(fine[i]), "");
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                assert_non_null(
+                        strstr(refusal(bad[i]), "' is not known; use {id}, {index} or {name}"));
+        assert_string_equal(refusal("/a/{id}/{ID}-{x}"),
+                            "'{ID}' is not known; use {id}, {index} or {name}, or no braces");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_the_places_are_filled),
                 cmocka_unit_test(test_other_braces_stay),
                 cmocka_unit_test(test_a_name_leads_into_no_other_folder),
                 cmocka_unit_test(test_a_pattern_with_a_place_is_told_from_one_without),
+                cmocka_unit_test(test_a_word_that_is_no_place_is_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
