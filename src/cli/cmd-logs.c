@@ -151,7 +151,7 @@ static void wait_for_news(Watch *watch) {
 static int fail(const Task *task, const char *why) {
         char buf[TASK_REF_FORMAT_MAX];
 
-        return cli_fail(CLI_STATUS_REFUSED, "logs: task %s %s",
+        return cli_fail(CLI_STATUS_REFUSED, "task %s %s",
                         task_ref_format(buf, sizeof(buf), task->id), why);
 }
 
@@ -211,7 +211,7 @@ static void refuse_array(const Task *task) {
         uint64_t id = task_ref_id(task->id);
 
         (void)cli_fail(CLI_STATUS_REFUSED,
-                       "logs: task %" PRIu64 " is an array, and each element has a log of its own: "
+                       "task %" PRIu64 " is an array, and each element has a log of its own: "
                        "%" PRIu64 "_%u to %" PRIu64 "_%u",
                        id, id, task->array->first, id, task->array->last);
 }

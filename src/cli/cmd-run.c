@@ -68,7 +68,7 @@ static int print_json(uint64_t id) {
                 (void)putchar('\n');
                 return output_finish(CLI_STATUS_DONE) == 0 ? 0 : RUN_STATUS_FAILED;
         }
-        return cli_fail(RUN_STATUS_FAILED, "run: task %s was queued, but cannot be shown",
+        return cli_fail(RUN_STATUS_FAILED, "task %s was queued, but cannot be shown",
                         task_ref_format(buf, sizeof(buf), id));
 }
 
@@ -83,12 +83,12 @@ static int queue_it(const RunOptions *options, NewTask *task) {
         Error error;
 
         if (queue_tasks(&queue, task, 1, &id, &error) < 0)
-                return cli_fail(RUN_STATUS_FAILED, "run: %s", error.text);
+                return cli_fail(RUN_STATUS_FAILED, "%s", error.text);
         if (options->json.set)
                 return print_json(id);
         (void)puts(task_ref_format(buf, sizeof(buf), id));
         if (output_finish(CLI_STATUS_DONE) != 0)
-                return cli_fail(RUN_STATUS_FAILED, "run: task %s was queued", buf);
+                return cli_fail(RUN_STATUS_FAILED, "task %s was queued", buf);
         return CLI_STATUS_DONE;
 }
 

@@ -55,9 +55,9 @@ static void submission_done(Submission *submission) {
 /* The end of it: what is queued, and from which line on nothing is. */
 static int refuse(const Submission *submission, const char *why) {
         if (submission->n_queued == 0)
-                return cli_fail(RUN_STATUS_FAILED, "submit: %s; nothing was queued", why);
+                return cli_fail(RUN_STATUS_FAILED, "%s; nothing was queued", why);
         return cli_fail(RUN_STATUS_FAILED,
-                        "submit: %s; the %" PRIu64 " task%s before line %" PRIu64
+                        "%s; the %" PRIu64 " task%s before line %" PRIu64
                         " were queued, and none from there on",
                         why, submission->n_queued, submission->n_queued == 1 ? "" : "s",
                         submission->first_line);
@@ -74,7 +74,7 @@ static int send_part(Submission *submission, uint64_t next_line) {
         r = queue_tasks(&submission->queue, submission->tasks, submission->n, ids, &error);
         if (r == -EINPROGRESS)
                 return cli_fail(RUN_STATUS_FAILED,
-                                "submit: %s; the %" PRIu64 " before line %" PRIu64
+                                "%s; the %" PRIu64 " before line %" PRIu64
                                 " were queued, and none from line %" PRIu64 " on",
                                 error.text, submission->n_queued, submission->first_line,
                                 next_line);

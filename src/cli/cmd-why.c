@@ -157,6 +157,19 @@ static bool has_numbers(WaitReason reason) {
         return false;
 }
 
+/* What stands between the task and a sentence that begins with this reason, if that is not of the task itself ("needs"). */
+static const char *const leads[N_WAIT_REASONS] = {
+        [WAIT_REASON_HELD] = "is ",
+        [WAIT_REASON_AWAY] = "waits: ",
+        [WAIT_REASON_OFFERS] = "waits: ",
+        [WAIT_REASON_ACTIVE] = "waits: ",
+        [WAIT_REASON_LIMIT] = "waits: ",
+        [WAIT_REASON_ELEMENTS] = "has not ended: ",
+        [WAIT_REASON_DRAINED] = "waits: ",
+        [WAIT_REASON_PRESSURE] = "waits: ",
+        [WAIT_REASON_MAX_RUNNING] = "waits: ",
+};
+
 /* Room is kept for it. */
 static void print_claim(const Lack *lack, const Holder *holder) {
         if (is_counted(lack))
@@ -383,6 +396,7 @@ static void print_why(Client *client, const Reply *reply) {
         uint64_t now_boot_us = view_now_boot_us(reply);
         char sentence[VIEW_SENTENCE_MAX];
         char id[TASK_REF_FORMAT_MAX];
+        const char *lead;
         Others others = { 0 };
 
         (void)printf("task %s ", ref(reply->why.id, id));
@@ -391,6 +405,8 @@ static void print_why(Client *client, const Reply *reply) {
         } else {
                 explain_sentence(explain, now_boot_us, cli_user_name, NULL, sentence,
                                  sizeof(sentence));
+                lead = leads[explain->lacks[0].reason];
+                (void)fputs(lead ? lead : "", stdout);
                 output_text(sentence);
                 (void)putchar('\n');
         }

@@ -219,27 +219,6 @@ void after_ended(Core *core, const Task *task, uint64_t now_boot_us) {
         }
 }
 
-/* How a task ended that should have ended well. */
-static const char *end_in_words(TaskState state) {
-        switch (state) {
-        case TASK_STATE_FAILED:
-                return "failed";
-        case TASK_STATE_CANCELLED:
-                return "was cancelled";
-        case TASK_STATE_TIMEOUT:
-                return "ran out of time";
-        case TASK_STATE_LOST:
-                return "was lost";
-        case TASK_STATE_PENDING:
-        case TASK_STATE_HELD:
-        case TASK_STATE_RUNNING:
-        case TASK_STATE_DONE:
-                break;
-        }
-
-        return "has ended";
-}
-
 uint64_t core_next_doomed(const Core *core, char *reason, size_t n_reason) {
         const AfterWait *wait = TAILQ_FIRST(&core->doomed);
         unsigned at = 0;
@@ -250,6 +229,6 @@ uint64_t core_next_doomed(const Core *core, char *reason, size_t n_reason) {
         while (!wait->links[at].doomed)
                 at++;
         (void)snprintf(reason, n_reason, "task %" PRIu64 ", which it was to wait for, %s",
-                       wait->links[at].waited->id, end_in_words(wait->links[at].state));
+                       wait->links[at].waited->id, task_end_in_words(wait->links[at].state));
         return wait->entry->task->id;
 }

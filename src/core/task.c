@@ -136,6 +136,26 @@ Task *task_free(Task *task) {
         return NULL;
 }
 
+const char *task_end_in_words(TaskState state) {
+        switch (state) {
+        case TASK_STATE_FAILED:
+                return "failed";
+        case TASK_STATE_CANCELLED:
+                return "was cancelled";
+        case TASK_STATE_TIMEOUT:
+                return "ran out of time";
+        case TASK_STATE_LOST:
+                return "was lost";
+        case TASK_STATE_PENDING:
+        case TASK_STATE_HELD:
+        case TASK_STATE_RUNNING:
+        case TASK_STATE_DONE:
+                break;
+        }
+
+        return "has ended";
+}
+
 TaskState task_end_state(int exit_status) {
         return exit_status == 0 ? TASK_STATE_DONE : TASK_STATE_FAILED;
 }

@@ -216,5 +216,8 @@ static inline bool task_state_is_final(TaskState state) {
  */
 TaskState task_end_state(int exit_status);
 
+/* How a task ended that should have ended well: `was cancelled`; `has ended` if it did. */
+const char *task_end_in_words(TaskState state);
+
 DECLARE_STRING_TABLE(task_state, TaskState);
 DECLARE_STRING_TABLE(pin_mode, PinMode);

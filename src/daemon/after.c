@@ -61,11 +61,13 @@ int after_resolve(Daemon *daemon, Task *task, Error *error) {
                 case AFTER_STATE_DOOMED:
                         return error_set(error, AFTER_E_DOOMED,
                                          "it can never start: task %" PRIu64
-                                         ", which it is to wait for, is %s",
-                                         after->id, task_state_to_string(state));
+                                         ", which it is to wait for, %s",
+                                         after->id, task_end_in_words(state));
                 case AFTER_STATE_UNKNOWN:
                         return error_set(error, AFTER_E_NO_TASK,
-                                         "there is no task %" PRIu64 " to wait for", after->id);
+                                         "there is no task %" PRIu64
+                                         " to wait for; 'taskflow ps -a' shows all",
+                                         after->id);
                 }
         }
         return 0;
@@ -85,10 +87,9 @@ bool after_reload(Daemon *daemon, Task *task, char reason[static AFTER_REASON_MA
                         continue;
                 }
                 (void)snprintf(reason, AFTER_REASON_MAX,
-                               "task %" PRIu64 ", which it was to wait for, is %s",
-                               task->after[i].id,
-                               known == AFTER_STATE_DOOMED ? task_state_to_string(state) :
-                                                             "not known any more");
+                               "task %" PRIu64 ", which it was to wait for, %s", task->after[i].id,
+                               known == AFTER_STATE_DOOMED ? task_end_in_words(state) :
+                                                             "is not known any more");
                 task->n_after = 0;
                 return false;
         }

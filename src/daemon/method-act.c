@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/ref.h"
 #include "daemon/audit.h"
 #include "daemon/methods.h"
 #include "daemon/records.h"
@@ -251,6 +252,37 @@ void method_release(Peer *peer, Call *call, bool resumed) {
         act_on_all(peer, call, release_one);
 }
 
+static void refuse_update_of(Peer *peer, const char *ref, TaskState state) {
+        peer_refuse(peer, CALL_UPDATE, ERROR_WRONG_STATE,
+                    "cannot update task %s: it is %s, and only a waiting one can be changed", ref,
+                    task_state_to_string(state));
+}
+
+void method_update_refuse(Peer *peer, uint64_t id) {
+        Daemon *daemon = peer_daemon(peer);
+        const Task *array = array_of_waiting(daemon, id);
+        const Task *task = array ? array : core_find(daemon->core, id);
+        char ref[TASK_REF_FORMAT_MAX];
+        TaskState state = TASK_STATE_PENDING;
+
+        (void)task_ref_format(ref, sizeof(ref), id);
+        if (task && !methods_may_act(peer, task->uid)) {
+                audit_refused(peer, CALL_UPDATE, id, task->uid);
+                peer_refuse(peer, CALL_UPDATE, ERROR_NOT_PERMITTED,
+                            "cannot update task %s: it is not yours", ref);
+        } else if (array) {
+                peer_refuse(peer, CALL_UPDATE, ERROR_NO_SUCH_TASK,
+                            "cannot update task %s: it waits in an array, which is updated as a "
+                            "whole; name task %" PRIu64 ", or hold %s first",
+                            ref, array->id, ref);
+        } else if (outcome_of_stranger(daemon, id, &state) == ID_OUTCOME_WRONG_STATE) {
+                refuse_update_of(peer, ref, state);
+        } else {
+                peer_refuse(peer, CALL_UPDATE, ERROR_NO_SUCH_TASK,
+                            "there is no task %s; 'taskflow ps -a' shows all", ref);
+        }
+}
+
 /* What it asks for after the change. Return: 0 or -ENOMEM. */
 static int changed_needs(Needs *ret, const Needs *old, const Call *call) {
         const Needs *said = &call->update.needs;
@@ -312,8 +344,7 @@ static bool update_task(Peer *peer, Record *record, const Call *call, Needs *nee
         };
         if (core_apply(daemon->core, &event) == 0)
                 return true;
-        peer_refuse(peer, CALL_UPDATE, ERROR_WRONG_STATE, "task %" PRIu64 " could not be changed",
-                    record->task_id);
+        peer_refuse(peer, CALL_UPDATE, ERROR_FAILED, "the daemon is out of memory");
         return false;
 }
 
@@ -322,12 +353,11 @@ void method_update(Peer *peer, Call *call, bool resumed) {
         Record *record = record_find(daemon, call->update.id);
         const Task *task = core_find(daemon->core, call->update.id);
         uid_t owner = task->uid;
+        char ref[TASK_REF_FORMAT_MAX];
         Needs needs = {};
 
         if (task->state != TASK_STATE_PENDING && task->state != TASK_STATE_HELD) {
-                peer_refuse(peer, CALL_UPDATE, ERROR_WRONG_STATE,
-                            "task %" PRIu64 " is %s: only a waiting task can be changed", task->id,
-                            task_state_to_string(task->state));
+                refuse_update_of(peer, task_ref_format(ref, sizeof(ref), task->id), task->state);
                 return;
         }
         if (changed_needs(&needs, &task->needs, call) < 0) {

@@ -303,7 +303,8 @@ static const Task *find_task(Peer *peer, CallType type, uint64_t id, Task **ret_
         if (task)
                 return task;
         (void)task_ref_format(name, sizeof(name), id);
-        peer_refuse(peer, type, ERROR_NO_SUCH_TASK, "there is no task %s", name);
+        peer_refuse(peer, type, ERROR_NO_SUCH_TASK,
+                    "there is no task %s; 'taskflow ps -a' shows all", name);
         return NULL;
 }
 

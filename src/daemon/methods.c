@@ -130,6 +130,12 @@ static bool is_permitted(Peer *peer, const Call *call, Access access) {
                 return false;
         }
         task = core_find(daemon->core, id);
+        if (access == ACCESS_OWNER) {
+                if (task && methods_may_act(peer, task->uid))
+                        return true;
+                method_update_refuse(peer, id);
+                return false;
+        }
         if (access == ACCESS_RUNNER_LATE && peer->is_agent &&
             (!task || task_state_is_final(task->state)))
                 return true;
@@ -140,14 +146,12 @@ static bool is_permitted(Peer *peer, const Call *call, Access access) {
                 return false;
         }
         record = record_find(daemon, id);
-        if (access == ACCESS_OWNER ? methods_may_act(peer, task->uid) :
-                                     record && record->owner == peer)
+        if (record && record->owner == peer)
                 return true;
         if (peer->uid != task->uid)
                 audit_refused(peer, call->type, id, task->uid);
-        (void)snprintf(text, sizeof(text), "task %s is not %s",
-                       task_ref_format(ref, sizeof(ref), id),
-                       access == ACCESS_OWNER ? "yours" : "this connection's");
+        (void)snprintf(text, sizeof(text), "task %s is not this connection's",
+                       task_ref_format(ref, sizeof(ref), id));
         refuse(peer, call, ERROR_NOT_PERMITTED, text);
         return false;
 }

@@ -38,6 +38,9 @@ void methods_serve(Peer *peer, Call *call, bool resumed);
 /* Whether this peer may act on this user's tasks. */
 bool methods_may_act(const Peer *peer, uid_t owner);
 
+/* Says why: it is somebody else's, or not a task that waits or runs. */
+void method_update_refuse(Peer *peer, uint64_t id);
+
 void method_submit(Peer *peer, Call *call, bool resumed);
 void method_dry_run(Peer *peer, Call *call, bool resumed);
 void method_learned(Peer *peer, Call *call, bool resumed);

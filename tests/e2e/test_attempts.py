@@ -82,11 +82,9 @@ ACTS = [
 def test_nobody_acts_on_the_task_of_another(victim, act):
     command, *options = act
     for task_id in victim.ids():
-        if command == "update" and "_" in task_id:
-            continue  # nobody changes one element of an array
         for who in (victim.machine.bob, victim.machine.chuck):
             said = refused(victim, who, command, *options, task_id)
-            assert f"{task_id}" in said and "not yours" in said, (task_id, said)
+            assert said == f"taskflow: cannot {command} task {task_id}: it is not yours\n"
     victim.check()
 
 

@@ -327,6 +327,49 @@ def test_cancel_takes_several_and_says_which_could_not_be(daemon):
     assert filler.wait() == 0
 
 
+@pytest.mark.parametrize(
+    "command", ["show", "why", "wait", "logs", "cancel", "hold", "release", "update -p low", "run --after", "run -D --after"]
+)
+def test_a_task_that_is_not_there_reads_alike_everywhere(daemon, command):
+    command, *options = command.split()
+    runs = command == "run"
+    done = daemon.run(command, *options, "4711", *(["true"] if runs else []))
+    to_wait_for = " to wait for" if runs else ""
+    assert (done.returncode, done.stdout) == (125 if runs else 1, "")
+    assert done.stderr == f"taskflow: there is no task 4711{to_wait_for}; 'taskflow ps -a' shows all\n"
+
+
+@pytest.mark.parametrize("command", ["cancel", "hold", "release", "update -p low"])
+def test_a_task_in_the_wrong_state_reads_alike_everywhere(daemon, command):
+    command, *options = command.split()
+    more = ", and only a waiting one can be changed" if command == "update" else ""
+    assert daemon.run("run", "false").returncode == 1
+    states = {"failed": daemon.ps()[0]["id"]}
+    proc, gate = daemon.start("t")
+    if command != "cancel":
+        states["running"] = daemon.task("t")["id"]
+    for state, task_id in states.items():
+        done = daemon.run(command, *options, str(task_id))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"taskflow: cannot {command} task {task_id}: it is {state}{more}\n"
+    gate.open()
+    assert proc.wait() == 0
+
+
+def test_what_can_never_start_reads_alike_here_and_detached(daemon, folder):
+    assert daemon.run("run", "false").returncode == 1
+    task_id = daemon.ps()[0]["id"]
+    (folder / "lines").write_text("true\n")
+    for options, said in (
+        (["-c", str(N_CPUS + 1)], f"it asks for {N_CPUS + 1} cores, but this machine has {N_CPUS}"),
+        (["--after", str(task_id)], f"it can never start: task {task_id}, which it is to wait for, failed"),
+    ):
+        for done in (daemon.run("run", *options, "true"), daemon.run("run", "-D", *options, "true")):
+            assert (done.returncode, done.stderr) == (125, f"taskflow: {said}\n")
+        done = daemon.run("submit", *options, "lines")
+        assert (done.returncode, done.stderr) == (125, f"taskflow: {said}; nothing was queued\n")
+
+
 # hold, release, update
 
 

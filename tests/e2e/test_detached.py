@@ -269,6 +269,14 @@ def test_so_many_run_at_once_and_the_rest_is_one_line(daemon, place):
     assert ids == [f"{task_id}_0", f"{task_id}_1", f"{task_id}_[2-9%2]"]
     assert daemon.run("ps", "-q").stdout.split() == [f"{task_id}_0", f"{task_id}_1", task_id]
 
+    done = daemon.run("update", f"{task_id}_9", "-p", "low")
+    assert (done.returncode, done.stderr) == (
+        1, f"taskflow: cannot update task {task_id}_9: it waits in an array, which is updated as a whole; name task {task_id}, "
+        f"or hold {task_id}_9 first\n"
+    )
+    for args in (["hold", f"{task_id}_9"], ["update", f"{task_id}_9", "-p", "low"], ["update", task_id, "-p", "high"]):
+        assert daemon.run(*args).returncode == 0, args
+    assert [daemon.show(f"{task_id}_{i}")["priority"] for i in (8, 9)] == [200, 0]
     assert daemon.run("cancel", f"{task_id}_1").returncode == 0
     assert daemon.wait_id(f"{task_id}_1", "cancelled")
     daemon.wait_id(f"{task_id}_2", "running")

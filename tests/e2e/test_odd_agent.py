@@ -177,7 +177,7 @@ def test_a_refusal_is_passed_on(daemon, make_agent):
     make_agent(refuse)
     done = daemon.run("run", "-D", "true")
     assert (done.returncode, done.stdout) == (125, "")
-    assert done.stderr == "taskflow: run: you have 100000 waiting tasks already\n"
+    assert done.stderr == "taskflow: you have 100000 waiting tasks already\n"
 
 
 def test_an_answer_without_the_id_is_none(daemon, make_agent):
@@ -203,7 +203,7 @@ def test_lines_are_told_that_are_not_queued(daemon, make_agent):
     assert done.returncode == 125
     assert len(done.stdout.split()) == 250
     assert done.stderr == (
-        "taskflow: submit: you have 100000 waiting tasks already; the 250 tasks before line 252 were queued, and none from "
+        "taskflow: you have 100000 waiting tasks already; the 250 tasks before line 252 were queued, and none from "
         "there on\n"
     )
 
