@@ -73,6 +73,7 @@ static const char *const names[] = {
         "devices/0000:43:00.0/vendor",
         "devices/0000:43:00.0/device",
         "devices/0000:43:00.0/unique_id",
+        "devices/0000:43:00.0/current_compute_partition",
         "devices/0000:43:00.0/mem_info_vram_total",
         "devices/0000:43:00.0/mem_info_vram_used",
         "devices/0000:00:02.0/vendor",

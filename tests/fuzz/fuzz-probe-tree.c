@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "probe/cgroup.h"
+#include "probe/holders.h"
 #include "probe/ram.h"
 #include "probe/tree.h"
 #include "util/cleanup.h"
@@ -39,10 +40,12 @@ static const char *const names[] = {
         "proc/10/stat",
         "proc/10/cgroup",
         "proc/11/stat",
+        "proc/11/statm",
         "proc/11/status",
         "proc/11/smaps_rollup",
         "proc/11/cgroup",
         "proc/12/stat",
+        "proc/12/statm",
         "proc/12/status",
         "proc/12/smaps_rollup",
         "proc/12/cgroup",
@@ -130,6 +133,19 @@ static void look_at_tree(const RamSource *source) {
         assert(id == 0 || id == 7);
 }
 
+static void look_at_holders(const RamSource *source) {
+        const pid_t root = ROOT + 1;
+        Outsiders found;
+
+        assert(holders_of_ram(source->proc_fd, NULL, 0, &found) == 0 && found.n <= 2);
+        for (size_t i = 1; i < found.n; i++)
+                assert(found.items[i - 1].used_bytes >= found.items[i].used_bytes);
+        assert(holders_of_ram(source->proc_fd, &root, 1, &found) == 0 && found.n <= 1);
+        for (size_t i = 0; i < found.n; i++)
+                assert(found.items[i].pid == ROOT + 2 &&
+                       found.items[i].used_bytes != OUTSIDER_BYTES_UNKNOWN);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         RamSource source;
 
@@ -142,6 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         look_at_ram(&source);
         look_at_groups(&source);
         look_at_tree(&source);
+        look_at_holders(&source);
         ram_source_close(&source);
         return 0;
 }
