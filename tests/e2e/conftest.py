@@ -62,8 +62,8 @@ def pytest_report_header():
 
 
 def pytest_sessionstart():
-    # What a shell starts in its background has these ignored, and what taskflow finds ignored it leaves so.
-    for number in (signal.SIGINT, signal.SIGQUIT):
+    # What a shell, or nohup, starts in the background has these ignored, and what taskflow finds ignored it leaves so.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     for program in (harness.TASKFLOW, harness.TASKFLOWD):
