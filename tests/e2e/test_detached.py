@@ -21,14 +21,17 @@ def ended(daemon, task_id, **kwargs):
 
 
 def refused(daemon, *args, words=(), status=125, **kwargs):
-    before = daemon.ps()
+    def states():
+        return [(task["id"], task["state"]) for task in daemon.ps()]
+
+    before = states()
     done = daemon.run(*args, **kwargs)
     assert done.returncode == status, (args, done)
     assert done.stdout == ""
     assert done.stderr.startswith("taskflow: ")
     for word in words:
         assert word in done.stderr, done.stderr
-    assert daemon.ps() == before
+    assert states() == before
 
 
 def test_it_prints_an_id_and_the_task_runs(daemon):
