@@ -21,7 +21,7 @@
  *    with that one until it starts, leaves the line, or one in front of it, of higher priority, is past its own;
  *    or keep_max is over: then it is behind its patience again. It is kept on all that was asked
  *    for or on nothing, and only if the ends of tasks that run could bring it. Others start beside
- *    it, or if they will have ended before that room can be there: an end that is not known may come
+ *    it, or if they will have ended before that room can be there, and before keep_max is over: an end that is not known may come
  *    at any moment. Known is a time limit, and, where there is none and patience is not 0, how long runs of the same took
  *    (expect.h): the longest of them for who would overtake, and for what runs their mean, as it was expected when the keeping
  *    began. Of a class the first one's runs count.

@@ -314,7 +314,12 @@ static uint64_t takes_us(const Ledger *ledger, const Task *task, const Entry *en
         return learned_us > 0 ? learned_us : TASK_TIME_INF;
 }
 
-/* Whether one that starts now will have ended when the room can be there, as far as that is known. */
+/* Room that is there only when keep_max is over was kept for nothing. */
+static uint64_t over_us(const Ledger *ledger) {
+        return sat_add(ledger->kept_since_us, ledger->core->policy.keep_max_us);
+}
+
+/* Whether one that starts now will have ended when the room can be there, as far as that is known, and is still kept. */
 static bool ends_before(Ledger *ledger, const Task *task, const Entry *entry) {
         uint64_t us = takes_us(ledger, task, entry);
 
@@ -322,7 +327,7 @@ static bool ends_before(Ledger *ledger, const Task *task, const Entry *entry) {
                 return false;
 
         if (ledger->kept_from_us == 0)
-                ledger->kept_from_us = horizon_of_kept_us(ledger);
+                ledger->kept_from_us = MIN(horizon_of_kept_us(ledger), over_us(ledger));
         return sat_add(ledger->now_boot_us, us) <= ledger->kept_from_us;
 }
 

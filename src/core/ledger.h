@@ -75,8 +75,7 @@ typedef struct Ledger {
         const Entry *kept_for;        /* whom room is kept for; NULL: nobody */
         uint64_t kept_cpus;
         uint64_t kept_since_us; /* when the keeping began */
-        uint64_t
-                kept_from_us; /* when that room can be there at the earliest; 0: not reckoned yet */
+        uint64_t kept_from_us;  /* who overtakes has ended by then; 0: not reckoned yet */
 } Ledger;
 
 /* Which figures to reckon with. */

@@ -161,6 +161,14 @@ static uint64_t earliest(const Oracle *oracle, const Room *room, uint64_t now) {
         return best == UINT64_MAX ? now : best;
 }
 
+/* When keep_max is over. */
+static uint64_t over_us(const Oracle *oracle, const Room *room, uint64_t now) {
+        uint64_t since_us = room->task->id == oracle->keep.id ? oracle->keep.since_us : now;
+
+        return oracle->policy.keep_max_us == TASK_TIME_INF ? TASK_TIME_INF :
+                                                             since_us + oracle->policy.keep_max_us;
+}
+
 Asker oracle_asker(const Oracle *oracle, const OracleTask *task, const Room *kept, uint64_t now) {
         Asker asker = { .task = task, .kept = kept, .is_kept = task == kept->task };
         uint64_t takes_us = task->time_limit_us;
@@ -171,7 +179,8 @@ Asker oracle_asker(const Oracle *oracle, const OracleTask *task, const Room *kep
             oracle_longest(oracle, task) > 0)
                 takes_us = oracle_longest(oracle, task);
         asker.overtakes =
-                takes_us != TASK_TIME_INF && now + takes_us <= earliest(oracle, kept, now);
+                takes_us != TASK_TIME_INF &&
+                now + takes_us <= MIN(earliest(oracle, kept, now), over_us(oracle, kept, now));
         return asker;
 }
 

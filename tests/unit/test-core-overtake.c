@@ -157,6 +157,24 @@ static void test_who_is_outlived_lets_nobody_else_overtake(_unused_ void **state
         assert_false(overtakes(world, limited));
 }
 
+/* What runs may take longer than that: the room would not be there before it is kept no more. */
+static void test_who_overtakes_has_ended_before_the_keeping_is_over(_unused_ void **state) {
+        CROWDED_WORLD(PATIENCE);
+        uint64_t max_us = core_policy(world->core)->keep_max_us;
+        Ask runs_long = large, limited = small;
+
+        runs_long.time_limit_us = 2 * max_us;
+        (void)keep_whole(world, runs_long);
+        limited.time_limit_us = max_us + 1;
+        assert_false(overtakes(world, limited));
+        limited.time_limit_us = max_us;
+        assert_true(overtakes(world, limited));
+        pass_time(world, SEC);
+        assert_false(overtakes(world, limited));
+        limited.time_limit_us = max_us - SEC;
+        assert_true(overtakes(world, limited));
+}
+
 static void test_who_has_no_patience_trusts_no_experience(_unused_ void **state) {
         CROWDED_WORLD(0);
 
@@ -195,6 +213,7 @@ int main(void) {
                 cmocka_unit_test(test_also_where_it_is_more_than_runs_took),
                 cmocka_unit_test(test_what_was_outlived_is_expected_after_twice_the_time),
                 cmocka_unit_test(test_who_is_outlived_lets_nobody_else_overtake),
+                cmocka_unit_test(test_who_overtakes_has_ended_before_the_keeping_is_over),
                 cmocka_unit_test(test_who_has_no_patience_trusts_no_experience),
                 cmocka_unit_test(test_what_runs_is_expected_to_end_as_records_tell),
         };
