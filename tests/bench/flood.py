@@ -123,7 +123,14 @@ class Place:
         self.daemon = subprocess.Popen(
             [self.folder / "taskflowd", "--socket", self.socket, "--state", self.folder / "state"], stderr=subprocess.DEVNULL)
         stack.callback(self.end, self.daemon)
-        while not os.path.exists(self.socket):
+        self.wait_for(lambda: os.path.exists(self.socket), "the daemon listens")
+
+    @staticmethod
+    def wait_for(predicate, what, seconds=120):
+        deadline = time.monotonic() + seconds
+        while not predicate():
+            if time.monotonic() > deadline:
+                sys.exit(f"not so after {seconds} s: {what}")
             time.sleep(0.01)
 
     @staticmethod
@@ -146,6 +153,9 @@ class Place:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
         sys.exit("the daemon is gone")
+
+    def n_connections(self):
+        return len(os.listdir(f"/proc/{self.daemon.pid}/fd"))
 
     def n_pending(self):
         done = subprocess.run([self.folder / "taskflow", "status", "--json"], env={"TASKFLOW_SOCKET": self.socket},
@@ -176,7 +186,8 @@ def main():
             stack.callback(os.waitpid, pid, 0)
             stack.callback(os.kill, pid, signal.SIGKILL)
         start = time.monotonic()
-        time.sleep(3)  # until the flood is under way
+        place.wait_for(lambda: place.n_connections() > N_CONNECTIONS, "all connections are there")
+        place.wait_for(lambda: place.n_pending() > TASKS_A_SECOND, "thousands of tasks are queued")
         looks, starts = place.measure(args.rounds)
         memory = place.memory_bytes()
         n_tasks, seconds = place.n_pending(), time.monotonic() - start

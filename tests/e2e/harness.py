@@ -128,6 +128,11 @@ def n_sleeps(pid):
     return int(re.search(rb"^voluntary_ctxt_switches:\s+(\d+)", read_proc(pid, "status"), re.M)[1])
 
 
+def wait_asleep(pid):
+    """Until it waits for something to happen. What was sent to it before, it has dealt with: that woke it up at once."""
+    wait_until(lambda: proc_state(pid) == "S", f"process {pid} waits for something to happen")
+
+
 def kill_quietly(pid, number=signal.SIGKILL):
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)

@@ -212,7 +212,7 @@ def test_the_end_of_an_agent_leaves_its_tasks_waiting_and_running(daemon, sleepe
         agent.started(running, proc.pid)
         waiting = agent.submit(needs={"cpus": 1})
         wait_until(lambda: daemon.show(running)["pid"], "the process is known")
-    time.sleep(0.3)
+    wait_until(lambda: "does not answer" in daemon.why(waiting), "the daemon knows that the agent is gone")
     assert (state_of(daemon, running), state_of(daemon, waiting)) == ("running", "pending")
     with Agent(daemon) as agent:
         states = {t["id"]: (t["state"], t.get("attempt", 0)) for t in agent.listed}

@@ -96,9 +96,12 @@ def test_without_gpu_tasks_there_never_is_a_probe(gpu_daemon):
 
 def test_while_one_runs_and_nothing_waits_it_hardly_wakes_up(daemon):
     proc, gate = daemon.start("t", "-m", "10M", "-d", "0")
-    time.sleep(0.5)
-    before = activity(daemon.pid)
-    time.sleep(3)
-    assert activity(daemon.pid)[1] - before[1] <= 3, "its runner looks every 10 s"
+
+    def hardly_wakes_up():
+        before = activity(daemon.pid)
+        time.sleep(3)
+        return activity(daemon.pid)[1] - before[1] <= 3
+
+    wait_until(hardly_wakes_up, "what began with the task is done, and its runner looks every 10 s")
     gate.open()
     assert proc.wait() == 0

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import N_CPUS, is_alive, wait_until
+from harness import N_CPUS, is_alive, proc_state, wait_until
 
 SECONDS = 6
 WAITING_MAX = 12
@@ -59,7 +59,8 @@ class Crowd:
             proc, _ = self.procs[number]
             if what == "stop":
                 proc.signal(signal.SIGSTOP)
-                time.sleep(0.05)
+                wait_until(lambda: proc_state(proc.pid) in ("T", "Z", "X", ""), "it has stopped, or ended")
+                self.daemon.run("ps")
                 proc.signal(signal.SIGCONT)
                 return
             task = self.daemon.task(f"t{number}")

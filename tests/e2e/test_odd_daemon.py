@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from harness import PATIENCE, Commands, children_of, is_alive, proc_state, read_proc, wait_until
+from harness import PATIENCE, Commands, children_of, is_alive, proc_state, read_proc, wait_asleep, wait_until
 
 INTERFACE = "io.taskflow.v1."
 DATABASE = "0123456789abcdef0123456789abcdef"
@@ -289,8 +289,8 @@ def test_an_offer_is_accepted_and_only_the_word_of_the_daemon_starts_it(odd, fol
     connection.call("Offer", id=12, offer=3)
     accept = connection.expect("Accept")
     assert (accept["id"], accept["offer"]) == (12, 3)
-    time.sleep(0.3)
-    assert n_runs(folder) == 0
+    wait_asleep(proc.pid)
+    assert children_of(proc.pid) == [] and n_runs(folder) == 0
     connection.reply()
     connection.expect("Started")
     connection.expect("Ended")
@@ -307,10 +307,9 @@ def test_an_offer_that_was_taken_back_starts_nothing_and_the_next_one_does(odd, 
     connection.expect("Accept")
     connection.refuse("WrongState", "it was taken back")
     connection.call("Offer", id=13, offer=2)  # nobody's
-    time.sleep(0.2)
-    assert n_runs(folder) == 0
     connection.call("Offer", id=12, offer=3)
     assert connection.expect("Accept")["offer"] == 3
+    assert children_of(proc.pid) == [] and n_runs(folder) == 0
     connection.reply()
     connection.expect("Started")
     connection.expect("Ended")
@@ -388,7 +387,7 @@ def test_a_signal_withdraws_and_does_not_wait_long_for_the_daemon(odd):
     proc = odd.popen("run", "true")
     connection = odd.accept()
     connection.queue()
-    time.sleep(0.1)
+    wait_asleep(proc.pid)  # it knows its id
     proc.signal(signal.SIGTERM)
     begin = time.monotonic()
     assert connection.expect("Withdraw")["id"] == 12
@@ -613,7 +612,7 @@ def test_other_tasks_ends_are_not_ours(odd):
     proc, gate, connection = run_gate(odd)
     connection.call("End", id=13)
     connection.call("Withdrawn", id=12, reason="too late")
-    time.sleep(0.3)
+    wait_asleep(proc.pid)
     assert proc.is_running()
     gate.open()
     assert connection.expect("Ended")["state"] == "failed"

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from harness import N_CPUS, TASKFLOW, TASKFLOWD, is_alive, proc_state, read_proc, wait_until
+from harness import N_CPUS, TASKFLOW, TASKFLOWD, is_alive, kill_quietly, proc_state, read_proc, wait_asleep, wait_until
 
 
 def mode(path):
@@ -57,19 +57,41 @@ def test_it_does_not_end_while_anything_waits_or_runs(make_personal):
     filler, gate = personal.fill()
     waiting = personal.queue("t", "-c", "1")
     first = personal.daemon_pid()
-    time.sleep(2.5)  # more than twice as long as it would stay idle
+    other = make_personal(home="other", settings={"idle_exit": "1s"})
+    for _ in range(2):  # it comes and goes meanwhile
+        assert other.run("run", "-q", "true").returncode == 0
+        wait_until(lambda: not other.daemon_pids(), "one that has nothing to do has ended")
     assert personal.daemon_pid() == first
     gate.open()
     assert (filler.wait(), waiting.wait()) == (0, 0)
 
 
-def test_commands_against_a_daemon_that_is_just_ending_all_succeed(make_personal):
-    """Just when it has been idle for as long as it may be."""
+def test_a_command_that_comes_when_the_daemon_has_just_gone_succeeds(make_personal):
     personal = make_personal(settings={"idle_exit": "1s"})
-    for i in range(10):
-        done = personal.run("run", "-q", "-n", f"t{i}", f"exit {i}")
-        assert done.returncode == i, done.stderr
-        time.sleep(0.975 + 0.005 * i)
+    socket_path = personal.runtime / "taskflow/taskflowd.sock"
+    for i in range(5):
+        assert personal.run("run", "-q", "-n", f"t{i}", f"exit {i}").returncode == i
+        wait_until(lambda: not socket_path.exists(), "it is about to end", interval=0)
+    assert {task["name"] for task in personal.ps()} == {f"t{i}" for i in range(5)}
+
+
+def test_a_command_that_comes_in_the_moment_of_its_end_succeeds(make_personal):
+    """The time is over and somebody has come: the daemon, which was stopped meanwhile, learns of both at once."""
+    personal = make_personal(settings={"idle_exit": "1s"})
+    for i in range(5):
+        assert personal.run("run", "-q", "-n", f"a{i}", "true").returncode == 0
+        pids = personal.daemon_pids()
+        for pid in pids:
+            kill_quietly(pid, signal.SIGSTOP)
+        stopped_at = time.monotonic()
+        try:
+            wait_until(lambda: time.monotonic() > stopped_at + 1.1, "it was idle for long enough")
+            proc = personal.popen("run", "-q", "-n", f"b{i}", "exit 3")
+            wait_asleep(proc.pid)
+        finally:
+            for pid in pids:
+                kill_quietly(pid, signal.SIGCONT)
+        assert proc.wait() == 3, proc.err
     wait_until(lambda: len(personal.ps()) == 10, "all are recorded")
 
 
@@ -188,9 +210,8 @@ def test_it_outlives_the_terminal_that_started_it(personal):
     terminal.do(f"{TASKFLOW} run -q true")
     pid = personal.daemon_pid()
     terminal.close()
-    time.sleep(0.3)
-    assert is_alive(pid)
-    assert len(personal.ps()) == 1
+    assert len(personal.ps()) == 1  # of a daemon that has had all signals that there were
+    assert personal.daemon_pid() == pid
 
 
 def test_it_is_nobodys_zombie_and_has_none(personal):

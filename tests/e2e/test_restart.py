@@ -17,6 +17,7 @@ from harness import (
     children_of,
     is_alive,
     kill_quietly,
+    n_sleeps,
     parse_time,
     proc_state,
     size,
@@ -79,7 +80,8 @@ def test_the_loss_of_the_daemon_is_said_once_and_not_while_a_command_runs_well(d
     daemon.kill()
     wait_until(lambda: proc.err != before, "it says that the daemon has gone")
     said = proc.err[len(before) :]
-    time.sleep(1.5)
+    slept = n_sleeps(proc.pid)
+    wait_until(lambda: n_sleeps(proc.pid) >= slept + 6, "it has tried for longer than it took to say so")
     assert proc.err[len(before) :] == said
     assert said.count("\n") == 1
     daemon.start_daemon()
@@ -119,7 +121,8 @@ def test_what_ended_while_there_was_no_daemon_is_delivered_by_the_runner_that_st
     proc, gate = daemon.start("t", command=None)
     daemon.kill()
     gate.open()
-    time.sleep(0.5)
+    wait_until(lambda: not children_of(proc.pid), "the command has ended")
+    assert proc.is_running()
     daemon.start_daemon()
     assert proc.wait() == 0
     assert daemon.wait_state("t", "done")["exit_status"] == 0
@@ -236,7 +239,12 @@ def test_the_part_of_a_killed_runners_task_is_kept_until_its_processes_are_gone_
     proc.signal(signal.SIGKILL)
     proc.wait()
     assert is_alive(pid)
-    time.sleep(1.0)
+    gone, _ = daemon.start("gone", command="exec sleep 1000")
+    gone_pid = command_pid(daemon, "gone")
+    gone.signal(signal.SIGKILL)
+    gone.wait()
+    os.kill(gone_pid, signal.SIGTERM)
+    daemon.wait_state("gone", "lost", timeout=30)  # as this one would be by now, if it were only for its runner
     task = daemon.task("t")
     assert task["state"] == "running"
     assert daemon.status()["memory"]["promised_bytes"] > 150 * 2**20

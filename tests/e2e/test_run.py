@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from harness import N_CPUS, TASK_KEYS, TASKFLOW, children_of, is_alive, parse_time, read_proc, wait_until
+from harness import N_CPUS, TASK_KEYS, TASKFLOW, children_of, is_alive, n_sleeps, parse_time, read_proc, wait_asleep, wait_until
 
 
 # Statuses
@@ -71,7 +71,7 @@ def test_a_time_limit_ends_the_command_with_124(daemon):
 def test_a_time_limit_counts_from_the_start_of_the_command_and_not_from_the_submission(daemon):
     filler, gate = daemon.fill()
     proc = daemon.queue("t", "-c", "1", "-t", "1s", command="sleep 0.2; echo ended")
-    time.sleep(1.2)  # longer than the limit: nothing may come of it
+    assert daemon.run("run", "-q", "-t", "1s", "sleep", "1000").returncode == 124, "the limit is over, of one that runs"
     assert daemon.task("t")["state"] == "pending"
     gate.open()
     assert proc.wait() == 0
@@ -379,7 +379,9 @@ def test_without_a_terminal_there_is_one_line_until_the_reason_changes(daemon):
     proc = daemon.queue("t", "-c", "1")
     wait_until(lambda: proc.err.endswith("\n"), "the reason is there")
     before = proc.err
-    time.sleep(1.0)  # five looks
+    wait_asleep(proc.pid)
+    slept = n_sleeps(proc.pid)
+    wait_until(lambda: n_sleeps(proc.pid) >= slept + 2, "it has asked again, and been answered")
     assert proc.err == before
     assert "\r" not in before and "\x1b" not in before
     assert before.count("\n") == 1

@@ -256,8 +256,10 @@ static void test_a_program_that_is_not_there_is_told(_unused_ void **state) {
 static void test_a_stranger_is_not_believed(void **state) {
         Fixture *f = *state;
         _cleanup_free_ char *path = path_of(f->home, "/sock");
+        int ready_fds[2];
         int status;
         pid_t pid;
+        char c;
 
         if (geteuid() != 0) {
                 print_message("# left out: only root can be somebody else\n");
@@ -266,20 +268,22 @@ static void test_a_stranger_is_not_believed(void **state) {
         assert_int_equal(fd_mkdir_p(f->home, 0777), 0);
         assert_int_equal(chmod(f->home, 0777), 0);
         assert_int_equal(chmod(f->folder, 0755), 0);
+        assert_int_equal(pipe2(ready_fds, O_CLOEXEC), 0);
         pid = fork();
         if (pid == 0) {
-                if (setuid(54321) < 0)
+                if (setuid(54321) < 0 || access(f->home, W_OK) < 0)
                         _exit(1);
                 f->listen_fd = listen_at(path);
+                (void)fd_write_all(ready_fds[1], "", 1);
                 (void)pause();
                 _exit(0);
         }
-        for (unsigned i = 0; i < 200 && access(path, F_OK) < 0; i++)
-                (void)usleep(20000);
-        if (access(path, F_OK) == 0)
+        (void)close(ready_fds[1]);
+        if (read(ready_fds[0], &c, 1) == 1)
                 assert_unreachable(0, "uid 54321 listens at");
         else
                 print_message("# left out: the other user cannot come here\n");
+        (void)close(ready_fds[0]);
         (void)kill(pid, SIGKILL);
         assert_int_equal(waitpid(pid, &status, 0), pid);
 }

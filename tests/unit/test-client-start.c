@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -22,8 +23,13 @@
 #include "client/client.h"
 #include "util/cleanup.h"
 #include "util/fd.h"
+#include "util/macro.h"
 
 #include "check.h"
+
+enum {
+        SLEEP_MS = 20000, /* at most so long until a process has nothing to do */
+};
 
 #define SCRIPT_HEAD  "#!/bin/sh\nS=\"$XDG_STATE_HOME/taskflow\"\n"
 #define SCRIPT_READY SCRIPT_HEAD "mv \"$S/../hidden\" \"$S/run/taskflowd.sock\"\necho ready\n"
@@ -179,11 +185,32 @@ static void test_empty_name_counts_as_unset(_unused_ void **state) {
         assert_unreachable(0, "no daemon is running, so nothing is queued");
 }
 
+/* Until that process waits for something; false if it never does. */
+static bool await_sleep(pid_t pid) {
+        char path[64], stat[512];
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+        for (int i = 0; i < SLEEP_MS; i++) {
+                _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+                ssize_t n = read(fd, stat, sizeof(stat) - 1);
+                const char *end;
+
+                stat[MAX(n, 0)] = '\0';
+                end = strrchr(stat, ')');
+                if (end && strncmp(end, ") S", 3) == 0)
+                        return true;
+                (void)poll(NULL, 0, 1);
+        }
+
+        return false;
+}
+
 /* A daemon that has stopped accepts nobody; when its queue is full a connection would wait for ever. */
 static void test_full_queue_is_waited_for(void **state) {
         Fixture *f = *state;
         _cleanup_free_ char *path = path_of(f->folder, "/full");
         Client *clients[3] = { NULL };
+        int status;
         pid_t pid;
 
         f->listen_fd = listen_at(f->folder, "full");
@@ -191,17 +218,19 @@ static void test_full_queue_is_waited_for(void **state) {
         (void)setenv("TASKFLOW_SOCKET", path, 1);
         assert_int_equal(client_connect(&clients[0], 0, NULL), 0);
 
-        /* One that makes room after a while. */
+        /* One that makes room once somebody waits for it. */
         pid = fork();
         if (pid == 0) {
-                (void)usleep(100 * 1000);
+                bool waits = await_sleep(getppid());
+
                 for (int i = 0; i < 3; i++)
                         (void)accept(f->listen_fd, NULL, NULL);
-                _exit(0);
+                _exit(waits ? 0 : 1);
         }
         assert_int_equal(client_connect(&clients[1], 0, NULL), 0);
         assert_int_equal(client_connect(&clients[2], 0, NULL), 0);
-        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
         for (size_t i = 0; i < ELEMENTSOF(clients); i++)
                 client_free(clients[i]);
 }
