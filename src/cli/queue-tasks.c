@@ -11,6 +11,7 @@
 #include "cli/agent.h"
 #include "cli/command.h"
 #include "cli/session.h"
+#include "cli/view.h"
 #include "runner/bundle.h"
 #include "runner/where.h"
 #include "util/cleanup.h"
@@ -185,11 +186,21 @@ static void say_notice(TaskQueue *queue, const char *notice) {
                 queue->n_notices++;
 }
 
+/* With what is missing, as for a task in the foreground. */
+static int refuse(const Reply *reply, Error *error) {
+        const char *why = reply->message ? reply->message : error_name_to_string(reply->error);
+        char sentence[VIEW_SENTENCE_MAX];
+
+        if (!reply->explain || reply->explain->n_lacks == 0)
+                return error_set(error, -ECANCELED, "%s", why);
+        explain_sentence(reply->explain, reply->boot_us, cli_user_name, NULL, sentence,
+                         sizeof(sentence));
+        return error_set(error, -ECANCELED, "%s: %s", why, sentence);
+}
+
 static int take_reply(TaskQueue *queue, const Reply *reply, size_t n, uint64_t *ids, Error *error) {
         if (reply->error != ERROR_NONE)
-                return error_set(error, -ECANCELED, "%s",
-                                 reply->message ? reply->message :
-                                                  error_name_to_string(reply->error));
+                return refuse(reply, error);
         if (reply->submit_many.ids.n != n)
                 return error_set(error, -EBADMSG, "your agent answered with %zu ids for %zu tasks",
                                  reply->submit_many.ids.n, n);

@@ -236,7 +236,10 @@ def test_a_time_limit_ends_it(daemon):
 
 def test_it_gives_up_when_it_cannot_start_in_time(daemon):
     filler, gate = daemon.fill()
-    refused(daemon, "run", "-D", "-w", "0", "-c", "1", "true")
+    here = daemon.run("run", "-w", "0", "-c", "1", "true").stderr
+    assert here.startswith("taskflow: it cannot start now: needs 1 core: 0 of ")
+    refused(daemon, "run", "-D", "-w", "0", "-c", "1", "true", words=[here])
+    refused(daemon, "submit", "-w", "0", "-c", "1", "-", words=[here.rstrip()], input="true\n")
     task_id = daemon.detach("-w", "300ms", "-c", "1", "true")
     assert daemon.wait_id(task_id, "cancelled")["reason"]
     gate.open()
