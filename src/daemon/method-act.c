@@ -260,13 +260,18 @@ static void refuse_update_of(Peer *peer, const char *ref, TaskState state) {
 
 void method_update_refuse(Peer *peer, uint64_t id) {
         Daemon *daemon = peer_daemon(peer);
+        _cleanup_(task_freep) Task *stored = NULL;
         const Task *array = array_of_waiting(daemon, id);
         const Task *task = array ? array : core_find(daemon->core, id);
         char ref[TASK_REF_FORMAT_MAX];
-        TaskState state = TASK_STATE_PENDING;
 
         (void)task_ref_format(ref, sizeof(ref), id);
-        if (task && !methods_may_act(peer, task->uid)) {
+        if (!task && store_load_task(daemon->store, id, &stored) == 0)
+                task = stored;
+        if (!task) {
+                peer_refuse(peer, CALL_UPDATE, ERROR_NO_SUCH_TASK,
+                            "there is no task %s; 'taskflow ps -a' shows all", ref);
+        } else if (!methods_may_act(peer, task->uid)) {
                 audit_refused(peer, CALL_UPDATE, id, task->uid);
                 peer_refuse(peer, CALL_UPDATE, ERROR_NOT_PERMITTED,
                             "cannot update task %s: it is not yours", ref);
@@ -275,11 +280,8 @@ void method_update_refuse(Peer *peer, uint64_t id) {
                             "cannot update task %s: it waits in an array, which is updated as a "
                             "whole; name task %" PRIu64 ", or hold %s first",
                             ref, array->id, ref);
-        } else if (outcome_of_stranger(daemon, id, &state) == ID_OUTCOME_WRONG_STATE) {
-                refuse_update_of(peer, ref, state);
         } else {
-                peer_refuse(peer, CALL_UPDATE, ERROR_NO_SUCH_TASK,
-                            "there is no task %s; 'taskflow ps -a' shows all", ref);
+                refuse_update_of(peer, ref, task->state);
         }
 }
 
