@@ -492,6 +492,9 @@ static void check_tokens(Oracle *oracle, const Core *core, uint64_t now) {
                         oracle_fault(oracle,
                                      "%" PRIu64 " tokens %s are shown as taken, not %" PRIu64,
                                      views[i].taken, views[i].name, sums.tokens[i]);
+                if (views[i].total != oracle->policy.tokens[i].n)
+                        oracle_fault(oracle, "%" PRIu64 " tokens %s are shown, not %u",
+                                     views[i].total, views[i].name, oracle->policy.tokens[i].n);
                 if (views[i].taken > views[i].total)
                         oracle_fault(oracle, "more tokens %s are taken than there are",
                                      views[i].name);

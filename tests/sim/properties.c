@@ -28,10 +28,20 @@ enum {
         EVENTS_A_ROUND = 1500,
 };
 
+/* What makes tasks alike beside their needs. */
+typedef struct Traits {
+        uid_t uid;
+        unsigned priority;
+        bool delay_given;
+        uint64_t delay_us;
+        uint64_t time_limit_us;
+} Traits;
+
 typedef struct Round {
         Drive drive;
         Rng rng;
         uint64_t last_id;
+        Traits last; /* of the last task */
         unsigned n_gpus;
         GpuSample gpus[N_GPUS];
         uint64_t ram_total_bytes;
@@ -74,7 +84,7 @@ static Policy some_policy(Rng *rng) {
         policy.order_fifo = rng_chance(rng, 20);
         policy.n_tokens = (unsigned)rng_below(rng, 3);
         policy.tokens[0] = (Token){ "matlab", (unsigned)rng_between(rng, 1, 6) };
-        policy.tokens[1] = (Token){ "ansys", (unsigned)rng_between(rng, 1, 2) };
+        policy.tokens[1] = (Token){ "comsol", (unsigned)rng_between(rng, 1, 2) };
         policy.share_half_life_us = POLICY_HALF_LIFE_MIN_US * rng_between(rng, 1, 60);
         return policy;
 }
@@ -139,6 +149,18 @@ static void look_at_gpus(Round *round, bool calm) {
         (void)drive_apply(&round->drive, &event);
 }
 
+static void some_tokens(Round *round, unsigned percent, Needs *ret) {
+        const Policy *policy = core_policy(round->drive.core);
+
+        for (unsigned i = 0; i < policy->n_tokens; i++) {
+                Token token = policy->tokens[i];
+
+                token.n = (unsigned)rng_between(&round->rng, 1, token.n);
+                if (rng_chance(&round->rng, percent) && needs_add_token(ret, &token) < 0)
+                        abort();
+        }
+}
+
 static void some_needs(Round *round, Needs *ret) {
         Rng *rng = &round->rng;
         unsigned n_gpus = round->n_gpus > 0 && rng_chance(rng, 50) ?
@@ -152,13 +174,7 @@ static void some_needs(Round *round, Needs *ret) {
                                         0 };
         if (rng_chance(rng, 70))
                 ret->memory_bytes = some_gib(round, round->ram_total_bytes - 3 * GIB);
-        for (unsigned i = 0; i < core_policy(round->drive.core)->n_tokens; i++) {
-                Token token = core_policy(round->drive.core)->tokens[i];
-
-                token.n = (unsigned)rng_between(rng, 1, token.n);
-                if (rng_chance(rng, 20) && needs_add_token(ret, &token) < 0)
-                        abort();
-        }
+        some_tokens(round, 20, ret);
         for (unsigned i = 0; i < n_gpus; i++) {
                 unsigned gpu = (unsigned)rng_below(rng, round->n_gpus);
                 bool any = rng_chance(rng, 60) || named[gpu];
@@ -236,8 +252,42 @@ static void some_detached(Round *round, Task *task) {
                 some_after(round, task);
 }
 
-static void submit(Round *round) {
+static Traits some_traits(Round *round) {
         static const uint64_t delays[] = { 0, 1, 10, 60, 600 };
+        Rng *rng = &round->rng;
+        Traits traits = {
+                .uid = some_user(round),
+                .priority = (unsigned)rng_below(rng, TASK_PRIORITY_MAX + 1),
+                .delay_given = rng_chance(rng, 30),
+                .delay_us = delays[rng_below(rng, ELEMENTSOF(delays))] * US_PER_SEC,
+                .time_limit_us = TASK_TIME_INF,
+        };
+
+        if (rng_chance(rng, 2))
+                traits.delay_us = TASK_TIME_INF;
+        if (rng_chance(rng, 30))
+                traits.time_limit_us = rng_between(rng, 1, 300) * US_PER_SEC;
+        return traits;
+}
+
+/* Some differ from the one before in their tokens alone. */
+static void some_nature(Round *round, Task *task) {
+        bool again = round->last_id > 1 && rng_chance(&round->rng, 20);
+
+        if (!again)
+                round->last = some_traits(round);
+        task->uid = round->last.uid;
+        task->priority = round->last.priority;
+        task->delay_given = round->last.delay_given;
+        task->delay_us = round->last.delay_us;
+        task->time_limit_us = round->last.time_limit_us;
+        if (again)
+                some_tokens(round, 60, &task->needs);
+        else if (rng_chance(&round->rng, 80))
+                some_needs(round, &task->needs);
+}
+
+static void submit(Round *round) {
         Event event = drive_event(&round->drive, EVENT_SUBMITTED, 0);
         Task *task = event.submitted = task_new();
         Rng *rng = &round->rng;
@@ -245,22 +295,13 @@ static void submit(Round *round) {
         if (!task)
                 abort();
         task->id = ++round->last_id;
-        task->uid = some_user(round);
-        task->priority = (unsigned)rng_below(rng, TASK_PRIORITY_MAX + 1);
         memcpy(task->key, &task->id, sizeof(task->id));
-        task->delay_given = rng_chance(rng, 30);
-        task->delay_us = delays[rng_below(rng, ELEMENTSOF(delays))] * US_PER_SEC;
-        if (rng_chance(rng, 2))
-                task->delay_us = TASK_TIME_INF;
-        if (rng_chance(rng, 30))
-                task->time_limit_us = rng_between(rng, 1, 300) * US_PER_SEC;
+        some_nature(round, task);
         task->command = strdup(some_command(rng));
         if (!task->command)
                 abort();
         if (rng_chance(rng, 5))
                 task->state = TASK_STATE_HELD;
-        if (rng_chance(rng, 80))
-                some_needs(round, &task->needs);
         if (rng_chance(rng, 60))
                 some_detached(round, task);
         (void)drive_apply(&round->drive, &event);

@@ -60,7 +60,7 @@ static VmOptions options_of(const Scenario *scenario, uint64_t seed) {
         options.policy.unfilled_delay = scenario->unfilled_delay;
         options.policy.n_tokens = 2;
         options.policy.tokens[0] = (Token){ "matlab", 3 };
-        options.policy.tokens[1] = (Token){ "ansys", 1 };
+        options.policy.tokens[1] = (Token){ "mat", 1 };
         return options;
 }
 

@@ -96,20 +96,53 @@ static void test_a_time_limit_tells_the_latest(_unused_ void **state) {
         assert_start(world, id, 0, 70, 70);
 }
 
-static void test_tokens_come_back_with_the_end_of_a_task(_unused_ void **state) {
-        CALM_WORLD(0);
+static void have_tokens(World *world, unsigned n) {
         Policy policy = *core_policy(world->core);
-        uint64_t id;
 
         policy.n_tokens = 1;
-        policy.tokens[0] = (Token){ "matlab", 3 };
+        policy.tokens[0] = (Token){ "matlab", n };
         core_set_policy(world->core, &policy);
+}
+
+static void test_tokens_come_back_with_the_end_of_a_task(_unused_ void **state) {
+        CALM_WORLD(0);
+        uint64_t id;
+
+        have_tokens(world, 3);
         start(world, (Ask){ .uid = BOB, .tokens = "matlab:2", .time_limit_us = 100 * SEC });
         start(world, (Ask){ .uid = BOB, .cpus = 1, .time_limit_us = 50 * SEC });
         id = submit(world, (Ask){ .tokens = "matlab:2" });
         assert_start(world, id, 0, 100, 100);
         assert_int_equal(explain.start.n_rests, 1);
         assert_int_equal(explain.start.rests[0].task_id, 1);
+}
+
+static void test_a_task_gives_back_as_many_tokens_as_it_has(_unused_ void **state) {
+        CALM_WORLD(0);
+        uint64_t id;
+
+        have_tokens(world, 3);
+        start(world, (Ask){ .uid = BOB, .tokens = "matlab:1", .time_limit_us = 50 * SEC });
+        start(world, (Ask){ .uid = BOB, .tokens = "matlab:2", .time_limit_us = 100 * SEC });
+        id = submit(world, (Ask){ .tokens = "matlab:3" });
+        assert_start(world, id, 0, 100, 100);
+        assert_int_equal(explain.start.n_rests, 2);
+}
+
+static void test_who_is_before_it_has_the_tokens_first(_unused_ void **state) {
+        CALM_WORLD(0);
+        const Ask solve = {
+                .uid = BOB, .command = "solve", .tokens = "matlab", .time_limit_us = 100 * SEC
+        };
+        uint64_t second, third;
+
+        have_tokens(world, 1);
+        start(world, solve);
+        second = submit(world, solve);
+        third = submit(world, (Ask){ .uid = CHUCK, .tokens = "matlab" });
+        assert_start(world, second, 0, 100, 100);
+        assert_start(world, third, 0, 200, 200);
+        assert_int_equal(explain.start.rests[0].task_id, second);
 }
 
 static void test_runs_of_the_same_tell_when(_unused_ void **state) {
@@ -316,6 +349,8 @@ int main(void) {
                 cmocka_unit_test(test_where_nothing_is_known_nothing_is_told),
                 cmocka_unit_test(test_a_time_limit_tells_the_latest),
                 cmocka_unit_test(test_tokens_come_back_with_the_end_of_a_task),
+                cmocka_unit_test(test_a_task_gives_back_as_many_tokens_as_it_has),
+                cmocka_unit_test(test_who_is_before_it_has_the_tokens_first),
                 cmocka_unit_test(test_runs_of_the_same_tell_when),
                 cmocka_unit_test(test_as_many_end_as_it_takes),
                 cmocka_unit_test(test_many_limits_are_limits_alone),

@@ -91,8 +91,18 @@ static void test_a_name_is_a_word(_unused_ void **state) {
 
 static void test_a_word_names_one_or_several(_unused_ void **state) {
         static const char *const bad[] = {
-                "",           ":2",         "matlab:",        "matlab:0", "matlab:-1",
-                "matlab:1.5", "matlab:2:3", "matlab:1000001", "matlab:x", "matlab 2"
+                "",
+                ":2",
+                "matlab:",
+                "matlab:0",
+                "matlab:-1",
+                "matlab:1.5",
+                "matlab:2:3",
+                "matlab:1000001",
+                "matlab:x",
+                "matlab 2",
+                "a2345678901234567890123456789012",
+                "a23456789012345678901234567890123:2",
         };
         Token token = { .n = 77 };
 
@@ -108,6 +118,18 @@ static void test_a_word_names_one_or_several(_unused_ void **state) {
         assert_int_equal(token.n, 1);
         assert_int_equal(token_parse("matlab:1000000", &token, NULL), 0);
         assert_int_equal(token.n, 1000000);
+        assert_int_equal(token_parse("a234567890123456789012345678901:2", &token, NULL), 0);
+        assert_string_equal(token.name, "a234567890123456789012345678901");
+        assert_int_equal(token.n, 2);
+}
+
+static void test_a_name_is_not_one_that_begins_with_it(_unused_ void **state) {
+        static const Token tokens[] = { { "matlab-hpc", 1 }, { "matlab", 2 } };
+
+        assert_int_equal(token_find(tokens, ELEMENTSOF(tokens), "matlab"), 1);
+        assert_int_equal(token_find(tokens, ELEMENTSOF(tokens), "matlab-hpc"), 0);
+        assert_int_equal(token_find(tokens, ELEMENTSOF(tokens), "mat"), -1);
+        assert_int_equal(token_find(tokens, ELEMENTSOF(tokens), "matlab-hpc-2"), -1);
 }
 
 static void test_needs_have_each_name_once_in_order(_unused_ void **state) {
@@ -129,6 +151,9 @@ static void test_needs_have_each_name_once_in_order(_unused_ void **state) {
 
         assert_int_equal(needs_copy(&copy, &needs), 0);
         assert_true(needs_equal(&copy, &needs));
+        copy.tokens[1].name[0]++;
+        assert_false(needs_equal(&copy, &needs));
+        copy.tokens[1].name[0]--;
         copy.tokens[2].n--;
         assert_false(needs_equal(&copy, &needs));
         needs_drop_tokens(&copy);
@@ -202,6 +227,35 @@ static void test_no_more_are_taken_than_there_are(_unused_ void **state) {
         assert_int_equal(state_of(world, both), TASK_STATE_RUNNING);
         assert_int_equal(taken(world, "matlab"), 3);
         assert_int_equal(taken(world, "ansys"), 1);
+}
+
+/* The figures of RAM are old: another look could find room, but not tokens. */
+static void assert_no_look(const World *world) {
+        Plan plan = plan_now(world);
+
+        assert_int_equal(plan.n_offers, 1);
+        assert_false(plan.want_ram);
+        plan_done(&plan);
+}
+
+static void test_nobody_looks_for_one_whose_tokens_are_given_away(_unused_ void **state) {
+        TOKEN_WORLD("matlab:1");
+
+        pass_time(world, 1000 * SEC);
+        submit(world, (Ask){ .tokens = "matlab" });
+        submit(world, (Ask){ .memory_bytes = GIB, .tokens = "matlab" });
+        assert_no_look(world);
+}
+
+static void test_nor_if_a_look_was_thought_of_before(_unused_ void **state) {
+        TOKEN_WORLD("matlab:1");
+
+        start(world, (Ask){ .cpus = 16 });
+        pass_time(world, 1000 * SEC);
+        submit(world, (Ask){ .memory_bytes = GIB, .cpus = 1 }); /* waits for cores */
+        submit(world, (Ask){ .tokens = "matlab" });
+        submit(world, (Ask){ .memory_bytes = GIB, .tokens = "matlab" });
+        assert_no_look(world);
 }
 
 static void test_an_offer_has_them_until_it_comes_back(_unused_ void **state) {
@@ -321,6 +375,16 @@ static void test_tasks_that_differ_in_tokens_are_not_alike(_unused_ void **state
         assert_int_equal(start_next(world), next);
 }
 
+static void test_nor_are_those_that_differ_in_their_names(_unused_ void **state) {
+        TOKEN_WORLD("comsol:1 matlab:1");
+        uint64_t next;
+
+        start(world, (Ask){ .tokens = "comsol" });
+        submit(world, (Ask){ .tokens = "comsol" });
+        next = submit(world, (Ask){ .tokens = "matlab" });
+        assert_int_equal(start_next(world), next);
+}
+
 static void test_they_can_be_changed_while_it_waits(_unused_ void **state) {
         TOKEN_WORLD("matlab:2");
         uint64_t waits;
@@ -379,6 +443,29 @@ static void test_after_patience_they_are_kept(_unused_ void **state) {
         assert_int_equal(state_of(world, large), TASK_STATE_RUNNING);
 }
 
+static void test_what_is_not_kept_others_may_have(_unused_ void **state) {
+        TOKEN_WORLD("matlab:5");
+        static Explain explain;
+        uint64_t large, three;
+
+        policy.patience_us = PATIENCE;
+        core_set_policy(world->core, &policy);
+        start(world, (Ask){ .memory_bytes = 60 * GIB, .tokens = "matlab:1" });
+        large = submit(world, (Ask){ .uid = BOB, .memory_bytes = 60 * GIB, .tokens = "matlab:2" });
+        pass_time(world, PATIENCE);
+        assert_int_equal(settle(world), 0);
+        assert_int_equal(kept_for(world), large);
+
+        three = submit(world, (Ask){ .uid = CHUCK, .tokens = "matlab:3" });
+        assert_int_equal(settle(world), 0);
+        assert_int_equal(core_explain(world->core, three, world->now_us, &explain), 0);
+        assert_int_equal(explain.lacks[0].reason, WAIT_REASON_TOKENS_KEPT);
+        assert_int_equal(explain.lacks[0].free_bytes, 4);
+        assert_int_equal(explain.lacks[0].missing_bytes, 1);
+        submit(world, (Ask){ .uid = CHUCK, .tokens = "matlab:2" });
+        assert_int_equal(settle(world), 1);
+}
+
 static void test_nothing_is_kept_for_one_that_can_not_start_any_more(_unused_ void **state) {
         TOKEN_WORLD("matlab:3");
         uint64_t large;
@@ -399,9 +486,12 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_a_name_is_a_word),
                 cmocka_unit_test(test_a_word_names_one_or_several),
+                cmocka_unit_test(test_a_name_is_not_one_that_begins_with_it),
                 cmocka_unit_test(test_needs_have_each_name_once_in_order),
                 cmocka_unit_test(test_what_there_is_not_is_refused),
                 cmocka_unit_test(test_no_more_are_taken_than_there_are),
+                cmocka_unit_test(test_nobody_looks_for_one_whose_tokens_are_given_away),
+                cmocka_unit_test(test_nor_if_a_look_was_thought_of_before),
                 cmocka_unit_test(test_an_offer_has_them_until_it_comes_back),
                 cmocka_unit_test(test_one_that_is_tried_again_lets_them_go_meanwhile),
                 cmocka_unit_test(test_elements_of_an_array_have_their_own),
@@ -410,8 +500,10 @@ int main(void) {
                 cmocka_unit_test(test_with_fewer_settings_nobody_starts_before_enough_came_back),
                 cmocka_unit_test(test_one_that_can_not_start_any_more_says_so),
                 cmocka_unit_test(test_tasks_that_differ_in_tokens_are_not_alike),
+                cmocka_unit_test(test_nor_are_those_that_differ_in_their_names),
                 cmocka_unit_test(test_they_can_be_changed_while_it_waits),
                 cmocka_unit_test(test_after_patience_they_are_kept),
+                cmocka_unit_test(test_what_is_not_kept_others_may_have),
                 cmocka_unit_test(test_nothing_is_kept_for_one_that_can_not_start_any_more),
         };
 
