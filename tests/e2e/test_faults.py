@@ -173,6 +173,7 @@ def test_old_logs_go_and_others_stay(make_daemon, place):
         daemon.wait_id(task_id, "done")
     daemon.wait_id(running, "running")
     paths = {task_id: pathlib.Path(daemon.show(task_id)["output"]) for task_id in (old, new, running)}
+    wait_until(lambda: paths[running].exists() and paths[running].read_text() == "begun\n", "its log has begun")
     past = time.time() - 3 * 86400
     for task_id in (old, running):
         os.utime(paths[task_id], (past, past))
