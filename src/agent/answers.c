@@ -135,6 +135,12 @@ static void on_resumed(Conversation *conversation, const Asked *asked, const Rep
                                       "its command was lost with the agent's folder");
 }
 
+/* Of an array, what was never started; if nothing else is left it is over. */
+static void give_up_rest(Conversation *conversation, Job *job) {
+        job_keep(job);
+        conversation_ask(conversation, job->id, 0);
+}
+
 static void on_withdraw_answered(Conversation *conversation,
                                  const Asked *asked,
                                  const Reply *reply) {
@@ -148,6 +154,8 @@ static void on_withdraw_answered(Conversation *conversation,
                 return;
         if (!over)
                 job_keep(job); /* it has started */
+        else if (job->has_elements && reply->error == ERROR_NONE)
+                give_up_rest(conversation, job);
         else if (!runs_has_live(agent, asked->ref))
                 job_drop(job);
 }

@@ -22,6 +22,7 @@ struct Job {
         uint64_t wait_us;       /* so long after it was queued; 0: an earlier agent knew */
         Submission *submission; /* that is not answered yet; NULL: none */
         bool listed;            /* by the daemon, when it was asked last */
+        bool has_elements;      /* that are tasks of their own, or were */
         bool foreign; /* of another database than the daemon's: left alone until that one is back */
         sd_event_source *give_up_source;
         UT_hash_handle hh_key;

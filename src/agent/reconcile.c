@@ -159,10 +159,13 @@ static void act(Agent *agent, LifeAction action, const Said *said, Run *run) {
 }
 
 void reconcile_task(Agent *agent, const Said *said) {
-        bool has_bundle = job_find(agent, said->ref) != NULL, stands = false;
+        Job *job = job_find(agent, said->ref);
+        bool has_bundle = job != NULL, stands = false;
         Run *run = run_newest(agent, said->ref), *older;
         LifeView view;
 
+        if (job && task_ref_index(said->ref) >= 0)
+                job->has_elements = true;
         for (; run; run = older) {
                 older = run->older;
                 view = view_of(said, run, has_bundle);

@@ -114,8 +114,7 @@ static void act_on_one(Peer *peer,
         result->state = task->state;
 }
 
-/* The elements of an array that are tasks of their own and not over; to be freed. Return: how many, or -ENOMEM. */
-static ssize_t own_elements(Daemon *daemon, const Task *array, uint64_t **ret) {
+ssize_t array_own_elements(Daemon *daemon, const Task *array, uint64_t **ret) {
         uint64_t *ids;
         size_t n = 0;
 
@@ -146,7 +145,8 @@ static int with_elements(Daemon *daemon, const IdList *ids, IdList *ret) {
 
         for (size_t i = 0; i < ids->n; i++) {
                 _cleanup_free_ uint64_t *elements = NULL;
-                ssize_t n = own_elements(daemon, core_find(daemon->core, ids->ids[i]), &elements);
+                ssize_t n =
+                        array_own_elements(daemon, core_find(daemon->core, ids->ids[i]), &elements);
                 uint64_t *grown;
 
                 if (n >= 0 && all.n + (size_t)n + 1 > n_allocated) {

@@ -302,17 +302,45 @@ void method_away(Peer *peer, Call *call, bool resumed) {
         daemon_want_turn(daemon);
 }
 
-/* An array of which nothing waits any more: its runner has nothing to give up, and what has started goes on. */
-static bool is_begun(const Record *record) {
+static bool was_never_started(const Task *task) {
+        return task->attempt == 0 &&
+               (task->state == TASK_STATE_PENDING || task->state == TASK_STATE_HELD);
+}
+
+/*
+ * Of an array what waits in it, and those on their own that were never started, held ones for example. What has started goes on, with its
+ * tries; if there is nothing else nothing is given up. Return: 0, or negative errno.
+ */
+static int give_up_array(Record *record, const char *reason) {
+        Daemon *daemon = record->daemon;
+        const Task *task = core_find(daemon->core, record->task_id);
+        _cleanup_free_ uint64_t *elements = NULL;
+        ssize_t n_own = array_own_elements(daemon, task, &elements);
+        size_t n = 0;
+        int r;
+
+        for (ssize_t i = 0; i < n_own; i++)
+                if (was_never_started(core_find(daemon->core, elements[i])))
+                        elements[n++] = elements[i];
+        if (n_own < 0 || (task->array->waiting.n == 0 && n == 0))
+                return n_own < 0 ? -ENOMEM : 0;
+
+        r = record_withdraw(record, reason);
+        for (size_t i = 0; i < n && r == 0; i++)
+                r = record_withdraw(record_find(daemon, elements[i]), reason);
+        return r;
+}
+
+static int give_up(Record *record, const char *reason) {
         const Task *task = core_find(record->daemon->core, record->task_id);
 
-        return task->array && task->array->waiting.n == 0;
+        return task->array ? give_up_array(record, reason) : record_withdraw(record, reason);
 }
 
 void method_withdraw(Peer *peer, Call *call, bool resumed) {
         Record *record = record_find(peer_daemon(peer), call->withdraw.id);
 
-        if (!is_begun(record) && record_withdraw(record, call->withdraw.reason) < 0) {
+        if (give_up(record, call->withdraw.reason) < 0) {
                 peer_refuse(peer, CALL_WITHDRAW, ERROR_WRONG_STATE,
                             "task %" PRIu64 " is not waiting", call->withdraw.id);
                 return;

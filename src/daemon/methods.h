@@ -78,6 +78,9 @@ bool started_is_of(pid_t pid, uint64_t start_ticks, pid_t runner, uid_t uid);
 TaskView view_task(Peer *peer, const Task *real, bool explain);
 void view_done(TaskView *view);
 
+/* The elements of an array (also NULL) that are tasks of their own and not over; to be freed. Return: how many, or -ENOMEM. */
+ssize_t array_own_elements(Daemon *daemon, const Task *array, uint64_t **ret);
+
 /* More of a list, when the last part was sent. */
 void lister_continue(Peer *peer);
 

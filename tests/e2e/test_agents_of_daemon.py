@@ -462,6 +462,22 @@ def test_an_array_is_given_up_with_what_has_not_started(daemon):
         assert wait_state(daemon, array, "cancelled")["reason"] == "not started within 1s; 1 of 4 was done"
 
 
+def test_an_array_is_given_up_with_what_is_held(daemon):
+    """Element 1 is held, and a task of its own; element 0 has failed, and is to be tried again."""
+    with Agent(daemon) as agent:
+        array = agent.submit(array={"waiting": "0-1", "limit": 1}, retry_max=1)
+        agent.accept(id=f"{array}_0")
+        assert daemon.run("hold", f"{array}_1").returncode == 0
+        agent.ended(f"{array}_0", "failed", 1)
+        assert "error" not in agent.say("Withdraw", id=array, reason="not started within 1s")
+        held = daemon.show(f"{array}_1")
+        assert (held["state"], held["reason"]) == ("cancelled", "not started within 1s")
+        assert state_of(daemon, array) == "pending"
+        agent.accept(id=f"{array}_0")
+        agent.ended(f"{array}_0")
+        assert wait_state(daemon, array, "cancelled")["reason"] == "not started within 1s; 1 of 2 was done"
+
+
 def test_an_array_that_has_started_is_not_given_up(daemon):
     with Agent(daemon) as agent:
         array = agent.submit(array={"waiting": "0-1"})

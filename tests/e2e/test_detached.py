@@ -305,6 +305,23 @@ def test_an_array_that_is_cancelled_with_some_done_is_cancelled(daemon, place):
     assert "cancelled; 1 of 4 was done" in daemon.run("show", task_id).stdout
 
 
+def test_an_array_is_given_up_in_time_and_what_has_started_goes_on(daemon, place):
+    """Element 0 runs, 1 is held and 2 waits; 0 fails when that is over, and is tried again."""
+    gate = place.gate()
+    again = place.folder / "again"
+    line = f"test -e {again} && exit; touch {again}; {gate.line}; false"
+    task_id = daemon.detach("--array", "0-2%1", "-w", "6", "--retry", "1", line)
+    daemon.wait_id(f"{task_id}_0", "running")
+    assert daemon.run("hold", f"{task_id}_1").returncode == 0
+    daemon.wait_id(f"{task_id}_1", "cancelled")
+    gate.open()
+    assert ended(daemon, task_id) == 1
+    array, first = daemon.show(task_id), daemon.show(f"{task_id}_0")
+    assert (array["state"], array["reason"]) == ("cancelled", "not started within 6s; 1 of 3 was done")
+    assert (first["state"], first["retries"]["used"]) == ("done", 1)
+    wait_until(lambda: "0 waiting, 0 running" in daemon.run("agent", "status").stdout, "its command is forgotten")
+
+
 def test_an_array_that_has_failures_has_failed(daemon):
     task_id = daemon.detach("--array", "0-3", "test $TASKFLOW_ARRAY_INDEX != 2")
     assert ended(daemon, task_id) == 1

@@ -115,7 +115,8 @@ static LifeView view_of(const Said *said, const Run *run, bool has_bundle) {
 }
 
 void reconcile_task(Agent *agent, const Said *said) {
-        bool has_bundle = job_find(agent, said->ref) != NULL, stands = false;
+        Job *job = job_find(agent, said->ref);
+        bool has_bundle = job != NULL, stands = false;
         Run *run = run_older(agent, said->ref, 0), *older;
         static unsigned depth;
         LifeView view;
@@ -125,6 +126,8 @@ void reconcile_task(Agent *agent, const Said *said) {
                 return;
         }
         depth++;
+        if (job && task_ref_index(said->ref) >= 0)
+                job->has_elements = true;
         for (; run; run = older) {
                 older = run_older(agent, said->ref, run->attempt);
                 view = view_of(said, run, has_bundle);

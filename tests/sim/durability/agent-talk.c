@@ -307,6 +307,8 @@ static void on_withdraw_answered(Agent *agent, const Asked *asked, const Reply *
                 return;
         if (!job)
                 runs_drop_claims(agent, task_ref_id(asked->ref));
+        else if (job->has_elements && reply->error == ERROR_NONE)
+                talk_ask(agent, asked->ref, 0);
         else if (!runs_have_live(agent, asked->ref))
                 job_drop(agent, job);
 }

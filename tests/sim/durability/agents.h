@@ -56,6 +56,7 @@ typedef struct Job {
         Deed *deed;
         uint64_t id; /* 0: not known */
         bool listed;
+        bool has_elements;
         Submission *submission;
 } Job;
 
