@@ -118,9 +118,13 @@ class AgentOdd(Odd):
             return connection
 
     def agent_pid(self):
-        pids = [pid for pid in self.place.agents() if harness.parent_of(pid) not in self.place.agents()]
-        assert len(pids) == 1, pids
-        return pids[0]
+        """The one that there is, once those have ended that found another there."""
+
+        def alone():
+            pids = [pid for pid in self.place.agents() if harness.parent_of(pid) not in self.place.agents()]
+            return pids if len(pids) == 1 else None
+
+        return wait_until(alone, "there is one agent")[0]
 
     def kill_agent(self):
         pid = self.agent_pid()
