@@ -76,12 +76,39 @@ bool ids_report(const IdResult *result, const char *verb) {
         return false;
 }
 
+static bool is_done(const IdResult *result) {
+        return result->outcome == ID_OUTCOME_DONE;
+}
+
+/* Where the results end that are of one id: the next ones of an array are of those of its elements that are tasks of their own. */
+static size_t end_of_one(const IdResult *results, size_t n, size_t at) {
+        size_t end = at + 1;
+
+        if (task_ref_index(results[at].id) >= 0)
+                return end;
+        while (end < n && task_ref_index(results[end].id) >= 0 &&
+               task_ref_id(results[end].id) == results[at].id)
+                end++;
+        return end;
+}
+
 int ids_report_all(const Reply *reply, const char *verb) {
+        const IdResult *results = reply->ids.results;
         int status = CLI_STATUS_DONE;
 
-        for (size_t i = 0; i < reply->ids.n; i++)
-                if (ids_report(&reply->ids.results[i], verb))
-                        status = CLI_STATUS_REFUSED;
+        for (size_t i = 0, end; i < reply->ids.n; i = end) {
+                bool done = false;
+
+                end = end_of_one(results, reply->ids.n, i);
+                for (size_t k = i; k < end; k++)
+                        done |= is_done(&results[k]);
+                for (size_t k = i; k < end; k++) {
+                        if (results[k].outcome == ID_OUTCOME_WRONG_STATE && (done || k > i))
+                                continue; /* what has started of an array is not meant */
+                        if (ids_report(&results[k], verb))
+                                status = CLI_STATUS_REFUSED;
+                }
+        }
         return status;
 }
 

@@ -27,7 +27,7 @@ void ids_done(IdList *ids);
  */
 bool ids_report(const IdResult *result, const char *verb);
 
-/* ids_report() for each. Return: an exit status. */
+/* ids_report() for each; of an array what can't be done to any of its elements. Return: an exit status. */
 int ids_report_all(const Reply *reply, const char *verb);
 
 /**

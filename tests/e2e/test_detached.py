@@ -305,6 +305,23 @@ def test_an_array_that_is_cancelled_with_some_done_is_cancelled(daemon, place):
     assert "cancelled; 1 of 4 was done" in daemon.run("show", task_id).stdout
 
 
+def test_an_array_is_held_and_released_but_for_what_runs(daemon, place):
+    gate = place.gate()
+    task_id = daemon.detach("--array", "0-3%1", f"test $TASKFLOW_ARRAY_INDEX != 0 || {gate.line}")
+    daemon.wait_id(f"{task_id}_0", "running")
+    assert daemon.run("hold", f"{task_id}_3").returncode == 0
+    for verb in ("hold", "release"):
+        done = daemon.run(verb, task_id)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), verb
+    assert daemon.show(f"{task_id}_3")["state"] == "pending"
+    done = daemon.run("release", task_id)
+    assert (done.returncode, done.stderr) == (1, f"taskflow: cannot release task {task_id}: it is pending\n")
+    done = daemon.run("hold", f"{task_id}_0")
+    assert (done.returncode, done.stderr) == (1, f"taskflow: cannot hold task {task_id}_0: it is running\n")
+    gate.open()
+    assert ended(daemon, task_id) == 0
+
+
 def test_an_array_is_given_up_in_time_and_what_has_started_goes_on(daemon, place):
     """Element 0 runs, 1 is held and 2 waits; 0 fails when that is over, and is tried again."""
     gate = place.gate()
