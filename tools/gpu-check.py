@@ -35,6 +35,7 @@ TAKEN_BYTES_MAX = 2 * GIB
 TAKEN_BYTES_MIN = 256 * MIB
 CONTEXT_BYTES_MAX = 2 * GIB  # of a program on the GPU, before it takes any memory
 N_LOOKS = 200
+FIRST_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of Linux: its inode
 
 
 class NothingToCheck(Exception):
@@ -70,6 +71,11 @@ def end(popen):
     except subprocess.TimeoutExpired:
         popen.kill()
         return popen.wait()
+
+
+def is_contained():
+    """Whether pids are others here than those of the machine, which the driver tells."""
+    return os.stat("/proc/self/ns/pid").st_ino != FIRST_PID_NAMESPACE
 
 
 class Ending:
@@ -285,6 +291,9 @@ class Check:
         while not all(ok for ok, _ in found) and time.monotonic() < deadline:
             time.sleep(0.01)  # a look asks for processes first, and then for memory
             found = self.attribution(gpu, n_bytes, outside)
+        if is_contained() and not any(ok for ok, _ in found):
+            print("   (in a container the driver does not tell processes by their numbers there: attribution was not checked)")
+            return
         for ok, what in found:
             self.say(ok, what)
 

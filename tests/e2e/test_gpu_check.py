@@ -2,6 +2,7 @@
 """tools/gpu-check.py, which `make gpu-check` runs, with stand-ins for the driver."""
 
 import ctypes
+import os
 import pathlib
 import re
 import signal
@@ -13,6 +14,7 @@ from harness import BUILD, HOLD, is_alive, pids_that_mention, wait_until
 GPU_CHECK = pathlib.Path(__file__).resolve().parents[2] / "tools" / "gpu-check.py"
 
 NOTHING_CHECKED = 77
+FIRST_PID_NAMESPACE = 0xEFFFFFFC
 
 EARLY_SIGNAL = """
 import os, signal, subprocess
@@ -36,9 +38,11 @@ pytestmark = pytest.mark.skipif(
 def check(place, gpus):
     """Runs it to its end, patiently: how late something is depends on who else works here."""
 
-    def run(patience=30, **env):
-        env = place.env(**gpus.env, TMPDIR=place.make_folder("tmp"), **env)
-        return place.run(["/usr/bin/python3", "-B", GPU_CHECK, "--patience", str(patience), BUILD], env=env, timeout=300)
+    def run(patience=30, within=(), **env):
+        tmp = place.folder / "tmp"
+        tmp.mkdir(exist_ok=True)
+        argv = [*within, "/usr/bin/python3", "-B", GPU_CHECK, "--patience", str(patience), BUILD]
+        return place.run(argv, env=place.env(**gpus.env, TMPDIR=tmp, **env), timeout=300)
 
     return run
 
@@ -84,6 +88,20 @@ def test_what_the_driver_does_not_tell_is_not_checked(check, gpus):
     done = check()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "attribution was not checked" in done.stdout
+
+
+def test_in_a_container_processes_that_are_not_told_are_not_checked(check, gpus):
+    for index in (0, 1):
+        gpus.say_of(index, "processes hidden")
+    if os.stat("/proc/self/ns/pid").st_ino == FIRST_PID_NAMESPACE:
+        done = check(patience=3)
+        assert done.returncode == 1, "on the machine itself that is a fault"
+        assert "NOT OK: process " in done.stdout, done.stdout
+    if os.geteuid() != 0:
+        pytest.skip("only root can be in a container")
+    done = check(patience=3, within=("unshare", "--pid", "--fork", "--kill-child", "--mount-proc"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "in a container" in done.stdout and "attribution was not checked" in done.stdout
 
 
 def test_gpus_that_taskflow_does_not_see_are_a_fault(check, gpus):

@@ -87,6 +87,11 @@ static void parse_gpu_process(Gpu *gpu, char **rest) {
                 add_process(gpu, (unsigned)parse_size(pid), size, rest);
 }
 
+static void set_processes(Gpu *gpu, const char *value) {
+        gpu->bytes_unknown = strcmp(value, "n/a") == 0;
+        gpu->processes_hidden = strcmp(value, "hidden") == 0;
+}
+
 static void parse_gpu_line(Gpu *gpu, const char *key, char **rest) {
         const char *value;
 
@@ -122,7 +127,7 @@ static void parse_gpu_line(Gpu *gpu, const char *key, char **rest) {
         else if (strcmp(key, "mode") == 0)
                 gpu->compute_mode = (int)parse_size(value);
         else if (strcmp(key, "processes") == 0)
-                gpu->bytes_unknown = strcmp(value, "n/a") == 0;
+                set_processes(gpu, value);
         else if (strcmp(key, "race") == 0)
                 gpu->race = (unsigned)parse_size(value);
 }

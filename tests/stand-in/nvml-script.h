@@ -53,6 +53,7 @@ typedef struct Gpu {
         uint64_t used_bytes;
         uint64_t reserved_bytes;
         bool bytes_unknown;
+        bool processes_hidden;
         bool is_mig;
         bool is_unified;
         int compute_mode;

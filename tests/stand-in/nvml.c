@@ -24,6 +24,7 @@
  *                                SIZE may be `n/a`; a LIST is compute (default), graphics or mps.
  *                                It is NOT added to `used`
  *     processes n/a              the driver does not tell what any process uses (as on WSL)
+ *     processes hidden           no list has any (as in a container)
  *     unified                    it has no memory of its own: asking for it is not supported
  *     mode N                     compute mode: 0 default, 1 and 3 exclusive, 2 prohibited
  *     mig                        the GPU is split into instances; the whole of it tells no memory
@@ -348,7 +349,7 @@ static int list(Device *device,
         if (status != SUCCESS)
                 return status;
         for (size_t i = 0; i < script.gpu.n_processes; i++) {
-                if (!(script.gpu.processes[i].lists & which))
+                if (script.gpu.processes_hidden || !(script.gpu.processes[i].lists & which))
                         continue;
                 if (n_listed < n_max)
                         put_entry(entries + n_listed * size, size, &script.gpu.processes[i],
