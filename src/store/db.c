@@ -298,6 +298,17 @@ int db_run(sqlite3_stmt *statement) {
         return r;
 }
 
+int db_first(sqlite3_stmt *statement, int64_t *ret) {
+        int r;
+
+        r = db_step(statement);
+        if (r > 0)
+                *ret = sqlite3_column_int64(statement, 0);
+        (void)sqlite3_reset(statement);
+        (void)sqlite3_clear_bindings(statement);
+        return r;
+}
+
 int db_exec(Db *db, const char *sql) {
         return db_errno(db->handle, sqlite3_exec(db->handle, sql, NULL, NULL, NULL));
 }

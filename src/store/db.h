@@ -69,6 +69,12 @@ int db_step(sqlite3_stmt *statement);
 /* Steps a statement that returns no rows, and lets go of what was bound. Return: 0 or negative errno. */
 int db_run(sqlite3_stmt *statement);
 
+/*
+ * Steps a statement of which the first column of one row is wanted, and lets go of what was bound. @ret is set if there is a row.
+ * Return: 1 if there is one, 0, or negative errno.
+ */
+int db_first(sqlite3_stmt *statement, int64_t *ret);
+
 /* Runs SQL text, for what is done once. Return: 0 or negative errno. */
 int db_exec(Db *db, const char *sql);
 

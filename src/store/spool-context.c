@@ -120,19 +120,16 @@ static int bind_context(Db *db, SpoolSqlId id, const void *bytes, size_t n, sqli
 
 static int find_on_disk(Db *db, const void *bytes, size_t n, uint64_t *ret_id) {
         sqlite3_stmt *statement = NULL;
+        int64_t id = 0;
         int r;
 
         r = bind_context(db, SPOOL_SQL_CONTEXT_FIND, bytes, n, &statement);
-        if (r < 0)
-                return r;
-        r = db_step(statement);
-        if (r > 0)
-                *ret_id = (uint64_t)sqlite3_column_int64(statement, 0);
-        (void)sqlite3_reset(statement);
-        (void)sqlite3_clear_bindings(statement);
-        if (r < 0)
-                return r;
-        return r > 0 ? 0 : -ENOENT;
+        if (r == 0)
+                r = db_first(statement, &id);
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        *ret_id = (uint64_t)id;
+        return 0;
 }
 
 /* Without memory it is looked for on the disk. */

@@ -131,15 +131,15 @@ Spool *spool_free(Spool *spool) {
 
 static int count_tasks(Spool *spool) {
         sqlite3_stmt *statement = NULL;
+        int64_t n;
         int r;
 
         r = db_statement(&spool->db, SPOOL_SQL_TASK_COUNT, &statement);
         if (r < 0)
                 return r;
-        r = db_step(statement);
+        r = db_first(statement, &n);
         if (r > 0)
-                spool->n = spool->n_committed = (uint64_t)sqlite3_column_int64(statement, 0);
-        (void)sqlite3_reset(statement);
+                spool->n = spool->n_committed = (uint64_t)n;
         return r < 0 ? r : 0;
 }
 
@@ -334,16 +334,15 @@ int spool_set_id(Spool *spool, int64_t row, const uint8_t key[static TASK_KEY_BY
 /* Return: 1 if it was there, with @ret_context_id set; 0 if it was not; or negative errno. */
 static int remove_task(Spool *spool, int64_t row, const uint8_t *key, uint64_t *ret_context_id) {
         sqlite3_stmt *statement = NULL;
+        int64_t id;
         int r;
 
         r = bind_task(spool, SPOOL_SQL_TASK_REMOVE, row, key, &statement);
         if (r < 0)
                 return r;
-        r = db_step(statement);
+        r = db_first(statement, &id);
         if (r > 0)
-                *ret_context_id = (uint64_t)sqlite3_column_int64(statement, 0);
-        (void)sqlite3_reset(statement);
-        (void)sqlite3_clear_bindings(statement);
+                *ret_context_id = (uint64_t)id;
         return r;
 }
 
