@@ -419,6 +419,22 @@ static inline uint64_t gpu_free(const World *world, unsigned i) {
         return bytes;
 }
 
+/* The sentence of `why` begins with @words, and what it says first has that @reason. */
+static inline void assert_why(const World *world,
+                              uint64_t id,
+                              WaitReason reason,
+                              const char *words) {
+        static Explain explain;
+        char text[1024];
+
+        assert_int_equal(core_explain(world->core, id, world->now_us, &explain), 0);
+        assert_true(explain.n_lacks > 0);
+        assert_int_equal(explain.lacks[0].reason, reason);
+        explain_sentence(&explain, world->now_us, NULL, NULL, text, sizeof(text));
+        if (strncmp(text, words, strlen(words)) != 0)
+                fail_msg("%s", text);
+}
+
 #define WORLD(n_gpus)                               \
         _cleanup_(world_done) World own_world = {}; \
         World *world = &own_world;                  \

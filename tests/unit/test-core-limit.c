@@ -25,18 +25,6 @@ static UserRules none(void) {
         return user_rules_default();
 }
 
-static void assert_why(const World *world, uint64_t id, WaitReason reason, const char *words) {
-        static Explain explain;
-        char text[1024];
-
-        assert_int_equal(core_explain(world->core, id, world->now_us, &explain), 0);
-        assert_true(explain.n_lacks > 0);
-        assert_int_equal(explain.lacks[0].reason, reason);
-        explain_sentence(&explain, world->now_us, NULL, NULL, text, sizeof(text));
-        if (!strstr(text, words))
-                fail_msg("%s", text);
-}
-
 static void test_no_more_run_than_may(_unused_ void **state) {
         WORLD(0);
         UserRules rules = none();

@@ -58,18 +58,6 @@ static uint64_t taken(const World *world, const char *name) {
         return n_taken;
 }
 
-static void assert_why(const World *world, uint64_t id, WaitReason reason, const char *words) {
-        static Explain explain;
-        char text[1024];
-
-        assert_int_equal(core_explain(world->core, id, world->now_us, &explain), 0);
-        assert_true(explain.n_lacks > 0);
-        assert_int_equal(explain.lacks[0].reason, reason);
-        explain_sentence(&explain, world->now_us, NULL, NULL, text, sizeof(text));
-        if (strncmp(text, words, strlen(words)) != 0)
-                fail_msg("%s", text);
-}
-
 static void test_a_name_is_a_word(_unused_ void **state) {
         static const char *const good[] = { "matlab", "m", "Ansys_2023.R1-hpc",
                                             "a234567890123456789012345678901" };
