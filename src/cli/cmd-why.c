@@ -21,6 +21,7 @@
 #include "cli/view.h"
 #include "core/gpu-word.h"
 #include "core/ref.h"
+#include "core/sentence-room.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/units.h"
@@ -114,47 +115,6 @@ static void print_numbers(const Lack *lack) {
         print_size("total", lack->total_bytes);
         if (lack->reserved_bytes > 0)
                 print_size("reserved", lack->reserved_bytes);
-}
-
-static bool has_numbers(WaitReason reason) {
-        switch (reason) {
-        case WAIT_REASON_MEMORY:
-        case WAIT_REASON_GPU_MEMORY:
-        case WAIT_REASON_GPU_SHARED:
-        case WAIT_REASON_GPU_WHOLE:
-        case WAIT_REASON_CPUS:
-        case WAIT_REASON_DELAY:
-        case WAIT_REASON_SETTLING:
-        case WAIT_REASON_ROOM_KEPT:
-        case WAIT_REASON_CPUS_KEPT:
-        case WAIT_REASON_TOKENS:
-        case WAIT_REASON_TOKENS_KEPT:
-                return true;
-        case WAIT_REASON_GPU_UNKNOWN:
-        case WAIT_REASON_GPU_LOST:
-        case WAIT_REASON_HELD:
-        case WAIT_REASON_AWAY:
-        case WAIT_REASON_OFFERS:
-        case WAIT_REASON_ACTIVE:
-        case WAIT_REASON_LOOK:
-        case WAIT_REASON_GPU_KEPT:
-        case WAIT_REASON_GPU_EXCLUSIVE:
-        case WAIT_REASON_GPU_PROHIBITED:
-        case WAIT_REASON_GPU_SPLIT:
-        case WAIT_REASON_AFTER:
-        case WAIT_REASON_AFTER_ANY:
-        case WAIT_REASON_LIMIT:
-        case WAIT_REASON_ELEMENTS:
-        case WAIT_REASON_OTHER:
-        case WAIT_REASON_DRAINED:
-        case WAIT_REASON_PRESSURE:
-        case WAIT_REASON_MAX_RUNNING:
-        case WAIT_REASON_MAX_MEMORY:
-        case WAIT_REASON_MAX_GPUS:
-        case WAIT_REASON_MAX_GPU_MEMORY:
-                return false;
-        }
-        return false;
 }
 
 /* What stands between the task and a sentence that begins with this reason, if that is not of the task itself ("needs"). */
@@ -273,7 +233,7 @@ static void print_until(const Lack *lack, uint64_t now_boot_us) {
 static void print_lack(const Lack *lack, uint64_t now_boot_us) {
         char id[GPU_ID_MAX];
 
-        if (!has_numbers(lack->reason))
+        if (!room_has_numbers(lack->reason))
                 return;
 
         if (lack->gpu_index >= 0)

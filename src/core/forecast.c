@@ -14,6 +14,7 @@
 #include "core/limit.h"
 #include "core/order.h"
 #include "core/sat.h"
+#include "core/sentence-room.h"
 #include "core/share.h"
 #include "util/cleanup.h"
 
@@ -409,45 +410,15 @@ static bool add_line(Play *play, Order *order, const Entry *asked) {
         return add_waiting(play, asked, 1);
 }
 
+/* What of it does not pass by itself, as a GPU that is lost, is found out by trying. */
 static bool waits_for_room(const Explain *explain) {
-        for (size_t i = 0; i < explain->n_lacks; i++)
-                switch (explain->lacks[i].reason) {
-                case WAIT_REASON_MEMORY:
-                case WAIT_REASON_GPU_MEMORY:
-                case WAIT_REASON_GPU_SHARED:
-                case WAIT_REASON_GPU_WHOLE:
-                case WAIT_REASON_GPU_UNKNOWN:
-                case WAIT_REASON_GPU_LOST:
-                case WAIT_REASON_GPU_KEPT:
-                case WAIT_REASON_GPU_EXCLUSIVE:
-                case WAIT_REASON_GPU_PROHIBITED:
-                case WAIT_REASON_GPU_SPLIT:
-                case WAIT_REASON_CPUS:
-                case WAIT_REASON_DELAY:
-                case WAIT_REASON_SETTLING:
-                case WAIT_REASON_ROOM_KEPT:
-                case WAIT_REASON_CPUS_KEPT:
-                case WAIT_REASON_TOKENS:
-                case WAIT_REASON_TOKENS_KEPT:
-                        break; /* what does not pass by itself is found out below */
-                case WAIT_REASON_HELD:
-                case WAIT_REASON_AWAY:
-                case WAIT_REASON_OFFERS:
-                case WAIT_REASON_ACTIVE:
-                case WAIT_REASON_LOOK:
-                case WAIT_REASON_AFTER:
-                case WAIT_REASON_AFTER_ANY:
-                case WAIT_REASON_LIMIT:
-                case WAIT_REASON_ELEMENTS:
-                case WAIT_REASON_OTHER:
-                case WAIT_REASON_DRAINED:
-                case WAIT_REASON_PRESSURE:
-                case WAIT_REASON_MAX_RUNNING:
-                case WAIT_REASON_MAX_MEMORY:
-                case WAIT_REASON_MAX_GPUS:
-                case WAIT_REASON_MAX_GPU_MEMORY:
+        for (size_t i = 0; i < explain->n_lacks; i++) {
+                const Lack *lack = &explain->lacks[i];
+
+                if (lack->reason == WAIT_REASON_LOOK ||
+                    (!room_has_numbers(lack->reason) && !room_is_of_gpu(lack)))
                         return false;
-                }
+        }
         return explain->n_lacks > 0;
 }
 

@@ -26,6 +26,47 @@ static const char *show_where(const Lack *lack, char buf[static WHERE_MAX]) {
         return buf;
 }
 
+bool room_has_numbers(WaitReason reason) {
+        switch (reason) {
+        case WAIT_REASON_MEMORY:
+        case WAIT_REASON_GPU_MEMORY:
+        case WAIT_REASON_GPU_SHARED:
+        case WAIT_REASON_GPU_WHOLE:
+        case WAIT_REASON_CPUS:
+        case WAIT_REASON_DELAY:
+        case WAIT_REASON_SETTLING:
+        case WAIT_REASON_ROOM_KEPT:
+        case WAIT_REASON_CPUS_KEPT:
+        case WAIT_REASON_TOKENS:
+        case WAIT_REASON_TOKENS_KEPT:
+                return true;
+        case WAIT_REASON_GPU_UNKNOWN:
+        case WAIT_REASON_GPU_LOST:
+        case WAIT_REASON_HELD:
+        case WAIT_REASON_AWAY:
+        case WAIT_REASON_OFFERS:
+        case WAIT_REASON_ACTIVE:
+        case WAIT_REASON_LOOK:
+        case WAIT_REASON_GPU_KEPT:
+        case WAIT_REASON_GPU_EXCLUSIVE:
+        case WAIT_REASON_GPU_PROHIBITED:
+        case WAIT_REASON_GPU_SPLIT:
+        case WAIT_REASON_AFTER:
+        case WAIT_REASON_AFTER_ANY:
+        case WAIT_REASON_LIMIT:
+        case WAIT_REASON_ELEMENTS:
+        case WAIT_REASON_OTHER:
+        case WAIT_REASON_DRAINED:
+        case WAIT_REASON_PRESSURE:
+        case WAIT_REASON_MAX_RUNNING:
+        case WAIT_REASON_MAX_MEMORY:
+        case WAIT_REASON_MAX_GPUS:
+        case WAIT_REASON_MAX_GPU_MEMORY:
+                return false;
+        }
+        return false;
+}
+
 bool room_is_of_gpu(const Lack *lack) {
         switch (lack->reason) {
         case WAIT_REASON_GPU_MEMORY:

@@ -13,6 +13,9 @@
 /* Whether what is lacking is a GPU, or memory on one. */
 bool room_is_of_gpu(const Lack *lack);
 
+/* Whether what is lacking is told in numbers: what is asked, free and missing of something. */
+bool room_has_numbers(WaitReason reason);
+
 /* `needs 20G of RAM: 12G free, 8G missing (task 12 of alice holds 20G)` */
 void room_say_place(Words *words, const Lack *lack);
 
