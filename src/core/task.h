@@ -208,6 +208,12 @@ static inline bool task_state_is_final(TaskState state) {
         return state >= TASK_STATE_DONE;
 }
 
+/* Whether it waits, and no start of it was accepted yet: `-w` gives it up. An array's elements are tasks of their own. */
+static inline bool task_never_started(const Task *task) {
+        return task->attempt == 0 &&
+               (task->state == TASK_STATE_PENDING || task->state == TASK_STATE_HELD);
+}
+
 /**
  * task_end_state() - the state a status stands for
  * @exit_status:        0 to 255, or -1 if a signal ended it

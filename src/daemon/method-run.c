@@ -302,11 +302,6 @@ void method_away(Peer *peer, Call *call, bool resumed) {
         daemon_want_turn(daemon);
 }
 
-static bool was_never_started(const Task *task) {
-        return task->attempt == 0 &&
-               (task->state == TASK_STATE_PENDING || task->state == TASK_STATE_HELD);
-}
-
 /*
  * Of an array what waits in it, and those on their own that were never started, held ones for example. What has started goes on, with its
  * tries; if there is nothing else nothing is given up. Return: 0, or negative errno.
@@ -320,7 +315,7 @@ static int give_up_array(Record *record, const char *reason) {
         int r;
 
         for (ssize_t i = 0; i < n_own; i++)
-                if (was_never_started(core_find(daemon->core, elements[i])))
+                if (task_never_started(core_find(daemon->core, elements[i])))
                         elements[n++] = elements[i];
         if (n_own < 0 || (task->array->waiting.n == 0 && n == 0))
                 return n_own < 0 ? -ENOMEM : 0;
