@@ -123,6 +123,14 @@ static size_t v3_size(const NvmlApi *api) {
         return api->cc_memory_size && !api->process_detail_list ? 32 : 24;
 }
 
+/*
+ * Drivers 450 and 460 have only one function for MPS, which writes what their v2 of the others
+ * writes.
+ */
+static size_t unversioned_size(const NvmlApi *api, NvmlProcesses kind) {
+        return kind == NVML_PROCESSES_MPS && api->processes[NVML_PROCESSES_COMPUTE].v2 ? 24 : 16;
+}
+
 nvml_processes_fn nvml_api_processes(const NvmlApi *api, NvmlProcesses kind, size_t *ret_size) {
         const NvmlProcessesApi *processes = &api->processes[kind];
 
@@ -132,7 +140,7 @@ nvml_processes_fn nvml_api_processes(const NvmlApi *api, NvmlProcesses kind, siz
                 return processes->v2;
         }
         if (processes->unversioned) {
-                *ret_size = 16;
+                *ret_size = unversioned_size(api, kind);
                 return processes->unversioned;
         }
         *ret_size = v3_size(api);

@@ -69,7 +69,7 @@ _Static_assert(sizeof(NvmlMemoryV2) == 40, "nvmlMemory_v2_t has 40 bytes");
 
 /*
  * Lists of processes: the capacity in, the number out. An entry begins with a pid (32 bits) and, at
- * 8, the bytes it uses; its size depends on the symbol and the driver: nvml_api_entry_size().
+ * 8, the bytes it uses; its size depends on the symbol and the driver: nvml_api_processes().
  */
 typedef int (*nvml_processes_fn)(NvmlDevice *device, unsigned *n, void *entries);
 
@@ -85,8 +85,8 @@ enum {
 
 /* The three functions that may list one kind of processes. */
 typedef struct NvmlProcessesApi {
-        nvml_processes_fn unversioned; /* entries of 16 bytes */
-        nvml_processes_fn v2;          /* 24; since R470 */
+        nvml_processes_fn unversioned; /* entries of 16 bytes, but 24 of MPS with R450 and R460 */
+        nvml_processes_fn v2;          /* 24; since R450, of MPS since R470 */
         nvml_processes_fn v3;          /* 24, but 32 with drivers 535.43 to 535.86 */
 } NvmlProcessesApi;
 

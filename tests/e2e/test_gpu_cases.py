@@ -28,7 +28,9 @@ class Case(NamedTuple):
 
 
 CASES = [
-    Case("450: no v2 of memory, 16 bytes an entry", [OK, OK], [["used 7G", "reserved 1G"], []],
+    Case("418 and before: no v2 of memory, no MIG, 16 bytes an entry", [OK, OK], [["used 7G", "reserved 1G"], []],
+         library="libnvidia-ml-r418.so.1", keys={"used_bytes": 7 * GIB}),
+    Case("450 and 460: 24 bytes an entry, also of MPS's unversioned list", [OK, OK], [["used 7G", "reserved 1G"], []],
          library="libnvidia-ml-r450.so.1", keys={"used_bytes": 7 * GIB}),
     Case("470: 24 bytes an entry", [OK, OK], [["used 7G", "reserved 1G"], []],
          library="libnvidia-ml-r470.so.1", keys={"used_bytes": 7 * GIB}),
@@ -141,8 +143,8 @@ def change(name):
 
 
 @change("a driver that tells memory by process")
-@pytest.mark.parametrize("library", ["libnvidia-ml-r450.so.1", "libnvidia-ml-r470.so.1", "libnvidia-ml-r535.so.1",
-                                     "libnvidia-ml.so.1"])
+@pytest.mark.parametrize("library", ["libnvidia-ml-r418.so.1", "libnvidia-ml-r450.so.1", "libnvidia-ml-r470.so.1",
+                                     "libnvidia-ml-r535.so.1", "libnvidia-ml.so.1"])
 def test_what_a_task_uses_is_its_own_with_every_driver(make_daemon, gpus, library):
     daemon = make_daemon(settings={"nvml_library": library}, env=gpus.env)
     daemon.env.update(gpus.env)

@@ -50,8 +50,9 @@
  * hold.c writes such files. Other file names than numbers are ignored.
  *
  * Generations of the driver differ in the symbols that there are. NVML_GENERATION chooses at
- * compile time: 450 (no nvmlDeviceGetMemoryInfo_v2, lists without a version alone), 470 (_v2 lists
- * as well), 535 (the release whose _v3 lists have entries of 32 bytes; without the other lists, so
+ * compile time: 418 (no nvmlDeviceGetMemoryInfo_v2, no MIG, lists without a version alone), 450 (MIG,
+ * and _v2 lists as well, but for MPS, whose only list has entries as they have), 470 (_v2 of all
+ * lists), 535 (the release whose _v3 lists have entries of 32 bytes; without the other lists, so
  * that they are used) and 550.
  */
 
@@ -286,6 +287,7 @@ EXPORT int nvmlDeviceGetMemoryInfo_v2(Device *device, uint64_t ret[5]) {
 }
 #endif
 
+#if NVML_GENERATION >= 450
 EXPORT int nvmlDeviceGetMigMode(Device *device, unsigned *ret_now, unsigned *ret_pending);
 EXPORT int nvmlDeviceGetMigMode(Device *device, unsigned *ret_now, unsigned *ret_pending) {
         Script script;
@@ -314,6 +316,7 @@ EXPORT int nvmlDeviceGetMigDeviceHandleByIndex(Device *device, unsigned index, D
                 return INVALID_ARGUMENT;
         return hand_out(device->index, (int)index, "nvmlDeviceGetMigDeviceHandleByIndex", ret);
 }
+#endif
 
 EXPORT int nvmlDeviceGetComputeMode(Device *device, int *ret);
 EXPORT int nvmlDeviceGetComputeMode(Device *device, int *ret) {
@@ -376,12 +379,15 @@ static int list(Device *device,
 #if NVML_GENERATION != 535
 LIST(nvmlDeviceGetComputeRunningProcesses, COMPUTE, 16)
 LIST(nvmlDeviceGetGraphicsRunningProcesses, GRAPHICS, 16)
-LIST(nvmlDeviceGetMPSComputeRunningProcesses, MPS, 16)
+LIST(nvmlDeviceGetMPSComputeRunningProcesses, MPS, NVML_GENERATION == 450 ? 24 : 16)
+#endif
+
+#if NVML_GENERATION >= 450 && NVML_GENERATION != 535
+LIST(nvmlDeviceGetComputeRunningProcesses_v2, COMPUTE, 24)
+LIST(nvmlDeviceGetGraphicsRunningProcesses_v2, GRAPHICS, 24)
 #endif
 
 #if NVML_GENERATION >= 470 && NVML_GENERATION != 535
-LIST(nvmlDeviceGetComputeRunningProcesses_v2, COMPUTE, 24)
-LIST(nvmlDeviceGetGraphicsRunningProcesses_v2, GRAPHICS, 24)
 LIST(nvmlDeviceGetMPSComputeRunningProcesses_v2, MPS, 24)
 #endif
 

@@ -19,13 +19,17 @@ enum {
 static const char two_gpus[] = "gpu 0\nuuid GPU-a\nname NVIDIA H200 NVL\ntotal 140G\nused 2G\n"
                                "gpu 1\nuuid GPU-b\nused 1G\n";
 
+/* Of no other driver that this machine may have. */
+static GpuSources sources_with(const char *library) {
+        return (GpuSources){ .nvml_library = library, .sysfs = "/no/such", .proc = "/no/such" };
+}
+
 static GpuDriver *open_driver(const StandIn *stand_in) {
         char text[GPU_REPORT_TEXT_MAX] = "";
+        const GpuSources sources = sources_with(stand_in->library);
         GpuDriver *driver = NULL;
 
-        assert_int_equal(gpu_nvml.open(&driver, &(GpuSources){ .nvml_library = stand_in->library },
-                                       text),
-                         0);
+        assert_int_equal(gpu_nvml.open(&driver, &sources, text), 0);
         assert_non_null(driver);
         return driver;
 }
@@ -109,7 +113,7 @@ static void test_what_the_driver_reserves_is_not_free_in_any_generation(void **s
 /* Entries have 16, 24 or 32 bytes: a wrong guess mixes up pids and bytes from the second one on. */
 static void test_lists_of_every_generation_are_read(void **state) {
         static const char *const generations[] = { "nvidia-ml", "nvidia-ml-r535", "nvidia-ml-r470",
-                                                   "nvidia-ml-r450" };
+                                                   "nvidia-ml-r450", "nvidia-ml-r418" };
         pid_t pids[3];
         char script[512];
 
@@ -117,22 +121,23 @@ static void test_lists_of_every_generation_are_read(void **state) {
                 pids[i] = fork_child();
         (void)snprintf(script, sizeof(script),
                        "gpu 0\nused 9G\nprocess %d 1G\nprocess %d 2G\nprocess %d 3G\n"
-                       "gpu 1\nprocess %d 4G graphics\nprocess %d 5G mps\n",
-                       pids[0], pids[1], pids[2], pids[1], pids[2]);
+                       "gpu 1\nprocess %d 4G graphics\nprocess %d 5G mps\nprocess %d 6G mps\n",
+                       pids[0], pids[1], pids[2], pids[1], pids[2], pids[0]);
 
         for (size_t i = 0; i < ELEMENTSOF(generations); i++) {
                 _cleanup_free_ GpuReport *report = NULL;
 
                 stand_in_choose(*state, generations[i]);
                 report = look_at(*state, script);
-                assert_int_equal(report->n_processes, 5);
+                assert_int_equal(report->n_processes, 6);
                 assert_int_equal(report->gpus[0].n_processes, 3);
-                assert_int_equal(report->gpus[1].n_processes, 2);
+                assert_int_equal(report->gpus[1].n_processes, 3);
                 assert_int_equal(used_by(report, 0, pids[0]), 1 * GIB);
                 assert_int_equal(used_by(report, 0, pids[1]), 2 * GIB);
                 assert_int_equal(used_by(report, 0, pids[2]), 3 * GIB);
                 assert_int_equal(used_by(report, 1, pids[1]), 4 * GIB);
                 assert_int_equal(used_by(report, 1, pids[2]), 5 * GIB);
+                assert_int_equal(used_by(report, 1, pids[0]), 6 * GIB);
                 assert_true(report->gpus[0].processes_known && report->gpus[1].processes_known);
         }
         for (size_t i = 0; i < ELEMENTSOF(pids); i++)
@@ -555,15 +560,15 @@ static void test_a_driver_that_does_not_start_says_what_to_do(void **state) {
         const StandIn *stand_in = *state;
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                const GpuSources sources = sources_with(stand_in->library);
                 char text[GPU_REPORT_TEXT_MAX] = "";
                 GpuDriver *driver = NULL;
                 char script[32];
 
                 (void)snprintf(script, sizeof(script), "init %d\n", cases[i].status);
                 stand_in_write(stand_in, script);
-                if (gpu_nvml.open(&driver, &(GpuSources){ .nvml_library = stand_in->library },
-                                  text) >= 0 ||
-                    driver || !strstr(text, cases[i].words))
+                if (gpu_nvml.open(&driver, &sources, text) >= 0 || driver ||
+                    !strstr(text, cases[i].words))
                         fail_msg("%d: '%s'", cases[i].status, text);
         }
 }
@@ -580,10 +585,10 @@ static void test_what_is_no_such_library_is_refused(void **state) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                const GpuSources sources = sources_with(cases[i].library);
                 char text[GPU_REPORT_TEXT_MAX] = "";
                 GpuDriver *driver = NULL;
-                int r = gpu_nvml.open(&driver, &(GpuSources){ .nvml_library = cases[i].library },
-                                      text);
+                int r = gpu_nvml.open(&driver, &sources, text);
 
                 if (r != cases[i].r || driver || !strstr(text, cases[i].words))
                         fail_msg("%s: %d, '%s'", cases[i].library, r, text);
