@@ -17,6 +17,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,16 +78,37 @@ static bool is_on_wsl(void) {
         return access("/dev/dxg", F_OK) == 0;
 }
 
+static bool is_driver_loaded(const char *proc) {
+        char path[PATH_MAX];
+        int n = snprintf(path, sizeof(path), "%s/driver/nvidia/version", proc);
+
+        return n > 0 && (size_t)n < sizeof(path) && access(path, F_OK) == 0;
+}
+
+/*
+ * The library says "not loaded" whenever it cannot open /dev/nvidiactl, so also where a container,
+ * or a unit's DeviceAllow, keeps it from us.
+ */
+static void set_not_loaded_text(char text[static GPU_REPORT_TEXT_MAX], const char *proc) {
+        if (is_on_wsl())
+                set_text(text, "Windows has no NVIDIA driver that WSL can use: install or update "
+                               "it there, then 'wsl --shutdown'");
+        else if (is_driver_loaded(proc))
+                set_text(text, "the NVIDIA driver is loaded, but /dev/nvidiactl cannot be opened: "
+                               "is this a container, or a unit, that was not given its devices? "
+                               "Elsewhere 'nvidia-smi', as root, makes them");
+        else
+                set_text(text, "the NVIDIA driver is not loaded: 'modprobe nvidia' loads it");
+}
+
 /* What a person can do about a driver that does not start. */
-static void set_init_text(char text[static GPU_REPORT_TEXT_MAX], const NvmlApi *api, int status) {
+static void set_init_text(char text[static GPU_REPORT_TEXT_MAX],
+                          const NvmlApi *api,
+                          const char *proc,
+                          int status) {
         switch (status) {
         case NVML_E_DRIVER_NOT_LOADED:
-                if (is_on_wsl())
-                        set_text(text, "Windows has no NVIDIA driver that WSL can use: install or "
-                                       "update it there, then 'wsl --shutdown'");
-                else
-                        set_text(text,
-                                 "the NVIDIA driver is not loaded: 'modprobe nvidia' loads it");
+                set_not_loaded_text(text, proc);
                 break;
         case NVML_E_NO_PERMISSION:
                 set_text(text, "no permission for the NVIDIA driver: the user of taskflowd must be "
@@ -111,7 +133,10 @@ static void set_init_text(char text[static GPU_REPORT_TEXT_MAX], const NvmlApi *
 /*
  * Load one library and start it: 0, NVML_API_E_ABSENT, or NVML_API_E_BROKEN with @text filled in.
  */
-static int start_library(NvmlApi *api, const char *library, char text[static GPU_REPORT_TEXT_MAX]) {
+static int start_library(NvmlApi *api,
+                         const char *library,
+                         const char *proc,
+                         char text[static GPU_REPORT_TEXT_MAX]) {
         char words[GPU_REPORT_TEXT_MAX / 2];
         int r;
 
@@ -123,7 +148,7 @@ static int start_library(NvmlApi *api, const char *library, char text[static GPU
 
         r = api->init();
         if (r != NVML_SUCCESS) {
-                set_init_text(text, api, r);
+                set_init_text(text, api, proc, r);
                 nvml_api_close(api);
                 return NVML_API_E_BROKEN;
         }
@@ -136,19 +161,19 @@ static int start_library(NvmlApi *api, const char *library, char text[static GPU
  * lies elsewhere.
  */
 static int start_any_library(NvmlApi *api,
-                             const char *library,
+                             const GpuSources *sources,
                              char text[static GPU_REPORT_TEXT_MAX]) {
         static const char *const elsewhere[] = { "/usr/lib/wsl/lib/" GPU_NVML_LIBRARY,
                                                  "/run/opengl-driver/lib/" GPU_NVML_LIBRARY };
         char other_text[GPU_REPORT_TEXT_MAX];
         int first;
 
-        first = start_library(api, library, text);
-        if (first == 0 || strcmp(library, GPU_NVML_LIBRARY) != 0)
+        first = start_library(api, sources->nvml_library, sources->proc, text);
+        if (first == 0 || strcmp(sources->nvml_library, GPU_NVML_LIBRARY) != 0)
                 return first;
 
         for (size_t i = 0; i < ELEMENTSOF(elsewhere); i++) {
-                int r = start_library(api, elsewhere[i], other_text);
+                int r = start_library(api, elsewhere[i], sources->proc, other_text);
 
                 if (r == 0)
                         return 0;
@@ -171,10 +196,10 @@ static int nvml_open(GpuDriver **ret,
         if (!driver)
                 return -ENOMEM;
 
-        r = start_any_library(&driver->api, library, text);
+        r = start_any_library(&driver->api, sources, text);
         if (r == NVML_API_E_BROKEN)
                 return -EIO;
-        if (r == NVML_API_E_ABSENT && access("/proc/driver/nvidia/version", F_OK) == 0) {
+        if (r == NVML_API_E_ABSENT && is_driver_loaded(sources->proc)) {
                 set_text(text,
                          "the NVIDIA driver is loaded, but its library '%.80s' is not installed",
                          library);

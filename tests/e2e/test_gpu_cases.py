@@ -77,7 +77,7 @@ CASES = [
          runs=[("any:1G", 125, "modprobe nvidia")]),
     Case("no permission for the driver", [], first=["init 4"], says=["/dev/nvidiactl"],
          runs=[("any:1G", 125, "/dev/nvidiactl")]),
-    Case("a container without its devices", [], first=["init 17"], says=["not given its devices"],
+    Case("a driver that the system keeps from us", [], first=["init 17"], says=["not given its devices"],
          runs=[("any:1G", 125, "not given its devices")]),
     Case("the driver was upgraded under the running system", [], first=["init 18"], says=["reboot or reload it"],
          runs=[("any:1G", 125, "reboot or reload it")]),
@@ -155,6 +155,21 @@ def test_what_a_task_uses_is_its_own_with_every_driver(make_daemon, gpus, librar
     )
     assert daemon.run("cancel", str(daemon.task("t")["id"])).returncode == 0
     proc.wait()
+
+
+@change("a container without its devices")
+def test_a_driver_that_is_loaded_is_not_called_not_loaded(make_daemon, gpus, folder):
+    version = folder / "proc" / "driver" / "nvidia" / "version"
+    version.parent.mkdir(parents=True)
+    version.touch()
+    gpus.say("init 9")
+    daemon = make_daemon(env={**gpus.env, "TASKFLOW_TEST_PROC": os.fspath(folder / "proc")})
+    done = daemon.run("run", "-w", "0", "--gpu", "any:1G", "true")
+    assert done.returncode == 125
+    assert "the NVIDIA driver is loaded, but /dev/nvidiactl cannot be opened: is this a container, or a unit" in done.stderr
+    assert "modprobe" not in done.stderr
+    assert "was not given its devices" in " ".join(daemon.run("status").stdout.split())
+    ram_tasks_start(daemon)
 
 
 @pytest.fixture
