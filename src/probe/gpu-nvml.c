@@ -17,7 +17,6 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +24,7 @@
 #include <unistd.h>
 
 #include "probe/nvml-api.h"
+#include "probe/nvml-kernel.h"
 #include "probe/nvml-processes.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -47,6 +47,9 @@ struct GpuDriver {
         NvmlApi api;
         bool is_wsl; /* lists there are empty or Windows' own */
         bool has_lost;
+        bool is_empty; /* NVML did not start, for want of a GPU; one may come */
+        char *proc;
+        uint64_t kernel_gpus; /* nvml_kernel_gpus() when NVML was initialised */
         uint64_t reopen_us;
         uint64_t initialised_at_us; /* CLOCK_BOOTTIME */
         unsigned n_gpus;
@@ -54,12 +57,17 @@ struct GpuDriver {
         NvmlEntries entries;
 };
 
+static void stop(GpuDriver *driver) {
+        if (driver->api.library && !driver->is_empty)
+                (void)driver->api.shutdown();
+}
+
 static void nvml_free(GpuDriver *driver) {
         if (!driver)
                 return;
-        if (driver->api.library)
-                (void)driver->api.shutdown();
+        stop(driver);
         nvml_api_close(&driver->api);
+        free(driver->proc);
         free(driver->entries.bytes);
         free(driver);
 }
@@ -78,13 +86,6 @@ static bool is_on_wsl(void) {
         return access("/dev/dxg", F_OK) == 0;
 }
 
-static bool is_driver_loaded(const char *proc) {
-        char path[PATH_MAX];
-        int n = snprintf(path, sizeof(path), "%s/driver/nvidia/version", proc);
-
-        return n > 0 && (size_t)n < sizeof(path) && access(path, F_OK) == 0;
-}
-
 /*
  * The library says "not loaded" whenever it cannot open /dev/nvidiactl, so also where a container,
  * or a unit's DeviceAllow, keeps it from us.
@@ -93,7 +94,7 @@ static void set_not_loaded_text(char text[static GPU_REPORT_TEXT_MAX], const cha
         if (is_on_wsl())
                 set_text(text, "Windows has no NVIDIA driver that WSL can use: install or update "
                                "it there, then 'wsl --shutdown'");
-        else if (is_driver_loaded(proc))
+        else if (nvml_kernel_is_loaded(proc))
                 set_text(text, "the NVIDIA driver is loaded, but /dev/nvidiactl cannot be opened: "
                                "is this a container, or a unit, that was not given its devices? "
                                "Elsewhere 'nvidia-smi', as root, makes them");
@@ -130,26 +131,36 @@ static void set_init_text(char text[static GPU_REPORT_TEXT_MAX],
         }
 }
 
+/* NVML's status; a machine whose last GPU has gone is no failure. */
+static int start(GpuDriver *driver) {
+        int status;
+
+        driver->initialised_at_us = clock_boottime_us();
+        driver->kernel_gpus = nvml_kernel_gpus(driver->proc);
+        status = driver->api.init();
+        driver->is_empty = status == NVML_E_GPU_NOT_FOUND;
+        return driver->is_empty ? NVML_SUCCESS : status;
+}
+
 /*
  * Load one library and start it: 0, NVML_API_E_ABSENT, or NVML_API_E_BROKEN with @text filled in.
  */
-static int start_library(NvmlApi *api,
+static int start_library(GpuDriver *driver,
                          const char *library,
-                         const char *proc,
                          char text[static GPU_REPORT_TEXT_MAX]) {
         char words[GPU_REPORT_TEXT_MAX / 2];
         int r;
 
-        r = nvml_api_open(api, library, words, sizeof(words));
+        r = nvml_api_open(&driver->api, library, words, sizeof(words));
         if (r == NVML_API_E_BROKEN)
                 set_text(text, "cannot use NVIDIA's library '%.80s': %s", library, words);
         if (r != 0)
                 return r;
 
-        r = api->init();
+        r = start(driver);
         if (r != NVML_SUCCESS) {
-                set_init_text(text, api, proc, r);
-                nvml_api_close(api);
+                set_init_text(text, &driver->api, driver->proc, r);
+                nvml_api_close(&driver->api);
                 return NVML_API_E_BROKEN;
         }
         return 0;
@@ -160,20 +171,20 @@ static int start_library(NvmlApi *api,
  * distribution's own copy may be there that finds no driver, and the right one, whose words count,
  * lies elsewhere.
  */
-static int start_any_library(NvmlApi *api,
-                             const GpuSources *sources,
+static int start_any_library(GpuDriver *driver,
+                             const char *library,
                              char text[static GPU_REPORT_TEXT_MAX]) {
         static const char *const elsewhere[] = { "/usr/lib/wsl/lib/" GPU_NVML_LIBRARY,
                                                  "/run/opengl-driver/lib/" GPU_NVML_LIBRARY };
         char other_text[GPU_REPORT_TEXT_MAX];
         int first;
 
-        first = start_library(api, sources->nvml_library, sources->proc, text);
-        if (first == 0 || strcmp(sources->nvml_library, GPU_NVML_LIBRARY) != 0)
+        first = start_library(driver, library, text);
+        if (first == 0 || strcmp(library, GPU_NVML_LIBRARY) != 0)
                 return first;
 
         for (size_t i = 0; i < ELEMENTSOF(elsewhere); i++) {
-                int r = start_library(api, elsewhere[i], sources->proc, other_text);
+                int r = start_library(driver, elsewhere[i], other_text);
 
                 if (r == 0)
                         return 0;
@@ -195,11 +206,14 @@ static int nvml_open(GpuDriver **ret,
         driver = calloc(1, sizeof(*driver));
         if (!driver)
                 return -ENOMEM;
+        driver->proc = strdup(sources->proc);
+        if (!driver->proc)
+                return -ENOMEM;
 
-        r = start_any_library(&driver->api, sources, text);
+        r = start_any_library(driver, library, text);
         if (r == NVML_API_E_BROKEN)
                 return -EIO;
-        if (r == NVML_API_E_ABSENT && is_driver_loaded(sources->proc)) {
+        if (r == NVML_API_E_ABSENT && nvml_kernel_is_loaded(driver->proc)) {
                 set_text(text,
                          "the NVIDIA driver is loaded, but its library '%.80s' is not installed",
                          library);
@@ -216,7 +230,6 @@ static int nvml_open(GpuDriver **ret,
 
         driver->reopen_us = REOPEN_US;
         driver->is_wsl = is_on_wsl();
-        driver->initialised_at_us = clock_boottime_us();
         *ret = TAKE_PTR(driver);
         return 0;
 }
@@ -523,24 +536,27 @@ static int look_at(GpuDriver *driver, unsigned index, GpuReport *report, size_t 
         return 0;
 }
 
-static int reinitialise(GpuDriver *driver) {
-        (void)driver->api.shutdown();
-        forget_devices(driver);
-        driver->initialised_at_us = clock_boottime_us();
-        return driver->api.init() == NVML_SUCCESS ? 0 : -EIO;
+/* Whether NVML must be started anew to see the GPUs that there are. */
+static bool is_outdated(const GpuDriver *driver) {
+        if (nvml_kernel_gpus(driver->proc) != driver->kernel_gpus)
+                return true;
+        return (driver->has_lost || driver->is_empty) &&
+               clock_boottime_us() - driver->initialised_at_us >= driver->reopen_us;
 }
 
 static int nvml_look(GpuDriver *driver, GpuReport *report, size_t n_processes_max) {
         unsigned n_gpus = 0;
         int r;
 
-        if (driver->has_lost &&
-            clock_boottime_us() - driver->initialised_at_us >= driver->reopen_us) {
-                r = reinitialise(driver);
-                if (r < 0)
-                        return r;
+        if (is_outdated(driver)) {
+                stop(driver);
+                forget_devices(driver);
+                if (start(driver) != NVML_SUCCESS)
+                        return -EIO;
         }
         driver->has_lost = false;
+        if (driver->is_empty)
+                return 0;
 
         if (driver->api.device_count(&n_gpus) != NVML_SUCCESS)
                 return -EIO;

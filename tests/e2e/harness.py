@@ -722,6 +722,7 @@ class Gpus:
         self.taken = pathlib.Path(folder, "gpus.txt.d")
         self.taken.mkdir()
         os.chmod(self.taken, 0o777)
+        self.proc = pathlib.Path(folder, "gpus-proc")
         self.total = total
         self.first_lines = []
         self.lines = [[] for _ in range(n)]
@@ -730,7 +731,22 @@ class Gpus:
 
     @property
     def env(self):
-        return {"LD_LIBRARY_PATH": STAND_IN, "TASKFLOW_TEST_NVML": os.fspath(self.path)}
+        return {
+            "LD_LIBRARY_PATH": STAND_IN,
+            "TASKFLOW_TEST_NVML": os.fspath(self.path),
+            "TASKFLOW_TEST_PROC": os.fspath(self.proc),
+        }
+
+    def list_in_kernel(self):
+        """What NVIDIA's kernel module lists: a folder for each GPU, named by its place."""
+        folder = self.proc / "driver" / "nvidia" / "gpus"
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = {f"0000:{uuid[-2:]}:00.0" for uuid in self.UUIDS[: len(self.lines)]}
+        there = {path.name for path in folder.iterdir()}
+        for name in wanted - there:
+            (folder / name).mkdir()
+        for name in there - wanted:
+            (folder / name).rmdir()
 
     def write(self):
         text = "".join(line + "\n" for line in self.first_lines)
@@ -741,6 +757,7 @@ class Gpus:
         new.write_text(text)
         os.chmod(new, 0o644)
         os.rename(new, self.path)
+        self.list_in_kernel()
 
     def say(self, *lines):
         """For the driver as a whole: "hang *", "error nvmlInit_v2 18"."""

@@ -12,7 +12,8 @@
  * or T (powers of 1024).
  *
  *     init STATUS                what nvmlInit_v2() returns
- *     count N                    what nvmlDeviceGetCount_v2() says; default: number of `gpu` lines
+ *     count N                    what nvmlDeviceGetCount_v2() says; default: the number of `gpu` lines
+ *                                when NVML was initialised, for real ones don't see who comes later
  *
  *     gpu INDEX                  the lines behind it, up to the next `gpu`, are about this GPU
  *     uuid TEXT                  default: GPU-00000000-0000-0000-0000-00000000000INDEX
@@ -85,6 +86,7 @@ static Device devices[GPUS_MAX][INSTANCES_MAX + 1];
 static unsigned race_tries[GPUS_MAX];
 static bool is_lost_until_init[GPUS_MAX];
 static int n_inits;
+static unsigned n_found; /* GPUs, when it was initialised: who comes later is not seen */
 
 static void pause_us(long us) {
         struct timespec t = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
@@ -123,8 +125,10 @@ static int begin_device(Script *script, const char *call, const Device *device) 
         status = begin(script, call, device->index, device->instance);
         if (n_inits == 0)
                 return UNINITIALIZED;
+        if (status == SUCCESS && (unsigned)device->index >= n_found && script->count < 0)
+                return INVALID_ARGUMENT;
         if (status == SUCCESS && !script->gpu.exists)
-                return device->instance == WHOLE ? INVALID_ARGUMENT : NOT_FOUND;
+                return device->instance == WHOLE ? GPU_IS_LOST : NOT_FOUND;
         if (is_lost_until_init[device->index])
                 return GPU_IS_LOST;
         return status;
@@ -155,8 +159,10 @@ EXPORT int nvmlInit_v2(void) {
 
         if (status == SUCCESS)
                 status = script.init_status;
-        if (status == SUCCESS)
-                n_inits++;
+        if (status == SUCCESS && n_inits == 0 && script.n_gpus == 0 && script.count < 0)
+                status = GPU_NOT_FOUND;
+        if (status == SUCCESS && n_inits++ == 0)
+                n_found = script.n_gpus;
         return status;
 }
 
@@ -196,7 +202,7 @@ EXPORT int nvmlDeviceGetCount_v2(unsigned *ret) {
         if (n_inits == 0)
                 return UNINITIALIZED;
         if (status == SUCCESS)
-                *ret = script.count >= 0 ? (unsigned)script.count : script.n_gpus;
+                *ret = script.count >= 0 ? (unsigned)script.count : n_found;
         return status;
 }
 

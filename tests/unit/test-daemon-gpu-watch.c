@@ -397,7 +397,8 @@ static void test_a_slow_one_that_dies_is_told(void **state) {
         Bench *bench = *state;
 
         set_limits(bench, PATIENCE_US, 100000);
-        stand_in_write(bench->stand_in, "slow nvmlInit_v2 500\ncrash nvmlDeviceGetCount_v2\n");
+        stand_in_write(bench->stand_in,
+                       "slow nvmlInit_v2 500\ncrash nvmlDeviceGetCount_v2\ngpu 0\n");
         ask(bench, 1);
         run_until(bench, 1);
         assert_unknown(bench, 0, 1, "SIGSEGV");

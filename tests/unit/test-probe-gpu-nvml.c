@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "probe/gpu-nvml.h"
@@ -24,14 +25,56 @@ static GpuSources sources_with(const char *library) {
         return (GpuSources){ .nvml_library = library, .sysfs = "/no/such", .proc = "/no/such" };
 }
 
-static GpuDriver *open_driver(const StandIn *stand_in) {
+static GpuDriver *open_sources(const GpuSources *sources) {
         char text[GPU_REPORT_TEXT_MAX] = "";
-        const GpuSources sources = sources_with(stand_in->library);
         GpuDriver *driver = NULL;
 
-        assert_int_equal(gpu_nvml.open(&driver, &sources, text), 0);
+        assert_int_equal(gpu_nvml.open(&driver, sources, text), 0);
         assert_non_null(driver);
         return driver;
+}
+
+static GpuDriver *open_driver(const StandIn *stand_in) {
+        const GpuSources sources = sources_with(stand_in->library);
+
+        return open_sources(&sources);
+}
+
+/* NVIDIA's part of a /proc, below the stand-in's folder. */
+static void in_proc(const StandIn *stand_in,
+                    const char *name,
+                    int (*function)(const char *path),
+                    const char *last) {
+        char path[PATH_MAX];
+
+        (void)snprintf(path, sizeof(path), "%s/%s%s", stand_in->folder, name, last);
+        assert_int_equal(function(path), 0);
+}
+
+static int make_folder(const char *path) {
+        return mkdir(path, 0700);
+}
+
+static const char *const proc_folders[] = { "proc", "proc/driver", "proc/driver/nvidia",
+                                            "proc/driver/nvidia/gpus" };
+
+static void make_proc(const StandIn *stand_in) {
+        for (size_t i = 0; i < ELEMENTSOF(proc_folders); i++)
+                in_proc(stand_in, proc_folders[i], make_folder, "");
+}
+
+static void remove_proc(const StandIn *stand_in) {
+        for (size_t i = ELEMENTSOF(proc_folders); i-- > 0;)
+                in_proc(stand_in, proc_folders[i], rmdir, "");
+}
+
+/* In the kernel's list of GPUs, at the place @last. */
+static void put_gpu(const StandIn *stand_in, const char *last) {
+        in_proc(stand_in, "proc/driver/nvidia/gpus/", make_folder, last);
+}
+
+static void drop_gpu(const StandIn *stand_in, const char *last) {
+        in_proc(stand_in, "proc/driver/nvidia/gpus/", rmdir, last);
 }
 
 /* To be freed. */
@@ -457,7 +500,7 @@ static void test_instances_come_and_go(void **state) {
         };
         GpuDriver *driver;
 
-        stand_in_write(*state, "");
+        stand_in_write(*state, "gpu 0\n");
         driver = open_driver(*state);
         for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
                 _cleanup_free_ GpuReport *report = NULL;
@@ -507,34 +550,63 @@ static void append_word(char *text, size_t n, const char *word) {
         (void)snprintf(text + n_text, n - n_text, "%s ", word);
 }
 
+static void look_for(GpuDriver *driver, const char *uuids) {
+        _cleanup_free_ GpuReport *report = look(driver, N_PROCESSES_MAX);
+        char found[64] = "";
+
+        for (unsigned i = 0; i < report->n_gpus; i++)
+                if (report->gpus[i].state == GPU_STATE_OK)
+                        append_word(found, sizeof(found), report->gpus[i].uuid);
+        assert_string_equal(found, uuids);
+}
+
+/* NVML itself says nothing of them: the kernel's list does. */
 static void test_gpus_may_come_and_go(void **state) {
-        static const struct {
-                const char *script;
-                const char *uuids;
-        } steps[] = {
-                { "gpu 0\nuuid A\ngpu 1\nuuid B\n", "A B " },
-                { "gpu 0\nuuid B\n", "B " },
-                { "gpu 0\nuuid C\ngpu 1\nuuid B\ngpu 2\nuuid A\n", "C B A " },
-                { "count 0\n", "" },
-                /* The count is of a moment ago. */
-                { "count 3\ngpu 0\nuuid A\ngpu 1\nuuid B\n", "A B " },
-        };
+        const StandIn *stand_in = *state;
+        char proc[PATH_MAX];
+        GpuSources sources = sources_with(stand_in->library);
         GpuDriver *driver;
 
-        stand_in_write(*state, "");
-        driver = open_driver(*state);
-        for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
-                _cleanup_free_ GpuReport *report = NULL;
-                char uuids[64] = "";
+        (void)snprintf(proc, sizeof(proc), "%s/proc", stand_in->folder);
+        sources.proc = proc;
+        make_proc(stand_in);
+        put_gpu(stand_in, "0000:01:00.0");
+        stand_in_write(stand_in, "gpu 0\nuuid A\n");
+        driver = open_sources(&sources);
+        look_for(driver, "A ");
 
-                stand_in_write(*state, steps[i].script);
-                report = look(driver, N_PROCESSES_MAX);
-                for (unsigned k = 0; k < report->n_gpus; k++)
-                        if (report->gpus[k].state == GPU_STATE_OK)
-                                append_word(uuids, sizeof(uuids), report->gpus[k].uuid);
-                if (strcmp(uuids, steps[i].uuids) != 0)
-                        fail_msg("'%s': %s", steps[i].script, uuids);
-        }
+        stand_in_write(stand_in, "gpu 0\nuuid C\ngpu 1\nuuid B\ngpu 2\nuuid A\n");
+        look_for(driver, "C "); /* it is not looked for more without a reason */
+        put_gpu(stand_in, "0000:02:00.0");
+        look_for(driver, "C B A ");
+
+        stand_in_write(stand_in, "gpu 0\nuuid B\n");
+        look_for(driver, "B "); /* the others are lost */
+        drop_gpu(stand_in, "0000:02:00.0");
+        look_for(driver, "B ");
+
+        stand_in_write(stand_in, "");
+        drop_gpu(stand_in, "0000:01:00.0");
+        look_for(driver, ""); /* NVML does not start any more */
+        stand_in_write(stand_in, "gpu 0\nuuid B\n");
+        look_for(driver, "");
+        put_gpu(stand_in, "0000:01:00.0");
+        look_for(driver, "B ");
+
+        gpu_nvml.free(driver);
+        drop_gpu(stand_in, "0000:01:00.0");
+        remove_proc(stand_in);
+}
+
+/* The count is of a moment ago. */
+static void test_a_count_may_be_too_large(void **state) {
+        GpuDriver *driver;
+
+        stand_in_write(*state, "count 0\n");
+        driver = open_driver(*state);
+        look_for(driver, "");
+        stand_in_write(*state, "count 3\ngpu 0\nuuid A\ngpu 1\nuuid B\n");
+        look_for(driver, "A B ");
         gpu_nvml.free(driver);
 }
 
@@ -639,6 +711,7 @@ int main(void) {
                 stand_in_test(test_a_name_without_an_end_is_cut),
                 stand_in_test(test_names_are_made_harmless),
                 stand_in_test(test_gpus_may_come_and_go),
+                stand_in_test(test_a_count_may_be_too_large),
                 stand_in_test(test_there_is_a_bound_on_gpus),
                 stand_in_test(test_a_driver_that_does_not_start_says_what_to_do),
                 stand_in_test(test_what_is_no_such_library_is_refused),
