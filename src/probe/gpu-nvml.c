@@ -131,6 +131,12 @@ static void set_init_text(char text[static GPU_REPORT_TEXT_MAX],
         }
 }
 
+/* Before some release the library has no status of its own for that. */
+static bool means_no_gpu(const GpuDriver *driver, int status) {
+        return status == NVML_E_GPU_NOT_FOUND ||
+               (status == NVML_E_UNKNOWN && driver->kernel_gpus == NVML_KERNEL_NO_GPU);
+}
+
 /* NVML's status; a machine whose last GPU has gone is no failure. */
 static int start(GpuDriver *driver) {
         int status;
@@ -138,7 +144,7 @@ static int start(GpuDriver *driver) {
         driver->initialised_at_us = clock_boottime_us();
         driver->kernel_gpus = nvml_kernel_gpus(driver->proc);
         status = driver->api.init();
-        driver->is_empty = status == NVML_E_GPU_NOT_FOUND;
+        driver->is_empty = means_no_gpu(driver, status);
         return driver->is_empty ? NVML_SUCCESS : status;
 }
 

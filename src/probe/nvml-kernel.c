@@ -36,14 +36,15 @@ static uint64_t hash(const char *s) {
 uint64_t nvml_kernel_gpus(const char *proc) {
         const struct dirent *entry;
         char path[PATH_MAX];
-        uint64_t sum = 1; /* of an empty folder; whatever the order of its entries is */
+        uint64_t sum = NVML_KERNEL_NO_GPU; /* their order does not matter */
         DIR *dir;
 
         dir = get_path(proc, "gpus", path) ? opendir(path) : NULL;
         if (!dir)
                 return 0;
         for (size_t i = 0; i < ENTRIES_MAX && (entry = readdir(dir)); i++)
-                sum += hash(entry->d_name);
+                if (entry->d_name[0] != '.')
+                        sum += hash(entry->d_name);
         (void)closedir(dir);
         return sum;
 }

@@ -10,6 +10,8 @@
 /* @proc: where /proc is. False also where it does not show it: on WSL. */
 bool nvml_kernel_is_loaded(const char *proc);
 
+#define NVML_KERNEL_NO_GPU UINT64_C(1)
+
 /**
  * nvml_kernel_gpus() - which GPUs the module has
  * @proc:       where /proc is
@@ -17,6 +19,7 @@ bool nvml_kernel_is_loaded(const char *proc);
  * NVML knows those that there were when it was initialised, and says nothing of one that came
  * since.
  *
- * Return: a number that is another one if other GPUs are there; 0 if the module does not tell.
+ * Return: a number that is another one if other GPUs are there, NVML_KERNEL_NO_GPU if none is; 0 if
+ * the module does not tell.
  */
 uint64_t nvml_kernel_gpus(const char *proc);

@@ -593,8 +593,11 @@ static void test_gpus_may_come_and_go(void **state) {
         put_gpu(stand_in, "0000:01:00.0");
         look_for(driver, "B ");
 
-        gpu_nvml.free(driver);
+        stand_in_write(stand_in, "init 999\n"); /* as older ones call that */
         drop_gpu(stand_in, "0000:01:00.0");
+        look_for(driver, "");
+
+        gpu_nvml.free(driver);
         remove_proc(stand_in);
 }
 
