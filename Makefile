@@ -22,7 +22,7 @@ PYTHON  = $(shell test -x /usr/bin/python3 && echo /usr/bin/python3 || echo pyth
 CONFIGURE = $(PYTHON) tools/configure.py
 SANITIZED = -Db_sanitize=address,undefined -Db_lundef=false
 
-.PHONY: all demo check install uninstall bench torture fuzz sanitize valgrind vm-check gpu-check lint format clean dist deb deb-check screenshots sched-table help
+.PHONY: all demo check install uninstall bench torture fuzz sanitize valgrind vm-check gpu-check nvml-check lint format clean dist deb deb-check screenshots sched-table help
 .PHONY: setup-build setup-check setup-lint setup-deb setup-vm build-tests
 .NOTPARALLEL:
 
@@ -36,7 +36,7 @@ help:
 	@echo "make demo     build, and run a first real task"
 	@echo "make check    build, and run every test"
 	@echo "make install  install below PREFIX=$(PREFIX); make uninstall takes it away"
-	@echo "make bench torture fuzz sanitize valgrind vm-check gpu-check sched-table lint format clean dist deb"
+	@echo "make bench torture fuzz sanitize valgrind vm-check gpu-check nvml-check sched-table lint format clean dist deb"
 
 setup-build:
 	@tools/setup.sh build
@@ -101,6 +101,10 @@ vm-check: setup-vm
 # On a machine with a GPU of NVIDIA's, in a minute; status 77 where there is none (make itself then says 2).
 gpu-check: all
 	@$(PYTHON) -B tools/gpu-check.py $(BUILD)
+
+# With NVIDIA's own libraries, which it fetches, and no GPU: minutes.
+nvml-check: build-tests
+	@$(PYTHON) -B tools/nvml-check.py $(BUILD)
 
 # The pictures of README.md; root's alone, who can make three users for a while.
 screenshots: build-tests

@@ -202,6 +202,31 @@ def test_who_holds_gpu_memory_outside_taskflow_is_named(gpu_daemon, gpus, me):
     outside(daemon, 1, lambda found: [each["pid"] for each in found] == [b.pid], "one of them has ended")
 
 
+def sleepers(place, gpus, n, index, which):
+    """What each of so many processes holds of that GPU, by the driver's list of that kind."""
+    sizes = {}
+    for i in range(n):
+        pid = place.start(["sleep", "1000"]).pid
+        sizes[pid] = (i + 1) * MIB
+        (gpus.taken / str(pid)).write_text(f"{index} {i + 1}M {which}\n", encoding="ascii")
+    return sizes
+
+
+@pytest.mark.parametrize("which", ["", "graphics", "mps"])
+def test_every_list_of_the_driver_is_read_right(gpu_daemon, gpus, place, which):
+    """How large an entry of it is differs between drivers: a wrong size shows from the second one on."""
+    sizes = sleepers(place, gpus, 4, 0, which)
+    found = outside(gpu_daemon, 0, lambda found: len(found) == len(sizes), "all are seen")
+    assert {each["pid"]: each["bytes"] for each in found} == sizes
+
+
+def test_a_list_that_is_longer_than_what_is_first_asked_for_is_read_whole(gpu_daemon, gpus, place):
+    """The last ones hold most, and are those that are named."""
+    sizes = sleepers(place, gpus, 150, 1, "")
+    largest = dict(list(sizes.items())[-8:])
+    outside(gpu_daemon, 1, lambda found: {each["pid"]: each["bytes"] for each in found} == largest, "they are named")
+
+
 def test_who_waits_for_them_is_told_which_they_are(gpu_daemon, gpus, me):
     daemon = gpu_daemon
     proc = hold_outside(daemon, gpus, "gpu", "1", "20G")

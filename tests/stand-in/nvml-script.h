@@ -33,8 +33,8 @@ enum {
         INSUFFICIENT_SIZE = 7,
         DRIVER_NOT_LOADED = 9,
         GPU_IS_LOST = 15,
-        GPU_NOT_FOUND = 28,
         ARGUMENT_VERSION_MISMATCH = 25,
+        GPU_NOT_FOUND = 28,
 };
 
 #define NOT_AVAILABLE UINT64_MAX

@@ -256,7 +256,7 @@ static uint64_t free_bytes(const Gpu *gpu) {
         return gpu->used_bytes < gpu->total_bytes ? gpu->total_bytes - gpu->used_bytes : 0;
 }
 
-/* total, free, used */
+/* total, free, used; up to R470 what the driver reserves is in none of them */
 EXPORT int nvmlDeviceGetMemoryInfo(Device *device, uint64_t ret[3]);
 EXPORT int nvmlDeviceGetMemoryInfo(Device *device, uint64_t ret[3]) {
         Script script;
@@ -265,8 +265,10 @@ EXPORT int nvmlDeviceGetMemoryInfo(Device *device, uint64_t ret[3]) {
         status = memory_status(&script, status);
         if (status == SUCCESS) {
                 ret[0] = script.gpu.total_bytes;
+                if (NVML_GENERATION < 510)
+                        ret[0] -= script.gpu.reserved_bytes;
                 ret[1] = free_bytes(&script.gpu);
-                ret[2] = script.gpu.total_bytes - ret[1];
+                ret[2] = ret[0] - ret[1];
         }
         return status;
 }
