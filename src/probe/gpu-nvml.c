@@ -488,7 +488,12 @@ static int look_at_parts(GpuDriver *driver,
         }
         put_sample(report, gpu, whole);
 
-        for (unsigned i = 0; i < MIN(n, (unsigned)GPU_PARTS_MAX); i++) {
+        /*
+         * One that came before those that went were missed has an index behind all that they had,
+         * and keeps it.
+         */
+        n = MIN(n, (unsigned)GPU_PARTS_MAX / 2) * 2;
+        for (unsigned i = 0; i < n; i++) {
                 GpuSample sample = { .index = whole->index,
                                      .part = i + 1,
                                      .state = GPU_STATE_UNKNOWN };

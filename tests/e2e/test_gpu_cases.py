@@ -53,9 +53,9 @@ CASES = [
          keys={"shares_ram": True}),
     Case("split into instances (MIG)", [OK, OK, OK, OK],
          [["mig", "instance 0", "total 10G", "instance 2", "total 20G", "used 5G"], []],
-         says=["split into the instances below", "GPU 0.2 20G"], keys={"use": "split"},
-         runs=[("0:1G", 125, "there is GPU 0.0 (NVIDIA Stand-In MIG 1g.10gb, 10G), GPU 0.2"), ("0.0:9G", 0, ""),
-               ("0.2:16G", 125, ""), ("0.2:14G", 0, ""), ("0.1:1G", 125, "there is no GPU '0.1'"),
+         says=["split into the instances below", "GPU 0.1 20G"], keys={"use": "split"},
+         runs=[("0:1G", 125, "is split into instances (MIG), which are asked for one by one; there is GPU 0.0 ("), ("0.0:9G", 0, ""),
+               ("0.1:16G", 125, ""), ("0.1:14G", 0, ""), ("0.2:1G", 125, "there is no GPU '0.2'"),
                ("MIG-00000000-0000-0000-0002:1G", 0, ""), ("any:23G", 0, "")]),
     Case("exclusive process", [OK, OK], [["mode 3"], []], says=["one task at a time"], keys={"use": "exclusive"},
          runs=[("0:1G", 0, "")]),
@@ -252,14 +252,39 @@ def test_instances_come_and_go(make_daemon, make_gpus):
     gpus.say_of(0, *INSTANCES)
     daemon = make_daemon(env=gpus.env)
     proc, gate = held_task(daemon, "t", "--gpu", "0.0:5G", "-d", "0")
-    gpus.say_of(0, "mig", "instance 0", "uuid MIG-c", "total 20G")
+    gpus.say_of(0, "mig", "instance 3", "uuid MIG-c", "total 20G")
     wait_until(lambda: [g["state"] for g in look(daemon) if g["uuid"] in ("MIG-a", "MIG-c")] in ([OK, LOST], [LOST, OK]),
                "what it has is gone")
     assert daemon.task("t")["state"] == "running"
-    assert daemon.run("run", "-w", "0", "--gpu", "0.0:19G", "true").returncode == 0, "the new one of that number"
+    assert daemon.run("run", "-w", "0", "--gpu", "MIG-c:19G", "true").returncode == 0
     gate.open()
     assert proc.wait() == 0
     wait_until(lambda: [g["uuid"] for g in look(daemon)][1:] == ["MIG-c"], "nobody has what is gone")
+
+
+def test_instances_that_are_all_made_anew_are_found(make_daemon, make_gpus):
+    gpus = make_gpus(n=1)
+    gpus.say_of(0, "mig", *(line for i in range(7) for line in (f"instance {i}", "total 5G")))
+    daemon = make_daemon(env=gpus.env)
+    assert len(look(daemon)) == 8
+    gpus.say_of(0, "mig", "instance 7", "uuid MIG-new", "total 20G")
+    wait_until(lambda: [g["uuid"] for g in look(daemon)][1:] == ["MIG-new"], "the new one is there, and no other")
+    assert daemon.run("run", "-w", "0", "--gpu", "MIG-new:19G", "true").returncode == 0
+
+
+def test_what_a_task_has_of_an_instance_stays_when_its_number_changes(make_daemon, make_gpus):
+    gpus = make_gpus(n=1)
+    gpus.say_of(0, *INSTANCES)
+    daemon = make_daemon(env=gpus.env)
+    proc, gate = held_task(daemon, "t", "--gpu", "0.1:9G", "-d", "0")
+    gpus.lines.append([])  # now NVML is initialised anew, and counts anew
+    gpus.say_of(0, "mig", *INSTANCES[INSTANCES.index("instance 1"):])
+    wait_until(lambda: [g["uuid"] for g in look(daemon)][1:2] == ["MIG-b"], "the second one is the first")
+    assert daemon.run("run", "-w", "0", "--gpu", "0.0:2G", "true").returncode == 125
+    assert daemon.run("run", "-w", "0", "--gpu", "0.0:500M", "true").returncode == 0
+    gate.open()
+    assert proc.wait() == 0
+    assert daemon.run("run", "-w", "0", "--gpu", "0.0:9G", "true").returncode == 0
 
 
 @change("a GPU is split while a task waits for it")

@@ -30,7 +30,8 @@
  *     mode N                     compute mode: 0 default, 1 and 3 exclusive, 2 prohibited
  *     mig                        the GPU is split into instances; the whole of it tells no memory
  *     instance I                 the lines behind it, up to the next `instance` or `gpu`, are about
- *                                this instance of it
+ *                                this instance of it; as real ones do, NVML counts them from
+ *                                0 on as it finds them
  *     unterminated [name]        UUID and name, or the name alone, fill their buffers without a NUL
  *     race N                     the first N tries of each list say INSUFFICIENT_SIZE
  *     lost [until-init]          the same as `error * 15`; with the word it stays so after the line
@@ -74,6 +75,7 @@
 enum {
         MEMORY_V2_SIZE = 40,
         HANG_STEP_US = 20000,
+        INDICES_MAX = 2 * INSTANCES_MAX,
 };
 
 /* A handle is the address of one of these. */
@@ -86,6 +88,7 @@ static Device devices[GPUS_MAX][INSTANCES_MAX + 1];
 static unsigned race_tries[GPUS_MAX];
 static bool is_lost_until_init[GPUS_MAX];
 static int n_inits;
+static unsigned char instances[GPUS_MAX][INDICES_MAX]; /* counted from 1; 0: none */
 static unsigned n_found; /* GPUs, when it was initialised: who comes later is not seen */
 
 static void pause_us(long us) {
@@ -166,6 +169,11 @@ EXPORT int nvmlInit_v2(void) {
         return status;
 }
 
+static void forget(void) {
+        (void)memset(is_lost_until_init, 0, sizeof(is_lost_until_init));
+        (void)memset(instances, 0, sizeof(instances));
+}
+
 EXPORT int nvmlShutdown(void);
 EXPORT int nvmlShutdown(void) {
         Script script;
@@ -175,8 +183,7 @@ EXPORT int nvmlShutdown(void) {
                 return UNINITIALIZED;
         n_inits--;
         if (n_inits == 0)
-                for (size_t i = 0; i < GPUS_MAX; i++)
-                        is_lost_until_init[i] = false;
+                forget();
         return status;
 }
 
@@ -318,11 +325,38 @@ EXPORT int nvmlDeviceGetMaxMigDeviceCount(Device *device, unsigned *ret) {
         return status;
 }
 
+static bool exists(int gpu, int instance) {
+        static Script script;
+
+        return script_read(&script, "nvmlDeviceGetMigDeviceHandleByIndex", gpu, instance) &&
+               script.gpu.exists;
+}
+
+/*
+ * An instance keeps its index as long as it is there. A new one takes the first that is free, where
+ * those that have just gone still have theirs.
+ */
+static void settle_instances(int gpu) {
+        unsigned char *indices = instances[gpu];
+
+        for (int i = 0; i < INSTANCES_MAX; i++)
+                if (exists(gpu, i) && !memchr(indices, i + 1, INDICES_MAX))
+                        *(unsigned char *)memchr(indices, 0, INDICES_MAX) = (unsigned char)(i + 1);
+        for (size_t i = 0; i < INDICES_MAX; i++)
+                if (indices[i] != 0 && !exists(gpu, indices[i] - 1))
+                        indices[i] = 0;
+}
+
 EXPORT int nvmlDeviceGetMigDeviceHandleByIndex(Device *device, unsigned index, Device **ret);
 EXPORT int nvmlDeviceGetMigDeviceHandleByIndex(Device *device, unsigned index, Device **ret) {
-        if (!device || index >= INSTANCES_MAX)
+        static const char call[] = "nvmlDeviceGetMigDeviceHandleByIndex";
+
+        if (!device || index >= INDICES_MAX)
                 return INVALID_ARGUMENT;
-        return hand_out(device->index, (int)index, "nvmlDeviceGetMigDeviceHandleByIndex", ret);
+        settle_instances(device->index);
+        if (instances[device->index][index] == 0)
+                return NOT_FOUND;
+        return hand_out(device->index, instances[device->index][index] - 1, call, ret);
 }
 #endif
 

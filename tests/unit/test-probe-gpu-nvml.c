@@ -478,7 +478,7 @@ static void test_the_instances_of_a_split_gpu_are_gpus_of_their_own(void **state
         assert_sample(&report->gpus[0], "GPU-a", 0, 0);
         assert_int_equal(report->gpus[0].use, GPU_USE_SPLIT);
         assert_sample(&report->gpus[1], "MIG-a", 1, 10);
-        assert_sample(&report->gpus[2], "MIG-c", 3, 20);
+        assert_sample(&report->gpus[2], "MIG-c", 2, 20);
         assert_int_equal(report->gpus[2].free_bytes, 17 * GIB);
         assert_int_equal(report->gpus[2].use, GPU_USE_SHARED);
         assert_string_equal(report->gpus[3].uuid, "GPU-b");
@@ -510,6 +510,29 @@ static void test_instances_come_and_go(void **state) {
                 assert_int_equal(report->n_gpus, steps[i].uuid ? 2 : 1);
                 if (steps[i].uuid)
                         assert_sample(&report->gpus[1], steps[i].uuid, 1, 10);
+        }
+        gpu_nvml.free(driver);
+}
+
+/* All that there can be go, and others come, between two looks. */
+static void test_new_instances_are_found_behind_those_that_went(void **state) {
+        static const char *const scripts[] = {
+                "gpu 0\nmig\ninstance 0\ninstance 1\ninstance 2\ninstance 3\ninstance 4\n"
+                "instance 5\ninstance 6\n",
+                "gpu 0\nmig\ninstance 7\nuuid MIG-new\n",
+                "gpu 0\nmig\ninstance 7\nuuid MIG-new\n",
+        };
+        GpuDriver *driver = NULL;
+
+        for (size_t i = 0; i < ELEMENTSOF(scripts); i++) {
+                _cleanup_free_ GpuReport *report = NULL;
+
+                stand_in_write(*state, scripts[i]);
+                if (!driver)
+                        driver = open_driver(*state);
+                report = look(driver, N_PROCESSES_MAX);
+                assert_int_equal(report->n_gpus, i == 0 ? 8 : 2);
+                assert_true(i == 0 || strcmp(report->gpus[1].uuid, "MIG-new") == 0);
         }
         gpu_nvml.free(driver);
 }
@@ -710,6 +733,7 @@ int main(void) {
                 stand_in_test(test_what_computes_is_counted_apart_from_what_draws),
                 stand_in_test(test_the_instances_of_a_split_gpu_are_gpus_of_their_own),
                 stand_in_test(test_instances_come_and_go),
+                stand_in_test(test_new_instances_are_found_behind_those_that_went),
                 stand_in_test(test_one_bad_instance_leaves_the_others),
                 stand_in_test(test_a_name_without_an_end_is_cut),
                 stand_in_test(test_names_are_made_harmless),
