@@ -4,8 +4,8 @@
 
     nvml-check.py [--jobs N] BUILD [RELEASE...]
 
-Fetches libnvidia-ml.so.1 of several drivers from Debian (non-free: it is neither installed nor linked with anything, and
-stays below BUILD/nvml), and has the tests of GPUs run with each, or those that are named; tests/stand-in/nvidia-kernel.c plays
+Fetches libnvidia-ml.so.1 of several drivers from Debian and Ubuntu (it is not free: it is neither installed nor linked with
+anything, and stays below BUILD/nvml), and has the tests of GPUs run with each, or those that are named; tests/stand-in/nvidia-kernel.c plays
 the kernel's part. What such a library can't be made to say is left out: the driver's faults, above all.
 Status: 0 all passed with each, 1 something did not, 77 nothing could be checked.
 """
@@ -25,27 +25,50 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NOTHING_CHECKED = 77
 FETCH_S = 60
-MIRRORS = ["http://deb.debian.org/debian", "http://archive.debian.org/debian"]
+MIRRORS = {
+    "debian": ["http://deb.debian.org/debian", "http://archive.debian.org/debian"],
+    "ubuntu": ["http://archive.ubuntu.com/ubuntu", "http://old-releases.ubuntu.com/ubuntu"],
+}
 TESTS = ["test_gpus.py", "test_gpu_use.py", "test_gpu_cases.py", "test_gpu_check.py"]
-POOL = "pool/non-free/n/nvidia-graphics-drivers"
-# Release, package, its SHA-256.
+POOL = "n/nvidia-graphics-drivers"
+# Release, distribution, component, package below the pool's folder of it, its SHA-256.
 LIBRARIES = [
-    ("390.157", "-legacy-390xx/libnvidia-legacy-390xx-ml1_390.157-1~deb11u1_amd64.deb",
+    ("390.157", "debian", "non-free",
+     "-legacy-390xx/libnvidia-legacy-390xx-ml1_390.157-1~deb11u1_amd64.deb",
      "ec3710dff153f5249286da5f0da2c25dc84d90047520624011356ff3ff7b20dd"),
-    ("418.226.00", "-tesla-418/libnvidia-tesla-418-ml1_418.226.00-6~deb11u2_amd64.deb",
+    ("418.226.00", "debian", "non-free",
+     "-tesla-418/libnvidia-tesla-418-ml1_418.226.00-6~deb11u2_amd64.deb",
      "d29d3819fe966a1ca8a3660b1bbb8a3ee0729274e234aa06c69d06c65668a8d3"),
-    ("450.248.02", "-tesla-450/libnvidia-tesla-450-ml1_450.248.02-7~deb11u1_amd64.deb",
+    ("450.248.02", "debian", "non-free",
+     "-tesla-450/libnvidia-tesla-450-ml1_450.248.02-7~deb11u1_amd64.deb",
      "5fd71c89c52974ba1cc7d646a632fc6bd37e5110725e704df0e6bbf1706d9940"),
-    ("460.106.00", "-tesla-460/libnvidia-tesla-460-ml1_460.106.00-17~deb11u1_amd64.deb",
+    ("460.106.00", "debian", "non-free",
+     "-tesla-460/libnvidia-tesla-460-ml1_460.106.00-17~deb11u1_amd64.deb",
      "7b9242e16f94c36f6975ad6f918da300b1447cd17def8e0c4ccd6531c9d67b5a"),
-    ("470.256.02", "-tesla-470/libnvidia-tesla-470-ml1_470.256.02-1~deb12u1_amd64.deb",
+    ("470.256.02", "debian", "non-free",
+     "-tesla-470/libnvidia-tesla-470-ml1_470.256.02-1~deb12u1_amd64.deb",
      "14b876d2da6fc2b3271c2170a4e69f9ce06b67d608016b7bc1c9119883dc95c2"),
-    ("525.147.05", "-tesla/libnvidia-tesla-ml1_525.147.05-15~deb12u1_amd64.deb",
+    ("510.60.02", "ubuntu", "restricted",
+     "-510/libnvidia-compute-510_510.60.02-0ubuntu1_amd64.deb",
+     "78d37aec08ab9849be8cbfd515304a3f4506fe24cfd929dae022766018870909"),
+    ("525.147.05", "debian", "non-free",
+     "-tesla/libnvidia-tesla-ml1_525.147.05-15~deb12u1_amd64.deb",
      "187321f507c01d4fa63bf7a66f6ba93b688772c087b64e063654ff144b114da9"),
-    ("535.261.03", "/libnvidia-ml1_535.261.03-1_amd64.deb",
+    ("535.261.03", "debian", "non-free",
+     "/libnvidia-ml1_535.261.03-1_amd64.deb",
      "c729da6ab729309dc3f481fe4d38f04ea03b0793154b0962b60117d2f37d082e"),
-    ("550.163.01", "/libnvidia-ml1_550.163.01-2_amd64.deb",
+    ("550.163.01", "debian", "non-free",
+     "/libnvidia-ml1_550.163.01-2_amd64.deb",
      "01c1b67d511d7f52c6aa60e14ed56a8eb725d5dc85784a08214d6cb0f4fd1f89"),
+    ("580.142", "ubuntu", "restricted",
+     "-580/libnvidia-compute-580_580.142-0ubuntu3_amd64.deb",
+     "9a7380e0e8486df133493a18f6187fa5fc5a6fdcd45d986e45fcc3c7e59d206c"),
+    ("595.58.03", "ubuntu", "restricted",
+     "-595/libnvidia-compute-595_595.58.03-0ubuntu2_amd64.deb",
+     "c96e0a3378b975125aefb7f34c96bb99d6297afd9af18cb0037cb6d71523373a"),
+    ("615.71.09", "ubuntu", "multiverse",
+     "-615/libnvidia-compute-615_615.71.09-0ubuntu0.24.04.2_amd64.deb",
+     "074a52d44bd79ab420d4c3cae089255d8bf4011c775eaf464d8ccaafd02079de"),
 ]
 
 
@@ -53,12 +76,12 @@ def say(text):
     print(f"nvml-check: {text}", flush=True)
 
 
-def download(path, sha256):
+def download(distribution, component, path, sha256):
     """The package's bytes; raises OSError with the last mirror's reason."""
     reason = "no mirror"
-    for mirror in MIRRORS:
+    for mirror in MIRRORS[distribution]:
         try:
-            with urllib.request.urlopen(f"{mirror}/{POOL}{path}", timeout=FETCH_S) as answer:
+            with urllib.request.urlopen(f"{mirror}/pool/{component}/{POOL}{path}", timeout=FETCH_S) as answer:
                 data = answer.read()
         except OSError as error:  # URLError is one
             reason = f"{mirror}: {error}"
@@ -69,19 +92,19 @@ def download(path, sha256):
     raise OSError(reason)
 
 
-def fetch(folder, release, path, sha256):
+def fetch(folder, release, *package):
     """The folder of the library, which may be there already."""
     place = folder / release
     library = place / "libnvidia-ml.so.1"
     if library.exists():
         return place
-    data = download(path, sha256)
+    data = download(*package)
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as unpacked:
-        package = pathlib.Path(unpacked, "package.deb")
-        package.write_bytes(data)
-        subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True)
-        (found,) = [file for file in pathlib.Path(unpacked).rglob("libnvidia-ml.so.*.*") if not file.is_symlink()]
+        file = pathlib.Path(unpacked, "package.deb")
+        file.write_bytes(data)
+        subprocess.run(["dpkg-deb", "-x", file, unpacked], check=True)
+        (found,) = [path for path in pathlib.Path(unpacked).rglob("libnvidia-ml.so.*.*") if not path.is_symlink()]
         os.rename(found, library)
     return place
 
@@ -112,7 +135,7 @@ def main():
     folder = build / "nvml"
     folder.mkdir(exist_ok=True)
 
-    wrong = set(args.release) - {release for release, _, _ in LIBRARIES}
+    wrong = set(args.release) - {release for release, *_ in LIBRARIES}
     if wrong:
         parser.error(f"there is no {', '.join(sorted(wrong))}; there is {', '.join(each[0] for each in LIBRARIES)}")
 
@@ -121,11 +144,11 @@ def main():
         return NOTHING_CHECKED
 
     places, n_missing = {}, 0
-    for release, path, sha256 in LIBRARIES:
+    for release, *package in LIBRARIES:
         if args.release and release not in args.release:
             continue
         try:
-            places[release] = fetch(folder, release, path, sha256)
+            places[release] = fetch(folder, release, *package)
         except OSError as error:
             say(f"{release} can't be fetched: {error}")
             n_missing += 1

@@ -779,6 +779,8 @@ class Gpus:
             words += ["unified", "total"]  # there were no such GPUs before
         if release >= 510:
             words.append("reserved")  # it is in no figure of older ones
+        if release >= 525:
+            words += ["mig", "instance", "uuid"]  # the kernel's part is played as it has been since
         for line in lines:
             if not re.match("|".join(words), line):
                 pytest.skip(f"NVIDIA's library can't be made to say '{line}'")

@@ -7,7 +7,7 @@
  *
  * What libnvidia-ml.so.1 opens of the driver, and asks it by ioctl(), is answered from the script
  * that nvml.c describes: of its statements these count here: gpu, uuid, name, total, used,
- * reserved, process, mode, unified, lost, `init 9` (there is no driver), `init 18` (it is of
+ * reserved, process, mode, unified, mig, instance, lost, `init 9` (there is no driver), `init 18` (it is of
  * another version than the library), and `hang` and `slow` of nvmlInit_v2, of
  * nvmlDeviceGetMemoryInfo_v2 and of all. Programs that took memory through hold.c count, too.
  *
@@ -48,6 +48,7 @@ enum {
         FDS_MAX = 4096,
         NVIDIA_MAJOR = 195,
         CONTROL_MINOR = 255,
+        CAPABILITY_MINOR = 5,
         /* the number of an ioctl() that has another one in its argument: number, size, pointer */
         ESC_XFER = 211,
 };
@@ -62,8 +63,12 @@ static void *next(const char *name) {
         return function;
 }
 
+static bool begins_with(const char *path, const char *start) {
+        return strncmp(path, start, strlen(start)) == 0;
+}
+
 static bool is_nvidia(const char *path) {
-        return strncmp(path, "/dev/nvidia", strlen("/dev/nvidia")) == 0;
+        return begins_with(path, "/dev/nvidia");
 }
 
 /* The minor number of a device that there is, or -1. */
@@ -76,6 +81,8 @@ static int minor_of(const char *path) {
                 return -1;
         if (strcmp(name, "ctl") == 0)
                 return CONTROL_MINOR;
+        if (begins_with(name, "-caps/"))
+                return CAPABILITY_MINOR;
         number = strtol(name, &end, 10);
         return end > name && *end == '\0' && number >= 0 && number < (long)module_count_gpus() ?
                        (int)number :
@@ -86,11 +93,16 @@ static int minor_of(const char *path) {
 static char *text_of(const char *path) {
         static char params[] = "ModifyDeviceFiles: 0\nDeviceFileUID: 0\nDeviceFileGID: 0\n"
                                "DeviceFileMode: 438\n";
-        static char devices[] = "Character devices:\n195 nvidia\n195 nvidiactl\n\n"
-                                "Block devices:\n";
+        static char devices[] = "Character devices:\n195 nvidia\n195 nvidiactl\n"
+                                "235 nvidia-caps\n\nBlock devices:\n";
+        /* the right to an instance of a GPU: all have it */
+        static char capability[] = "DeviceFileMinor: 5\nDeviceFileMode: 292\n"
+                                   "DeviceFileModify: 0\n";
 
         if (strcmp(path, "/proc/driver/nvidia/params") == 0)
                 return params;
+        if (begins_with(path, "/proc/driver/nvidia/capabilities/"))
+                return capability;
         return strcmp(path, "/proc/devices") == 0 ? devices : NULL;
 }
 
@@ -172,6 +184,12 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
         return module_ioctl(number, words, n_bytes);
 }
 
+EXPORT int access(const char *name, int type) {
+        if (text_of(name) || (is_nvidia(name) && minor_of(name) >= 0))
+                return 0;
+        return (int)syscall(SYS_faccessat, AT_FDCWD, name, type);
+}
+
 /* NOLINTBEGIN(readability-identifier-naming,bugprone-reserved-identifier) */
 
 /* Old programs, as NVIDIA's libraries are, know stat() by this name. */
@@ -194,11 +212,15 @@ EXPORT int __xstat(int version, const char *path, struct stat *ret) {
 /* As root it would make, change and remove device files. */
 
 static bool is_device(const char *path) {
-        return strncmp(path, "/dev/", strlen("/dev/")) == 0;
+        return begins_with(path, "/dev/");
 }
 
 EXPORT int unlink(const char *name) {
         return is_device(name) ? 0 : (int)syscall(SYS_unlinkat, AT_FDCWD, name, 0);
+}
+
+EXPORT int mkdir(const char *path, mode_t mode) {
+        return is_nvidia(path) ? 0 : (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode);
 }
 
 EXPORT int chmod(const char *file, mode_t mode) {

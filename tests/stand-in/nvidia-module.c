@@ -2,22 +2,24 @@
 
 #include "nvidia-module.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "nvidia-objects.h"
 #include "nvml-script.h"
 
 #define ELEMENTSOF(array) (sizeof(array) / sizeof((array)[0]))
 
 enum {
-        OBJECTS_MAX = 4096,
         NVIDIA_VENDOR = 0x10de,
         AN_AMPERE = 0x2204,
         GPU_ID_STEP = 0x100,
         HANG_STEP_MS = 20,
+        PART_UUID_SIZE = 41,
 };
 
 /* ioctl numbers */
@@ -31,32 +33,15 @@ enum {
         ESC_NUMA_INFO = 215,
 };
 
-/* The module's own statuses. */
 enum {
-        RM_OK = 0,
-        RM_GPU_IS_LOST = 0x0f,
-        RM_INVALID_ARGUMENT = 0x1f,
-        RM_INVALID_DEVICE = 0x26,
-        RM_NOT_SUPPORTED = 0x56,
-};
-
-enum {
-        CLASS_DEVICE = 0x80,
         CLASS_MPS = 0x900e,
+        INFO_MIG = 0x2a,
         FB_TOTAL_KB = 0x08,
         FB_HEAP_KB = 0x09,
         FB_FREE_KB = 0x16,
         GET_FB_INFO = 0x20801303,
 };
 
-typedef struct Object {
-        uint32_t handle;
-        int gpu; /* or -1 */
-} Object;
-
-static Object objects[OBJECTS_MAX];
-static size_t n_objects;
-static uint32_t next_handle = 0xc1d00001;
 static int library_release; /* 550, as the library said */
 
 unsigned module_count_gpus(void) {
@@ -93,64 +78,26 @@ static void take_time(const char *call, int gpu) {
         }
 }
 
-/* Objects */
-
-static int gpu_of(uint32_t handle) {
-        for (size_t i = 0; i < n_objects; i++)
-                if (objects[i].handle == handle)
-                        return objects[i].gpu;
-        return -1;
-}
-
-/* What it was the parent of goes with it; that its handle is used anew tells us then. */
-static void release(uint32_t handle) {
-        for (size_t i = 0; i < n_objects; i++)
-                if (objects[i].handle == handle) {
-                        objects[i] = objects[--n_objects];
-                        return;
-                }
-}
-
-static unsigned allocate(uint32_t *words) {
-        const void *parameters;
-        int gpu = gpu_of(words[1]);
-
-        if (words[2] == 0)
-                words[2] = next_handle++;
-        if (words[3] <= 1 || words[3] == 0x41)
-                words[0] = words[2]; /* a client: the root of what is its own */
-
-        (void)memcpy(&parameters, words + 4, sizeof(parameters));
-        if (words[3] == CLASS_DEVICE) {
-                uint32_t number = 0;
-
-                if (parameters)
-                        (void)memcpy(&number, parameters, sizeof(number));
-                if (number >= module_count_gpus())
-                        return RM_INVALID_DEVICE;
-                gpu = (int)number;
-        }
-        release(words[2]);
-        if (n_objects < OBJECTS_MAX)
-                objects[n_objects++] = (Object){ .handle = words[2], .gpu = gpu };
-        return RM_OK;
-}
-
 /* Controls */
 
 typedef struct Request {
         uint32_t *words; /* parameters, to be filled in */
         unsigned n_bytes;
+        uint32_t client;
+        uint32_t handle;
         int index;  /* of the GPU, or -1 */
-        Gpu gpu;    /* it */
+        Gpu gpu;    /* it, or the instance */
         bool is_v1; /* where there is a later version of the same */
 } Request;
 
-static void *pointer_at(const uint32_t *word) {
-        void *p;
+static void put(unsigned char *at, const void *value, size_t n) {
+        (void)memcpy(at, value, n);
+}
 
-        (void)memcpy(&p, word, sizeof(p));
-        return p;
+/* As much of it as fits. */
+static void put_text(void *at, const char *text, size_t n) {
+        (void)memset(at, 0, n);
+        (void)memcpy(at, text, strlen(text) < n ? strlen(text) : n - 1);
 }
 
 static unsigned say_nothing(Request *request) {
@@ -231,13 +178,32 @@ static unsigned say_name(Request *request) {
         return RM_OK;
 }
 
+/* The hexadecimal digits of a UUID's text as 16 bytes. */
+static void put_uuid(const char *uuid, unsigned char bytes[16]) {
+        size_t n_digits = 0;
+
+        (void)memset(bytes, 0, 16);
+        for (const char *p = strchr(uuid, '-'); p && *p && n_digits < 32; p++)
+                if (isxdigit((unsigned char)*p)) {
+                        const char digit[] = { *p, '\0' };
+
+                        bytes[n_digits / 2] =
+                                (unsigned char)((unsigned long)bytes[n_digits / 2] << 4 |
+                                                strtoul(digit, NULL, 16));
+                        n_digits++;
+                }
+}
+
 static unsigned say_uuid(Request *request) {
         const char *uuid = request->gpu.uuid;
 
-        if (request->words[1] % 4 != 0)
-                return RM_NOT_SUPPORTED; /* as bytes */
-        request->words[2] = (uint32_t)strlen(uuid) + 1;
-        (void)memcpy(request->words + 3, uuid, strlen(uuid) + 1);
+        if (request->words[1] % 4 == 0) {
+                request->words[2] = (uint32_t)strlen(uuid) + 1;
+                (void)memcpy(request->words + 3, uuid, strlen(uuid) + 1);
+        } else {
+                request->words[2] = 16;
+                put_uuid(uuid, (unsigned char *)(request->words + 3));
+        }
         return RM_OK;
 }
 
@@ -247,11 +213,11 @@ static unsigned say_mode(Request *request) {
 }
 
 /* Pairs of what is asked for and the answer, in place or elsewhere. */
-static unsigned say_no_such_things(Request *request) {
+static unsigned say_things(Request *request) {
         uint32_t *pairs = request->is_v1 ? pointer_at(request->words + 2) : request->words + 1;
 
         for (size_t i = 0; i < request->words[0]; i++)
-                pairs[2 * i + 1] = 0;
+                pairs[2 * i + 1] = pairs[2 * i] == INFO_MIG && request->gpu.is_mig;
         return RM_OK;
 }
 
@@ -362,6 +328,88 @@ static unsigned say_processes(Request *request) {
         return RM_OK;
 }
 
+/* Instances: their layouts are those since driver 525. */
+
+static unsigned say_parent(Request *request) {
+        const Object *object = object_find(request->client, request->words[0]);
+
+        if (!object || request->words[1] != 1)
+                return RM_NOT_SUPPORTED;
+        request->words[2] = object->parent;
+        return RM_OK;
+}
+
+/* The kinds of them: a number, then 64 bytes each. Seven of the smallest fill it. */
+static unsigned say_kinds_of_instances(Request *request) {
+        (void)memset(request->words, 0, request->n_bytes);
+        request->words[0] = 1;
+        for (size_t i = 3; i < 15; i++)
+                request->words[i] = INSTANCES_MAX - 1; /* of whatever a GPU has */
+        return RM_OK;
+}
+
+/* Nine ids, then their number. */
+static unsigned list_instances(Request *request) {
+        static Script script;
+        const unsigned n_max = request->n_bytes / 4 - 1;
+        uint32_t n = 0;
+
+        (void)memset(request->words, 0, request->n_bytes);
+        for (int i = 0; i < INSTANCES_MAX && n < n_max; i++)
+                if (script_read(&script, "kernel", request->index, i) && script.gpu.exists)
+                        request->words[n++] = (uint32_t)i + FIRST_INSTANCE_ID;
+        request->words[n_max] = n;
+        return RM_OK;
+}
+
+/* How an instance's processors can be divided: not. A number, then 20 bytes each. */
+static unsigned say_divisions(Request *request) {
+        (void)memset(request->words, 0, request->n_bytes);
+        request->words[0] = 1;
+        request->words[3] = 1; /* clusters of processors */
+        return RM_OK;
+}
+
+/* Eight entries, of which the first is filled in for who has one alone; then their number. */
+static unsigned say_instance(Request *request) {
+        unsigned char *entry = (unsigned char *)request->words;
+        const Object *object = object_find(request->client, request->handle);
+        const int instance = object ? object->instance : WHOLE;
+
+        if (instance == WHOLE)
+                return RM_NOT_SUPPORTED;
+        (void)memset(request->words, 0, request->n_bytes - 4);
+        request->words[0] = (uint32_t)instance + FIRST_INSTANCE_ID;
+        request->words[2] = 1;  /* engines that draw and compute */
+        request->words[10] = 1; /* clusters of processors */
+        request->words[11] = 1;
+        put(entry + 184, &request->gpu.total_bytes, 8);
+        entry[208] = 1; /* valid */
+        request->words[request->n_bytes / 4 - 2] = 1;
+        return RM_OK;
+}
+
+/* What computes in an instance: always one, which fills it. A number, eight ids, their UUIDs. */
+static unsigned list_parts(Request *request) {
+        (void)memset(request->words, 0, request->n_bytes);
+        request->words[0] = 1;
+        put_text(request->words + 9, request->gpu.uuid, PART_UUID_SIZE);
+        return RM_OK;
+}
+
+static unsigned say_part(Request *request) {
+        (void)memset(request->words, 0, request->n_bytes);
+        request->words[0] = 1;
+        request->words[9] = 1; /* cluster of processors */
+        return RM_OK;
+}
+
+static unsigned say_uuid_of_part(Request *request) {
+        put_uuid(request->gpu.uuid, (unsigned char *)request->words);
+        put_text(request->words + 4, request->gpu.uuid, PART_UUID_SIZE);
+        return RM_OK;
+}
+
 /* clang-format off */
 static const struct {
         uint32_t command;
@@ -386,14 +434,22 @@ static const struct {
         { 0x0080028e, say_zero,            false },
         { 0x00800294, say_brand,           false },
         { 0x00801102, say_no_capabilities, false },
-        { 0x20800101, say_no_such_things,  true  },
-        { 0x20800102, say_no_such_things,  false },
+        { 0x20800101, say_things,  true  },
+        { 0x20800102, say_things,  false },
         { 0x20800110, say_name,            false },
         { 0x20800131, say_mode,            false },
         { 0x2080014a, say_uuid,            false },
         { 0x2080018d, list_processes,      false },
         { 0x2080018e, say_processes,       false },
         { 0x20800406, say_nothing,         false }, /* what time it is there */
+        { 0x00000d02, say_parent,          false },
+        { 0x20800175, say_instance,        false },
+        { 0x20800185, say_kinds_of_instances, false },
+        { 0x208001a2, say_divisions, false },
+        { 0x2080018b, list_instances,      false },
+        { 0xc6370103, say_part,            false },
+        { 0xc6370104, list_parts,          false },
+        { 0xc6380101, say_uuid_of_part,    false },
         { GET_FB_INFO, say_memory,          false },
         { 0x20801701, say_architecture,    false },
         { 0x20801801, say_device,          false },
@@ -401,15 +457,24 @@ static const struct {
 };
 /* clang-format on */
 
-static unsigned control(uint32_t handle, uint32_t command, uint32_t *words, unsigned n_bytes) {
+static unsigned control(uint32_t client,
+                        uint32_t handle,
+                        uint32_t command,
+                        uint32_t *words,
+                        unsigned n_bytes) {
         static Script script; /* too large for a stack */
         static Request request;
+        const Object *object = object_find(client, handle);
 
-        take_time(command == GET_FB_INFO ? "nvmlDeviceGetMemoryInfo_v2" : "kernel", gpu_of(handle));
-        request = (Request){ .words = words, .n_bytes = n_bytes, .index = gpu_of(handle) };
+        request = (Request){ .words = words,
+                             .n_bytes = n_bytes,
+                             .client = client,
+                             .handle = handle,
+                             .index = object ? object->gpu : -1 };
+        take_time(command == GET_FB_INFO ? "nvmlDeviceGetMemoryInfo_v2" : "kernel", request.index);
         if (request.index >= 0) {
-                if (!script_read(&script, "kernel", request.index, WHOLE) || !script.gpu.exists ||
-                    script.status == GPU_IS_LOST)
+                if (!script_read(&script, "kernel", request.index, object->instance) ||
+                    !script.gpu.exists || script.status == GPU_IS_LOST)
                         return RM_GPU_IS_LOST;
                 request.gpu = script.gpu;
         }
@@ -422,10 +487,6 @@ static unsigned control(uint32_t handle, uint32_t command, uint32_t *words, unsi
 }
 
 /* ioctl() */
-
-static void put(unsigned char *at, const void *value, size_t n) {
-        (void)memcpy(at, value, n);
-}
 
 /*
  * 32 cards of 72 bytes, or, up to driver 450, of 80: there 16 bits of flags stand in place of
@@ -471,9 +532,9 @@ static int check_version(uint32_t *words) {
 static int say_heap(uint32_t *words) {
         static Script script;
 
-        take_time("nvmlDeviceGetMemoryInfo_v2", gpu_of(words[1]));
-        if (!script_read(&script, "kernel", gpu_of(words[1]), WHOLE) || !script.gpu.exists ||
-            script.status == GPU_IS_LOST) {
+        take_time("nvmlDeviceGetMemoryInfo_v2", object_gpu_of(words[0], words[1]));
+        if (!script_read(&script, "kernel", object_gpu_of(words[0], words[1]), WHOLE) ||
+            !script.gpu.exists || script.status == GPU_IS_LOST) {
                 words[5] = RM_GPU_IS_LOST;
                 return 0;
         }
@@ -497,14 +558,13 @@ int module_ioctl(unsigned number, uint32_t *words, size_t n_bytes) {
                 return 0;
         case ESC_RM_ALLOC:
                 /* 32 bytes, or 40 or 48 with one pointer more */
-                words[n_bytes == 32 ? 7 : n_bytes == 40 ? 8 : 10] = allocate(words);
+                words[n_bytes == 32 ? 7 : n_bytes == 40 ? 8 : 10] = object_allocate(words);
                 return 0;
         case ESC_RM_FREE:
-                release(words[2]);
-                words[3] = RM_OK;
+                words[3] = object_release(words[0], words[2]);
                 return 0;
         case ESC_RM_CONTROL:
-                words[7] = control(words[1], words[2], pointer_at(words + 4), words[6]);
+                words[7] = control(words[0], words[1], words[2], pointer_at(words + 4), words[6]);
                 return 0;
         case ESC_RM_VID_HEAP_CONTROL:
                 return say_heap(words);
