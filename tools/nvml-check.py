@@ -132,6 +132,8 @@ def main():
     parser.add_argument("release", nargs="*")
     args = parser.parse_args()
     build = args.build.resolve()
+    if not (build / "tests" / "stand-in").is_dir():
+        parser.error(f"{build} has no tests that were built: 'make nvml-check' builds them")
     folder = build / "nvml"
     folder.mkdir(exist_ok=True)
 

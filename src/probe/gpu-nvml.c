@@ -478,7 +478,7 @@ static int look_at_parts(GpuDriver *driver,
                          GpuReport *report,
                          size_t n_max) {
         const NvmlApi *api = &driver->api;
-        unsigned n = 0;
+        unsigned n = 0, n_found = 0;
 
         whole->state = GPU_STATE_OK;
         if (!api->device_mig_count || !api->device_mig_by_index ||
@@ -492,8 +492,8 @@ static int look_at_parts(GpuDriver *driver,
          * One that came before those that went were missed has an index behind all that they had,
          * and keeps it.
          */
-        n = MIN(n, (unsigned)GPU_PARTS_MAX / 2) * 2;
-        for (unsigned i = 0; i < n; i++) {
+        n = MIN(n, (unsigned)GPU_PARTS_MAX / 2);
+        for (unsigned i = 0; i < 2 * n && n_found < n; i++) {
                 GpuSample sample = { .index = whole->index,
                                      .part = i + 1,
                                      .state = GPU_STATE_UNKNOWN };
@@ -502,6 +502,7 @@ static int look_at_parts(GpuDriver *driver,
 
                 if (api->device_mig_by_index(gpu->device, i, &device) != NVML_SUCCESS)
                         continue; /* there is none at this place */
+                n_found++;
                 r = look_at_part(driver, device, &sample, report, n_max);
                 if (r < 0)
                         return r;
