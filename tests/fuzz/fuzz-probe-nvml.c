@@ -55,7 +55,9 @@ static void look(GpuDriver *driver, GpuReport *report) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
-        const GpuSources sources = { .nvml_library = LIBRARY };
+        const GpuSources sources = { .nvml_library = LIBRARY,
+                                     .sysfs = "/no/such",
+                                     .proc = "/no/such" };
         char text[GPU_REPORT_TEXT_MAX] = "";
         GpuDriver *driver = NULL;
         _cleanup_free_ GpuReport *report =
