@@ -849,7 +849,8 @@ def test_killed_at_random_moments_every_task_runs_once(daemon, folder):
     tasks = {task["id"]: task for task in tasks}.values()
     assert len(tasks) == n
     ran = [int(line) for line in (folder / "ran").read_text().split()]
-    assert len(ran) == len(set(ran)), "none ran twice"
+    twice = {i: [place for place, each in enumerate(ran) if each == i] for i in ran if ran.count(i) > 1}
+    assert not twice, f"where what ran twice stands: {twice}; {[daemon.show(ids[i]) for i in twice]}"
     done = {task["id"] for task in tasks if task["state"] == "done"}
     assert len(done) == len(ran) == n, [
         (task["id"], task["state"], task["reason"]) for task in tasks if task["state"] != "done"
