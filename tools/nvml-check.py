@@ -13,6 +13,7 @@ Status: 0 all passed with each, 1 something did not, 77 nothing could be checked
 import argparse
 import concurrent.futures
 import hashlib
+import http.client
 import os
 import pathlib
 import platform
@@ -83,7 +84,7 @@ def download(distribution, component, path, sha256):
         try:
             with urllib.request.urlopen(f"{mirror}/pool/{component}/{POOL}{path}", timeout=FETCH_S) as answer:
                 data = answer.read()
-        except OSError as error:  # URLError is one
+        except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
             reason = f"{mirror}: {error}"
             continue
         if hashlib.sha256(data).hexdigest() == sha256:
@@ -103,7 +104,8 @@ def fetch(folder, release, *package):
     with tempfile.TemporaryDirectory(dir=folder) as unpacked:
         file = pathlib.Path(unpacked, "package.deb")
         file.write_bytes(data)
-        subprocess.run(["dpkg-deb", "-x", file, unpacked], check=True)
+        if subprocess.run(["dpkg-deb", "-x", file, unpacked], check=False).returncode != 0:
+            raise OSError("dpkg-deb could not unpack it")
         (found,) = [path for path in pathlib.Path(unpacked).rglob("libnvidia-ml.so.*.*") if not path.is_symlink()]
         os.rename(found, library)
     return place

@@ -712,7 +712,7 @@ class Personal(Commands):
 class Gpus:
     """GPUs that are none: a script for the stand-in library (tests/stand-in/nvml.c says what may stand in it).
 
-    `library` or TASKFLOW_NVML is a folder with NVIDIA's own one, for which nvidia-kernel.c plays the kernel.
+    TASKFLOW_NVML may be a folder with NVIDIA's own one, for which nvidia-kernel.c plays the kernel.
     """
 
     UUIDS = [
@@ -722,7 +722,7 @@ class Gpus:
         "GPU-2ac4e6a3-3f3e-4f6b-9d0a-0a6b7c8d9e03",
     ]
 
-    def __init__(self, folder, n=2, total="24G", library=None):
+    def __init__(self, folder, n=2, total="24G"):
         self.path = pathlib.Path(folder, "gpus.txt")
         self.taken = pathlib.Path(folder, "gpus.txt.d")
         self.taken.mkdir()
@@ -731,7 +731,7 @@ class Gpus:
         self.total = total
         self.first_lines = []
         self.lines = [[] for _ in range(n)]
-        self.library = library or os.environ.get("TASKFLOW_NVML")
+        self.library = os.environ.get("TASKFLOW_NVML")
         self.write()
 
     @property
