@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/conversation.h"
+#include "agent/epoch.h"
 #include "agent/keeper.h"
 #include "agent/orders.h"
 #include "agent/runs.h"
@@ -230,6 +231,12 @@ static void look_at_record(Run *run) {
                 run_finish(run, RUN_PHASE_ENDED);
 }
 
+void run_note_untaken(Run *run) {
+        run->keeper = 0;
+        run->ordered_boot_us = 1;
+        adopt_arrange(run->agent);
+}
+
 int run_claim_back(Run *run) {
         int r;
 
@@ -242,14 +249,22 @@ int run_claim_back(Run *run) {
         return 0;
 }
 
-/* No keeper has said that it took the order: one that died before that leaves nothing, and any other is kept from it. */
+/*
+ * No keeper has said that it took the order: one that died before that leaves nothing, and any other is kept from it. Not by the claim
+ * alone: it may come to that when the task has been started again, and is over.
+ */
 static void take_back_order(Run *run) {
         Record record = {};
+        Error error = {};
         int r;
 
         if (run->keeper != 0 || run->ordering || run->ordered_boot_us == 0 ||
             clock_boottime_us() - run->ordered_boot_us < UNTAKEN_US)
                 return;
+        if (epoch_begin(run->agent->folder, 0, &run->agent->epoch, &error) < 0) {
+                say_warning("%s", error.text);
+                return;
+        }
         r = run_claim_back(run);
         if (r == RECORD_FILE_E_EXISTS && run_read_record(run, &record) == 0)
                 run_adopt(run, &record);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/conversation.h"
+#include "agent/epoch.h"
 #include "agent/jobs.h"
 #include "agent/logs.h"
 #include "agent/orders.h"
@@ -183,7 +184,9 @@ static int open_spool(Agent *agent, Error *error) {
 static int make_parts(Agent *agent, Error *error) {
         int r;
 
-        r = open_spool(agent, error);
+        r = epoch_begin(agent->folder, EPOCH_WAIT_US, &agent->epoch, error);
+        if (r >= 0)
+                r = open_spool(agent, error);
         if (r < 0)
                 return r;
         r = open_run(agent);

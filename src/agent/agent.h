@@ -63,8 +63,9 @@ typedef struct Whole {
 struct Agent {
         sd_event *event;
         char *folder;
-        char *lives; /* "systemd", "session", "detached" */
-        int run_fd;  /* of FOLDER/run */
+        char *lives;    /* "systemd", "session", "detached" */
+        uint64_t epoch; /* of the orders that are given now: epoch.h */
+        int run_fd;     /* of FOLDER/run */
         uint64_t idle_us;
         bool stopping;  /* nothing more is started */
         bool stop_late; /* what was under way then took too long */

@@ -30,6 +30,7 @@ int keeper_order_compose(const KeeperOrder *order, char **ret, size_t *ret_n) {
         nul_put_text(&writer, order->log);
         nul_put_number(&writer, order->log_is_own);
         nul_put_text(&writer, order->folder);
+        nul_put_number(&writer, order->epoch);
         return nul_writer_take(&writer, ret, ret_n);
 }
 
@@ -108,7 +109,8 @@ int keeper_order_parse(KeeperOrder *ret, GpuGrant **ret_gpus, const char *bytes,
             !nul_get_bytes(&reader, &order.context, &order.n_context) ||
             !nul_get_bytes(&reader, &order.task, &order.n_task) ||
             !nul_get_text(&reader, &order.log) || !nul_get_number(&reader, 0, 1, &own) ||
-            !nul_get_text(&reader, &order.folder) || !nul_reader_is_over(&reader))
+            !nul_get_text(&reader, &order.folder) ||
+            !nul_get_number(&reader, 0, UINT64_MAX, &order.epoch) || !nul_reader_is_over(&reader))
                 return -EBADMSG;
 
         order.attempt = (unsigned)attempt;

@@ -37,7 +37,8 @@ typedef struct KeeperOrder {
         size_t n_task;
         const char *log;    /* absolute: where the output goes, places filled in */
         bool log_is_own;    /* taskflow's: 0600; else -o, whose mode is the submitter's umask */
-        const char *folder; /* absolute: the agent's, with run/, sock and perhaps stopped in it */
+        const char *folder; /* absolute: the agent's */
+        uint64_t epoch;     /* in which alone it may be carried out */
 } KeeperOrder;
 
 /* @ret: to be freed. Return: 0, or -ENOMEM. */
@@ -72,7 +73,7 @@ int keeper_row_next(KeeperRow *row, KeeperOrder *ret, GpuGrant **ret_gpus);
 
 typedef enum KeeperNewsType {
         KEEPER_NEWS_TAKEN, /* it has the order, or the row: of the first one: pid, start_ticks; with its pidfd */
-        KEEPER_NEWS_CLAIMED, /* somebody has claimed this start before: nothing was or will be done; the record says more */
+        KEEPER_NEWS_CLAIMED, /* somebody has claimed this start before: nothing was or will be done; the record says more. Or the order's epoch is over */
         KEEPER_NEWS_STARTED, /* the command runs: pid, start_ticks, at_us; with its pidfd. Not of one that has ended meanwhile */
         KEEPER_NEWS_ENDED, /* it is over, or could not be started: end */
 } KeeperNewsType;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * In order, for each of a row: claim the start (record-file.h), open the log, start the command, note it, wait, note the end. The claim comes before
+ * In order, for each of a row: claim the start (record-file.h) in its epoch (epoch.h), open the log, start the command, note it, wait, note the end. The claim comes before
  * everything that could start anything; a keeper that dies between claim and note leaves a record without a command, which nobody
  * starts again.
  *
@@ -28,6 +28,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/epoch.h"
 #include "agent/keeper-wait.h"
 #include "agent/launch.h"
 #include "agent/say.h"
@@ -213,23 +214,23 @@ _Noreturn static void fail(Keeping *keeping, int status, const char *why) {
         _exit(0);
 }
 
-static void claim(Keeping *keeping, const char *folder) {
+static void claim(Keeping *keeping, const char *folder, uint64_t epoch) {
         _cleanup_close_ int folder_fd = -1;
         _cleanup_close_ int run_fd = -1;
+        _cleanup_close_ int epoch_fd = -1;
         char why[128];
         int r = 0;
 
         folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
         run_fd = folder_fd < 0 ? -1 : openat(folder_fd, "run", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-        /* A record is not left half written; but if ours has gone by now, the next one may have given this start up. */
+        /* From here on it is not to die with its agent: there may be a record, which would be left without a command. */
         (void)keeper_set_mortal(false);
-        if (getppid() != keeping->keeper->parent)
-                _exit(0);
-        r = run_fd < 0 ? -errno :
-                         record_file_create(&keeping->record_fd, run_fd, keeping->ref,
-                                            keeping->attempt, &keeping->keeper->id);
-        if (r == RECORD_FILE_E_EXISTS) {
+        r = run_fd < 0 ? -errno : epoch_enter(&epoch_fd, folder_fd, epoch);
+        if (r == 0)
+                r = record_file_create(&keeping->record_fd, run_fd, keeping->ref, keeping->attempt,
+                                       &keeping->keeper->id);
+        if (r > 0) {
                 report_say(keeping->report, &(KeeperNews){ .type = KEEPER_NEWS_CLAIMED });
                 report_send_all(keeping->report);
                 _exit(0);
@@ -269,7 +270,7 @@ static void start(Keeping *keeping, const KeeperOrder *order) {
         Error error = { 0 };
         int r;
 
-        claim(keeping, order->folder);
+        claim(keeping, order->folder, order->epoch);
         if (context_parse(&context, order->context, order->n_context) < 0 ||
             bundle_task_parse(&words, order->task, order->n_task) < 0)
                 fail(keeping, STATUS_FAILED, "its command cannot be read any more");
@@ -515,7 +516,7 @@ static bool keep(Keeper *keeper, const KeeperOrder *order, const KeeperRow *row,
         return keeping.may_go_on;
 }
 
-/* What is in a row when the agent dies the next one will say that it was not started, so it must not be. */
+/* What is in a row when the agent dies is left to the next one. */
 static bool is_still_wanted(const Keeper *keeper) {
         struct pollfd agent = { .fd = keeper->report.fd };
 

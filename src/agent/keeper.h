@@ -50,10 +50,7 @@ typedef struct Keeper {
  */
 int keeper_prepare(Keeper *keeper, int report_fd, keeper_agent_fn start_agent);
 
-/*
- * Whether the calling process dies with its parent: until it claims a start, else a keeper that is late could claim one that a later
- * agent has given up, and forgotten, since. Return: whether that could be said.
- */
+/* Whether the calling process dies with its parent: until it claims a start. Return: whether that could be said. */
 bool keeper_set_mortal(bool mortal);
 
 /**

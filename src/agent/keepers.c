@@ -199,12 +199,16 @@ static void on_started(Run *run, const KeeperNews *news, int *fd) {
 
 static void on_claimed(Run *run) {
         Record record = {};
+        int r;
 
         if (run->phase != RUN_PHASE_STARTING)
                 return;
         run_stop_watching(run);
-        if (run_read_record(run, &record) == 0)
+        r = run_read_record(run, &record);
+        if (r == 0)
                 run_adopt(run, &record);
+        else if (r == -ENOENT)
+                run_note_untaken(run);
         else
                 run_finish_lost(run, "it could not be started: its record can't be read");
         if (run->phase == RUN_PHASE_ENDED)

@@ -11,8 +11,8 @@
  * nothing behind becomes a spare again, if there are not enough; the nursery forks one when a keeper that took an order found too few
  * left. Who is a spare stands in a table that all share.
  *
- * The nursery dies with the agent, and with the nursery each keeper that has not claimed a start: no order is carried out after the
- * next agent has looked. That is no fault of theirs; one that ends with another status than 0 has said why on stderr.
+ * The nursery dies with the agent, and with the nursery each keeper that has not claimed a start; one that is late is stopped by the
+ * end of its epoch (epoch.h). That is no fault of theirs; one that ends with another status than 0 has said why on stderr.
  *
  * An order that fits is in the message, a larger one in a memfd that comes with it.
  */
@@ -106,7 +106,7 @@ static char *receive_order(int fd, size_t *ret_n) {
         n = bytes ? packet_receive(fd, bytes, MESSAGE_MAX, 0, &memfd) : -ENOMEM;
         if (n <= 0)
                 return NULL;
-        /* What waited here when the agent died: the next one will say that it was not started, so it must not be now. */
+        /* What waited here when the agent died is left to the next one. */
         if (poll(&(struct pollfd){ .fd = fd }, 1, 0) != 0)
                 return NULL;
         if (memfd >= 0)

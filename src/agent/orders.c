@@ -106,6 +106,7 @@ static int prepare(const Run *run, Kept *kept, const Kept *last) {
                 .log = kept->log,
                 .log_is_own = own,
                 .folder = run->agent->folder,
+                .epoch = run->agent->epoch,
         };
         return 0;
 }

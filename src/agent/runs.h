@@ -221,6 +221,9 @@ int run_read_record(const Run *run, Record *ret);
 /* Claims it, so that nobody starts it any more, and tells the daemon so. Return: as run_claim(). */
 int run_claim_back(Run *run);
 
+/* Its order, of an epoch that is over, was taken and not carried out: it is taken back soon. */
+void run_note_untaken(Run *run);
+
 /* As far as it came, by its record, which may be read again. */
 void run_adopt(Run *run, Record *record);
 

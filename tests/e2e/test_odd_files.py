@@ -144,7 +144,10 @@ def test_a_link_to_the_socket_of_another_daemon_is_not_followed(make_daemon):
 # The agent, keepers, the foreground
 
 
-AGENT_FILES = ["agent.db", "agent.db-wal", "agent.db-shm", "agent.db-journal", "lock", "sock", "agent.log", "logs", "run"]
+AGENT_FILES = [
+    *("agent.db", "agent.db-wal", "agent.db-shm", "agent.db-journal"),
+    *("epoch", "lock", "sock", "agent.log", "logs", "run"),
+]
 
 
 def agent_folder(daemon):

@@ -170,9 +170,11 @@ int main(int argc, char **argv) {
                      totals.n_killed[2], totals.n_killed[3], n_bad);
         (void)printf("durability: in rows: %" PRIu64 " granted, %" PRIu64
                      " started by their keeper, %" PRIu64 " given back, %" PRIu64
-                     " of them overdue\n",
+                     " of them overdue; orders: %" PRIu64 " taken back, %" PRIu64
+                     " come to too late\n",
                      totals.n_rows[ROW_LINED_UP], totals.n_rows[ROW_GONE_ON],
-                     totals.n_rows[ROW_GIVEN_BACK], totals.n_rows[ROW_OVERDUE]);
+                     totals.n_rows[ROW_GIVEN_BACK], totals.n_rows[ROW_OVERDUE],
+                     totals.n_rows[ROW_UNTAKEN], totals.n_rows[ROW_TOO_LATE]);
         if (n_rounds >= ROUNDS && !has_all_rows(&totals)) {
                 (void)fprintf(stderr, "durability: something never happens to rows\n");
                 return EXIT_FAILURE;

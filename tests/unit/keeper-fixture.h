@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/epoch.h"
 #include "agent/keeper-order.h"
 #include "agent/record-file.h"
 #include "runner/bundle.h"
@@ -31,6 +32,7 @@ enum {
 };
 
 static char folder[64];
+static uint64_t epoch;
 
 static inline char *in_folder(const char *name) {
         char *path;
@@ -61,6 +63,7 @@ static inline int make_agent_folder(_unused_ void **state) {
 
                 assert_int_equal(mkdir(path, 0700), 0);
         }
+        assert_int_equal(epoch_begin(folder, 0, &epoch, NULL), 0);
         return 0;
 }
 
@@ -103,6 +106,7 @@ static inline TestOrder make_order(uint64_t ref, char *const *argv) {
         test.order.log = test.log;
         test.order.log_is_own = true;
         test.order.folder = folder;
+        test.order.epoch = epoch;
         return test;
 }
 

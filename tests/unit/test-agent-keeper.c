@@ -428,6 +428,23 @@ static void test_a_start_that_is_claimed_does_not_happen_again(_unused_ void **s
         assert_log(&test, "once\n");
 }
 
+/* Its agent is gone, and the next one may have given this start up. */
+static void test_what_was_ordered_in_another_epoch_is_not_started(_unused_ void **state) {
+        _cleanup_(order_done) TestOrder test = make_shell_order(152, "echo never");
+        _cleanup_free_ char *run = in_folder("run");
+        _cleanup_close_ int run_fd = open(run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        Record record;
+        Kept kept;
+
+        assert_int_equal(epoch_begin(folder, 0, &epoch, NULL), 0);
+        kept = keep(&test);
+        (void)expect(&kept, KEEPER_NEWS_TAKEN);
+        (void)expect(&kept, KEEPER_NEWS_CLAIMED);
+        kept_done(&kept);
+        assert_int_equal(access(test.log, F_OK), -1);
+        assert_int_equal(record_file_read(run_fd, "152.1", &record), -ENOENT);
+}
+
 static void test_without_a_record_there_is_no_start(_unused_ void **state) {
         _cleanup_(order_done) TestOrder test = make_shell_order(151, "echo never");
         KeeperNews news;
@@ -700,6 +717,7 @@ int main(void) {
                 cmocka_unit_test(test_the_command_learns_its_task_and_gpus),
                 cmocka_unit_test(test_nothing_of_ours_is_in_the_command),
                 cmocka_unit_test(test_a_start_that_is_claimed_does_not_happen_again),
+                cmocka_unit_test(test_what_was_ordered_in_another_epoch_is_not_started),
                 cmocka_unit_test(test_without_a_record_there_is_no_start),
                 cmocka_unit_test(test_cancel_reaches_all_descendants),
                 cmocka_unit_test(test_cancel_can_begin_with_another_signal),

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
-/* An agent whole, but for a daemon: what becomes of a row's claims, which are to go when the row's keeper can't come to them any more. */
+/*
+ * An agent whole, but for a daemon: what becomes of a row's claims, which are to go when the row's keeper can't come to them any more, and of
+ * orders that are not carried out.
+ */
 
 #include <stdlib.h>
 #include <sys/pidfd.h>
@@ -27,6 +30,7 @@ static Agent *start_agent(void) {
         assert_int_equal(nursery_start(&options.nursery, NULL), 0);
         if (agent_new(&agent, &options, &error) < 0)
                 fail_msg("%s", error.text);
+        epoch = agent->epoch;
         return agent;
 }
 
@@ -160,6 +164,26 @@ static void test_it_goes_when_its_keeper_has_come_to_it(_unused_ void **state) {
         assert_int_equal(faccessat(agent->run_fd, "../logs/2.log", F_OK, 0), -1);
 }
 
+static bool is_taken_back(const Agent *agent) {
+        return run_newest(agent, FIRST)->phase == RUN_PHASE_CLAIMED;
+}
+
+/* Its keeper comes to an order that a new epoch has begun after. */
+static void test_an_order_of_another_epoch_is_taken_back(_unused_ void **state) {
+        _cleanup_(agent_freep) Agent *agent = start_agent();
+        _cleanup_(order_done) TestOrder order = make_shell_order(FIRST, "touch $HOME/never");
+        Run *run = run_new(agent, FIRST, 1);
+        uint64_t next;
+
+        run->phase = RUN_PHASE_STARTING;
+        assert_int_equal(epoch_begin(folder, 0, &next, NULL), 0);
+        assert_int_equal(nursery_spawn(agent->nursery, &order.order, 1), 0);
+        turn_until(agent, is_taken_back);
+        assert_int_not_equal(agent->epoch, epoch);
+        assert_int_not_equal(agent->epoch, next);
+        assert_int_equal(faccessat(agent->run_fd, "../logs/1.log", F_OK, 0), -1);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_a_claim_stays_while_its_keeper_may_come_to_it,
@@ -172,6 +196,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_its_keeper_is_watched_when_it_can_be,
                                                 make_agent_folder, leave_agent_folder),
                 cmocka_unit_test_setup_teardown(test_it_goes_when_its_keeper_has_come_to_it,
+                                                make_agent_folder, leave_agent_folder),
+                cmocka_unit_test_setup_teardown(test_an_order_of_another_epoch_is_taken_back,
                                                 make_agent_folder, leave_agent_folder),
         };
 

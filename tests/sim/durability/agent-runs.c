@@ -9,6 +9,7 @@
 #define LOOK_AGAIN_US (50 * US_PER_MSEC)
 #define GARBAGE_US    (2 * US_PER_SEC)
 #define UNTAKEN_US    (60 * US_PER_SEC)
+#define TAKE_BACK_US  US_PER_SEC
 
 bool run_is_live(const Run *run) {
         return run->phase == RUN_STARTING || run->phase == RUN_RUNNING;
@@ -288,8 +289,13 @@ static void look_at_record(Agent *agent, Run *run) {
 static void take_back_order(Agent *agent, Run *run) {
         const File *file;
 
-        if (run->keeper != 0 || run->ordering != 0 || world.now_us - run->since_us < UNTAKEN_US)
+        if (run->keeper != 0 || run->ordering != 0 ||
+            (!run->refused && world.now_us - run->since_us < UNTAKEN_US))
                 return;
+        if (!world_step(&agent->actor, "begins an epoch", run->ref, run->attempt))
+                return;
+        agent->epoch += world.mutant != MUTANT_UNTAKEN_LEFT;
+        world.n_rows[ROW_UNTAKEN]++;
         if (run_claim_back(agent, run))
                 return;
         file = file_find(agent->number, run->ref, run->attempt);
@@ -323,7 +329,9 @@ void runs_look_again(Agent *agent) {
                 const Run *run = &agent->runs[i];
 
                 if (run->used && run->phase == RUN_STARTING && (run->adopted || run->keeper == 0))
-                        in_us = MIN(in_us, run->adopted ? LOOK_AGAIN_US : UNTAKEN_US);
+                        in_us = MIN(in_us, run->adopted ? LOOK_AGAIN_US :
+                                           run->refused ? TAKE_BACK_US :
+                                                          UNTAKEN_US);
         }
         if (in_us == UINT64_MAX || agent->looks_again_us <= world.now_us + in_us)
                 return;
@@ -378,10 +386,12 @@ static void on_claimed(Agent *agent, Run *run) {
         if (run->phase != RUN_STARTING)
                 return;
         run->watched = 0;
-        if (file)
+        if (file) {
                 adopt(agent, run, file);
-        else
-                finish_lost(agent, run, "it could not be started: its record can't be read");
+        } else {
+                run->keeper = 0;
+                run->refused = true;
+        }
         if (run->phase == RUN_ENDED)
                 run_finish(agent, run, RUN_ENDED);
         if (run->phase == RUN_STARTING)

@@ -221,6 +221,7 @@ static void on_start(void *userdata, uint64_t arg) {
                 return;
         if (world.mutant != MUTANT_SPOOL_NOT_SYNCED)
                 shelf_sync(&agent->spool);
+        agent->epoch += world.mutant != MUTANT_EPOCH_GOES_ON;
         load_jobs(agent);
         runs_load(agent);
         if (!world_step(&agent->actor, "has loaded", 0, 0))

@@ -80,6 +80,7 @@ struct Run {
         uint64_t offer;
         bool adopted, keeper_gone, cancelled;
         Proc keeper;       /* 0: none has said that it took the order */
+        bool refused;      /* the order: its epoch was over */
         uint64_t since_us; /* that it is STARTING */
         Proc watched;      /* keeper, or command without one; 0: none */
         Proc command;
@@ -138,7 +139,8 @@ typedef struct Agent {
         unsigned number;
         uid_t uid;
         Proc proc;
-        Shelf spool; /* on the disk: by the number of the deed, its id */
+        Shelf spool;    /* on the disk: by the number of the deed, its id */
+        uint64_t epoch; /* likewise: epoch.h */
 
         Job jobs[JOBS_MAX];
         Run runs[RUNS_MAX];

@@ -22,6 +22,7 @@ struct Keeper {
         Actor actor;
         unsigned owner;
         uint64_t agent_gen; /* of the agent that hears its news */
+        uint64_t epoch;     /* of its orders */
         Order orders[ORDERS_MAX];
         size_t n_orders, at;
         uint64_t ref; /* of the one that it is at */
@@ -158,18 +159,18 @@ static void take_order(Keeper *keeper, size_t at) {
 
 static void on_claim(void *userdata, uint64_t arg);
 
-/* What is in a row when the agent dies the next one will say that it was not started. */
+/* With its agent gone it leaves its row, as soon as it sees that. */
 static void on_next(void *userdata, uint64_t arg) {
         Keeper *keeper = userdata;
 
-        if (world.mutant != MUTANT_ROW_ORPHAN && !agent_is_there(keeper)) {
+        if (!agent_is_there(keeper) && !world_chance(10)) {
                 world_note("keeper", "leaves its row", keeper->ref, keeper->attempt);
                 go(keeper);
                 return;
         }
         take_order(keeper, keeper->at + 1);
         if (world_step(&keeper->actor, "takes the next order", keeper->ref, keeper->attempt))
-                later(keeper, on_claim);
+                world_alarm(world_held_up_us(), &keeper->actor, on_claim, keeper, 0);
 }
 
 static void on_noted(void *userdata, uint64_t arg) {
@@ -275,6 +276,12 @@ static void on_claim(void *userdata, uint64_t arg) {
         if (!world_step(&keeper->actor, "claims the start", keeper->ref, keeper->attempt))
                 return;
         keeper->claimed = true;
+        if (agents[keeper->owner].epoch != keeper->epoch && world.mutant != MUTANT_LATE_KEEPER) {
+                world.n_rows[ROW_TOO_LATE]++;
+                say(keeper, &(News){ .type = NEWS_CLAIMED });
+                go(keeper);
+                return;
+        }
         if (world.mutant != MUTANT_NO_RECORD) {
                 keeper->file = file_create(keeper->owner, keeper->ref, keeper->attempt,
                                            keeper->proc, &full);
@@ -306,7 +313,7 @@ static void on_order(void *userdata, uint64_t gen) {
         keeper->proc = proc_fork(0, keeper->deed->row.uid);
         say(keeper, &(News){ .type = NEWS_TAKEN, .proc = keeper->proc });
         if (world_step(&keeper->actor, "takes the order", keeper->ref, keeper->attempt))
-                later(keeper, on_claim);
+                world_alarm(world_held_up_us(), &keeper->actor, on_claim, keeper, 0);
 }
 
 static bool is_free(const Keeper *keeper) {
@@ -322,10 +329,11 @@ void keeper_order(unsigned owner, const Order *orders, size_t n) {
         *keeper = (Keeper){ .actor = keeper->actor,
                             .owner = owner,
                             .agent_gen = agents[owner].actor.gen,
+                            .epoch = agents[owner].epoch,
                             .n_orders = n };
         memcpy(keeper->orders, orders, n * sizeof(*orders));
         take_order(keeper, 0);
-        world_alarm(world_moment_us(), NULL, on_order, keeper, keeper->actor.gen);
+        world_alarm(world_held_up_us(), NULL, on_order, keeper, keeper->actor.gen);
 }
 
 /* -- commands -- */
@@ -415,8 +423,8 @@ static void on_agent_gone(void *userdata, uint64_t gen) {
 void keepers_agent_gone(unsigned owner) {
         for (size_t i = 0; i < KEEPERS_MAX && world.mutant != MUTANT_LATE_KEEPER; i++)
                 if (all.keepers[i].deed && all.keepers[i].owner == owner)
-                        world_alarm(world_below(300), NULL, on_agent_gone, &all.keepers[i],
-                                    all.keepers[i].agent_gen);
+                        world_alarm(world_chance(10) ? world_held_up_us() : world_below(300), NULL,
+                                    on_agent_gone, &all.keepers[i], all.keepers[i].agent_gen);
 }
 
 void keepers_kill_one(void) {

@@ -84,6 +84,10 @@ uint64_t world_moment_us(void) {
         return world_below(200 * US_PER_MSEC);
 }
 
+uint64_t world_held_up_us(void) {
+        return world_below(500) == 0 ? world_below(100 * US_PER_SEC) : world_moment_us();
+}
+
 /* -- what happens -- */
 
 void world_note(const char *who, const char *what, uint64_t a, uint64_t b) {

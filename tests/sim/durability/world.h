@@ -37,7 +37,7 @@ typedef enum Mutant {
         MUTANT_IDS_NOT_RESERVED,
         MUTANT_COMMIT_LIES, /* on a full disk */
         MUTANT_NO_RECORD,   /* a keeper starts without one */
-        MUTANT_LATE_KEEPER, /* it outlives its agent, and does not mind a record that is there */
+        MUTANT_LATE_KEEPER, /* it outlives its agent, and minds neither the epoch nor a record that is there */
         MUTANT_RECORD_GONE_EARLY,   /* before the daemon has said that it knows the end */
         MUTANT_START_BEFORE_ANSWER, /* of Accept */
         MUTANT_BOOT_IGNORED,        /* the machine's end is not noticed */
@@ -51,7 +51,8 @@ typedef enum Mutant {
         MUTANT_ROW_AT_ONCE,      /* who stands behind another one is started beside it */
         MUTANT_ROW_UNCLAIMED,    /* it is given back, and its keeper may start it all the same */
         MUTANT_ROW_UNGUARDED,    /* the claim goes although a keeper has its order */
-        MUTANT_ROW_ORPHAN,       /* a keeper whose agent is gone goes on in its row */
+        MUTANT_EPOCH_GOES_ON,    /* when the next agent comes */
+        MUTANT_UNTAKEN_LEFT,     /* an order that is taken back is claimed, and its epoch goes on */
         MUTANT_ROW_NEWEST,       /* the daemon puts the last one there that came, not the next */
 } Mutant;
 
@@ -65,10 +66,12 @@ typedef enum RowFate {
         ROW_GONE_ON,    /* started by its keeper, without the agent */
         ROW_OVERDUE,    /* given back, since it had to wait for too long */
         ROW_GIVEN_BACK, /* for whatever reason */
+        ROW_UNTAKEN,    /* and what stands in none: the agent takes an order back */
+        ROW_TOO_LATE,   /* a keeper comes to one whose epoch is over */
 } RowFate;
 
 enum {
-        N_ROW_FATES = ROW_GIVEN_BACK + 1,
+        N_ROW_FATES = ROW_TOO_LATE + 1,
 };
 
 typedef struct Actor {
@@ -178,6 +181,9 @@ static inline bool world_chance(unsigned percent) {
 
 /* A short while, as between two lines of a program or two processes; now and then a long one. */
 uint64_t world_moment_us(void);
+
+/* The same, or for once very long: a process that can't be made, or is stopped, or waits for a disk. */
+uint64_t world_held_up_us(void);
 
 static inline uint64_t world_boot_us(void) {
         return world.now_us - world.booted_us + US_PER_SEC;
