@@ -116,6 +116,12 @@ static bool is_over(const Reply *reply) {
         return reply->error == ERROR_NO_SUCH_TASK || reply->error == ERROR_NOT_PERMITTED;
 }
 
+/* Its claims would go with its job. */
+static bool is_over_without_job(const Job *job, const Reply *reply) {
+        return !job && (is_over(reply) ||
+                        (reply->error == ERROR_NONE && task_state_is_final(reply->resume.state)));
+}
+
 static void on_resumed(Conversation *conversation, const Asked *asked, const Reply *reply) {
         Agent *agent = conversation->agent;
         Job *job = job_find(agent, asked->ref);
@@ -125,6 +131,8 @@ static void on_resumed(Conversation *conversation, const Asked *asked, const Rep
                         job_drop(job);
                 return;
         }
+        if (is_over_without_job(job, reply))
+                runs_drop_claims(agent, task_ref_id(asked->ref));
         if (reply->error != ERROR_NONE)
                 say_warning("the daemon does not take task %" PRIu64 " back: %s",
                             task_ref_id(asked->ref), reply->message ? reply->message : "");

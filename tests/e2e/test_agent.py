@@ -303,6 +303,16 @@ def test_elements_are_starts_of_their_own_until_the_array_is_over(odd, folder):
     odd.agent_is_gone()
 
 
+def test_what_a_start_was_claimed_for_goes_when_the_task_is_over(odd, folder):
+    """The agent has nothing of it but the claim by which nobody starts it, and ends when that has gone."""
+    connection, _ = odd.detach("sleep 1000")
+    connection.offer(13, offer=0, granted=True)
+    assert connection.expect("Resume")["id"] == 13
+    assert odd.records() == ["13.1"]
+    connection.reply(state="cancelled")
+    wait_until(lambda: odd.records() == [], "the claim has gone")
+
+
 def test_the_end_of_a_task_goes_to_its_keeper(odd, folder):
     connection, _ = odd.detach(touch(folder) + "; sleep 1000 & wait")
     connection.run()

@@ -292,6 +292,9 @@ static void on_resumed(Agent *agent, const Asked *asked, const Reply *reply) {
                         job_drop(agent, job);
                 return;
         }
+        if (!job && (is_over(reply) ||
+                     (reply->error == ERROR_NONE && task_state_is_final(reply->resume.state))))
+                runs_drop_claims(agent, task_ref_id(asked->ref));
         if (reply->error != ERROR_NONE)
                 return;
         if (job && task_ref_index(asked->ref) < 0 && task_state_is_final(reply->resume.state))
