@@ -58,8 +58,8 @@ int epoch_begin(const char *folder, uint64_t wait_us, uint64_t *ret, Error *erro
         if (r == -ETIMEDOUT)
                 return error_set(
                         error, r,
-                        "a process (taskflow-keeper) is about to start a task, and does not come to "
-                        "it: it has '%s' locked",
+                        "a process (taskflow-keeper) that is about to start a task is held up, and "
+                        "has '%s' locked: try again, or kill it",
                         path);
         if (r == 0)
                 r = put_number(fd, ret);
