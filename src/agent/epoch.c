@@ -14,6 +14,7 @@
 
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/fd.h"
 
 #define LOCK_PAUSE_US US_PER_MSEC
 
@@ -35,15 +36,14 @@ static int lock_alone(int fd, uint64_t wait_us) {
 /* In place: on a full disk too, if there was one before. */
 static int put_number(int fd, uint64_t *ret) {
         uint64_t number;
-        ssize_t n;
+        int r;
 
         if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
                 return -errno;
-        n = TEMP_FAILURE_RETRY(pwrite(fd, &number, sizeof(number), 0));
-        if (n != (ssize_t)sizeof(number))
-                return n < 0 ? -errno : -ENOSPC;
-        *ret = number;
-        return 0;
+        r = fd_write_at(fd, &number, sizeof(number), 0);
+        if (r == 0)
+                *ret = number;
+        return r;
 }
 
 int epoch_begin(const char *folder, uint64_t wait_us, uint64_t *ret, Error *error) {

@@ -137,15 +137,6 @@ int record_file_parse_name(const char *name, uint64_t *ret_ref, unsigned *ret_at
         return 0;
 }
 
-static int write_at(int fd, const void *bytes, size_t n, size_t offset) {
-        ssize_t written;
-
-        written = TEMP_FAILURE_RETRY(pwrite(fd, bytes, n, (off_t)offset));
-        if (written < 0)
-                return -errno;
-        return (size_t)written == n ? 0 : -ENOSPC;
-}
-
 static void recycled_name(unsigned i, char buf[static RECORD_NAME_MAX]) {
         (void)snprintf(buf, RECORD_NAME_MAX, "recycled-%u", i);
 }
@@ -209,7 +200,7 @@ static int claim_recycled(int dir_fd, const char *name, const Image *image) {
                 fd = openat(dir_fd, recycled, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
                 if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || !is_called(fd, dir_fd, recycled))
                         continue;
-                r = write_at(fd, image, sizeof(*image), 0);
+                r = fd_write_at(fd, image, sizeof(*image), 0);
                 if (r == 0)
                         r = put_in_place(dir_fd, recycled, name);
                 (void)flock(fd, LOCK_UN);
@@ -242,7 +233,7 @@ static int claim_new(int dir_fd, const char *name, const Image *image) {
         fd = openat(dir_fd, unfinished, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
                 return -errno;
-        r = write_at(fd, image, sizeof(*image), 0);
+        r = fd_write_at(fd, image, sizeof(*image), 0);
         if (r == 0)
                 r = put_in_place(dir_fd, unfinished, name);
         if (r < 0) {
@@ -289,7 +280,7 @@ int record_file_note_command(int fd, pid_t pid, uint64_t start_ticks, uint64_t s
         };
 
         seal(&part);
-        return write_at(fd, &part, sizeof(part), offsetof(Image, command));
+        return fd_write_at(fd, &part, sizeof(part), offsetof(Image, command));
 }
 
 int record_file_note_end(int fd, const RecordEnd *end) {
@@ -307,7 +298,7 @@ int record_file_note_end(int fd, const RecordEnd *end) {
         if (reason)
                 (void)memcpy(part.reason, reason, strlen(reason) + 1);
         seal(&part);
-        return write_at(fd, &part, sizeof(part), offsetof(Image, end));
+        return fd_write_at(fd, &part, sizeof(part), offsetof(Image, end));
 }
 
 static bool judge_head(const HeadPart *part, Record *ret) {

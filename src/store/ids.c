@@ -70,15 +70,13 @@ void ids_raise(Ids *ids, uint64_t id) {
 
 static int reserve(Ids *ids, uint64_t end) {
         char text[FILE_BYTES + 1];
-        ssize_t n;
+        int r;
 
         (void)snprintf(text, sizeof(text), "%0*" PRIu64 "\n", DIGITS, end);
 
-        n = pwrite(ids->fd, text, FILE_BYTES, 0);
-        if (n < 0)
-                return -errno;
-        if (n != FILE_BYTES)
-                return -ENOSPC;
+        r = fd_write_at(ids->fd, text, FILE_BYTES, 0);
+        if (r < 0)
+                return r;
         if (fdatasync(ids->fd) < 0)
                 return -errno;
 

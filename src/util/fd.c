@@ -117,6 +117,14 @@ int fd_write_all(int fd, const void *data, size_t n) {
         return 0;
 }
 
+int fd_write_at(int fd, const void *data, size_t n, size_t offset) {
+        ssize_t written = TEMP_FAILURE_RETRY(pwrite(fd, data, n, (off_t)offset));
+
+        if (written < 0)
+                return -errno;
+        return (size_t)written == n ? 0 : -ENOSPC;
+}
+
 int fd_set_nonblock(int fd, bool nonblock) {
         int flags = fcntl(fd, F_GETFL);
         int wanted;

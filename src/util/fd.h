@@ -57,6 +57,17 @@ int fd_read_file(int dir_fd, const char *path, char **ret, size_t *ret_n, size_t
 int fd_write_all(int fd, const void *data, size_t n);
 
 /**
+ * fd_write_at() - write all of it in one go, at a place of a file
+ * @fd:         open for writing
+ * @data:       borrowed
+ * @n:          number of bytes
+ * @offset:     in bytes
+ *
+ * Return: 0, or a negative errno: -ENOSPC also if only a part was written.
+ */
+int fd_write_at(int fd, const void *data, size_t n, size_t offset);
+
+/**
  * fd_set_nonblock() - change whether reading and writing wait
  * @fd:         the descriptor; all that share its description are changed with it
  * @nonblock:   true: do not wait

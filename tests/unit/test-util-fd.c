@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -167,6 +168,28 @@ static void test_not_waiting_can_be_chosen(_unused_ void **state) {
         assert_int_equal(fd_write_all(fds[1], "x", 1), -EBADF);
 }
 
+static void test_what_is_written_at_a_place_is_there_whole(void **state) {
+        const struct rlimit small = { .rlim_cur = 6, .rlim_max = RLIM_INFINITY };
+        _cleanup_free_ char *text = NULL;
+        struct rlimit before;
+        Folder *folder = *state;
+        int fd = openat(folder->fd, "file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+        assert_int_equal(fd_write_at(fd, "abcd", 4, 0), 0);
+        assert_int_equal(fd_write_at(fd, "xy", 2, 1), 0);
+
+        (void)signal(SIGXFSZ, SIG_IGN);
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        assert_int_equal(fd_write_at(fd, "1234", 4, 4), -ENOSPC); /* there is room for two */
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+
+        assert_int_equal(fd_read_file(folder->fd, "file", &text, NULL, 16), 0);
+        assert_string_equal(text, "axyd12");
+        fd = fd_close(fd);
+        assert_int_equal(fd_write_at(fd, "x", 1, 0), -EBADF);
+}
+
 static void test_a_limit_counts_as_it_is_now(_unused_ void **state) {
         struct rlimit before, low;
         int fd = dup(0);
@@ -199,6 +222,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_folders_are_made_on_the_way, set_up,
                                                 tear_down),
                 cmocka_unit_test(test_not_waiting_can_be_chosen),
+                cmocka_unit_test_setup_teardown(test_what_is_written_at_a_place_is_there_whole,
+                                                set_up, tear_down),
                 cmocka_unit_test(test_a_limit_counts_as_it_is_now),
         };
 
