@@ -233,7 +233,7 @@ static void look_at_record(Run *run) {
 
 void run_note_untaken(Run *run) {
         run->keeper = 0;
-        run->ordered_boot_us = 1;
+        run->ordered_boot_us = 1; /* long ago */
         adopt_arrange(run->agent);
 }
 
@@ -263,6 +263,7 @@ static void take_back_order(Run *run) {
                 return;
         if (epoch_begin(run->agent->folder, 0, &run->agent->epoch, &error) < 0) {
                 say_warning("%s", error.text);
+                run->ordered_boot_us = clock_boottime_us(); /* and not again each second */
                 return;
         }
         r = run_claim_back(run);

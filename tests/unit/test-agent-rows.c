@@ -184,6 +184,26 @@ static void test_an_order_of_another_epoch_is_taken_back(_unused_ void **state) 
         assert_int_equal(faccessat(agent->run_fd, "../logs/1.log", F_OK, 0), -1);
 }
 
+static bool is_put_off(const Agent *agent) {
+        return run_newest(agent, FIRST)->ordered_boot_us > 1;
+}
+
+/* Somebody is in the epoch, and stays there: nothing is claimed, and the log is not filled with it. */
+static void test_an_order_is_not_taken_back_while_its_epoch_goes_on(_unused_ void **state) {
+        _cleanup_(agent_freep) Agent *agent = start_agent();
+        _cleanup_close_ int folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        Run *run = run_new(agent, FIRST, 1);
+        int fd;
+
+        assert_int_equal(epoch_enter(&fd, folder_fd, epoch), 0);
+        run->phase = RUN_PHASE_STARTING;
+        run_note_untaken(run);
+        turn_until(agent, is_put_off);
+        assert_int_equal(run->phase, RUN_PHASE_STARTING);
+        assert_int_equal(agent->epoch, epoch);
+        (void)fd_close(fd);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_a_claim_stays_while_its_keeper_may_come_to_it,
@@ -199,6 +219,9 @@ int main(void) {
                                                 make_agent_folder, leave_agent_folder),
                 cmocka_unit_test_setup_teardown(test_an_order_of_another_epoch_is_taken_back,
                                                 make_agent_folder, leave_agent_folder),
+                cmocka_unit_test_setup_teardown(
+                        test_an_order_is_not_taken_back_while_its_epoch_goes_on, make_agent_folder,
+                        leave_agent_folder),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
