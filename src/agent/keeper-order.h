@@ -73,7 +73,7 @@ int keeper_row_next(KeeperRow *row, KeeperOrder *ret, GpuGrant **ret_gpus);
 
 typedef enum KeeperNewsType {
         KEEPER_NEWS_TAKEN, /* it has the order, or the row: of the first one: pid, start_ticks; with its pidfd */
-        KEEPER_NEWS_CLAIMED, /* somebody has claimed this start before: nothing was or will be done; the record says more. Or the order's epoch is over */
+        KEEPER_NEWS_CLAIMED, /* nothing was or will be done: somebody has claimed it before, as the record says; or its epoch is over */
         KEEPER_NEWS_STARTED, /* the command runs: pid, start_ticks, at_us; with its pidfd. Not of one that has ended meanwhile */
         KEEPER_NEWS_ENDED, /* it is over, or could not be started: end */
 } KeeperNewsType;

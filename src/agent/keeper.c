@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 
 /*
- * In order, for each of a row: claim the start (record-file.h) in its epoch (epoch.h), open the log, start the command, note it, wait, note the end. The claim comes before
- * everything that could start anything; a keeper that dies between claim and note leaves a record without a command, which nobody
- * starts again.
+ * In order, for each of a row: claim the start (record-file.h) in the order's epoch (epoch.h), open the log, start the command, note it,
+ * wait, note the end. The claim comes before everything that could start anything; a keeper that dies between claim and note leaves a
+ * record without a command, which nobody starts again.
  *
  * All signals are blocked from before its birth, and taken from keeper_wait(): nothing interrupts, and between two of them the
  * process sleeps. What it tells the agent is keeper-report.h.

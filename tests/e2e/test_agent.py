@@ -304,7 +304,7 @@ def test_elements_are_starts_of_their_own_until_the_array_is_over(odd, folder):
 
 
 def test_what_a_start_was_claimed_for_goes_when_the_task_is_over(odd, folder):
-    """The agent has nothing of it but the claim by which nobody starts it, and ends when that has gone."""
+    """The agent has nothing of it but the claim by which nobody starts it: it would stay for that."""
     connection, _ = odd.detach("sleep 1000")
     connection.offer(13, offer=0, granted=True)
     assert connection.expect("Resume")["id"] == 13

@@ -161,19 +161,16 @@ static void test_a_folder_that_takes_none_is_named(_unused_ void **state) {
         assert_int_equal(unlink(path), 0);
 }
 
+#define epoch_test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(test_one_ends_when_the_next_begins, set_up,
-                                                tear_down),
-                cmocka_unit_test_setup_teardown(test_several_are_in_one_at_once, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_who_is_in_one_is_waited_for, set_up,
-                                                tear_down),
-                cmocka_unit_test_setup_teardown(test_who_stays_in_one_is_told_of, set_up,
-                                                tear_down),
-                cmocka_unit_test_setup_teardown(test_what_is_no_number_is_no_epoch, set_up,
-                                                tear_down),
-                cmocka_unit_test_setup_teardown(test_a_folder_that_takes_none_is_named, set_up,
-                                                tear_down),
+                epoch_test(test_one_ends_when_the_next_begins),
+                epoch_test(test_several_are_in_one_at_once),
+                epoch_test(test_who_is_in_one_is_waited_for),
+                epoch_test(test_who_stays_in_one_is_told_of),
+                epoch_test(test_what_is_no_number_is_no_epoch),
+                epoch_test(test_a_folder_that_takes_none_is_named),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
