@@ -30,6 +30,13 @@
 #define KILL_AFTER_US (10 * US_PER_SEC) /* interface.md */
 #define KILL_AGAIN_US US_PER_SEC        /* what was forked while we killed, or does not die yet */
 
+/* What a program takes that looks at all of them; of a GPU that is split (MIG) it is the first instance. */
+static bool is_first(const GpuGrant *gpu) {
+        const char *part = strchr(gpu->id, '.');
+
+        return gpu->index == 0 && (!part || strcmp(part, ".0") == 0);
+}
+
 /* People expect to have the GPU that was given to them, and get the first one. */
 static void hint_at_pin(Run *run) {
         static const char *const variables[N_GPU_KINDS] = {
@@ -41,7 +48,7 @@ static void hint_at_pin(Run *run) {
         char list[GPU_MAX * GPU_ID_MAX];
         const char *variable;
 
-        if (run->pin || task->needs.n_gpus == 0 || task->gpus[0].index == 0)
+        if (run->pin || task->needs.n_gpus == 0 || is_first(&task->gpus[0]))
                 return;
         variable = variables[task->gpus[0].kind];
         if (variable && getenv(variable))

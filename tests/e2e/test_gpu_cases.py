@@ -223,6 +223,9 @@ def test_a_task_sees_its_instance_alone(make_daemon, make_gpus):
     daemon.env.update(gpus.env)
     done = daemon.run("run", "--gpu", "0.1:5G", "--pin", 'echo "$TASKFLOW_GPUS $CUDA_VISIBLE_DEVICES"')
     assert done.stdout == "0.1 MIG-b\n"
+    hint = "taskflow: the command sees all GPUs; --pin shows it GPU 0.1 alone\n"
+    assert daemon.run("run", "--gpu", "0.1:5G", "true").stderr == hint
+    assert daemon.run("run", "--gpu", "0.0:5G", "true").stderr == "", "that one it takes by itself"
     daemon.start("t", "--gpu", "any", "-d", "0", command=f"exec {HOLD} gpu 0.0 2G gpu 0.1 2G")
     wait_until(lambda: look(daemon) and daemon.task("t")["used"]["gpus"][0]["bytes"] == 2 * GIB, "it is seen there")
     index, uuid = daemon.task("t")["gpus"][0]["index"], daemon.task("t")["gpus"][0]["uuid"]
